@@ -1,0 +1,110 @@
+"""The public names of refold, each loaded from its layer on first use."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from refold.algebra import Plan, derive
+    from refold.emit import Kernel, compile, emit
+    from refold.errors import RefoldError
+    from refold.spec import (
+        Ref,
+        Scalar,
+        Spec,
+        Tensor,
+        absolute,
+        axes,
+        cos,
+        erf,
+        exp,
+        fold,
+        log,
+        maximum,
+        minimum,
+        oo,
+        pipeline,
+        relu,
+        sigmoid,
+        sin,
+        sqrt,
+        tanh,
+        where,
+    )
+    from refold.verify import Proof, claim, verify
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Kernel",
+    "Plan",
+    "Proof",
+    "Ref",
+    "RefoldError",
+    "Scalar",
+    "Spec",
+    "Tensor",
+    "absolute",
+    "axes",
+    "claim",
+    "compile",
+    "cos",
+    "derive",
+    "emit",
+    "erf",
+    "exp",
+    "fold",
+    "log",
+    "maximum",
+    "minimum",
+    "oo",
+    "pipeline",
+    "relu",
+    "sigmoid",
+    "sin",
+    "sqrt",
+    "tanh",
+    "verify",
+    "where",
+]
+
+_HOMES = {
+    "refold.errors": "RefoldError",
+    "refold.spec": "Ref Scalar Spec Tensor absolute axes cos erf exp fold log maximum minimum oo pipeline "
+    "relu sigmoid sin sqrt tanh where",
+    "refold.algebra": "Plan derive",
+    "refold.verify": "Proof claim verify",
+    "refold.emit": "Kernel compile emit",
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
+
+
+class _Package(ModuleType):
+    """Keeps `refold.verify` and `refold.emit` the functions.
+
+    Each shares its name with the layer it comes from, and Python binds a layer to its package once anything
+    imports it: `from refold import verify` would give the one or the other, depending on what ran before.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if isinstance(value, ModuleType) and name in _HOME:
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -1,0 +1,24 @@
+"""The correction law: from a pipeline to a plan that runs in one pass or over any split, or a refusal."""
+
+from refold.algebra.derive import derive
+from refold.algebra.plan import (
+    UNITS,
+    Accumulator,
+    Anchor,
+    Condition,
+    Element,
+    Evidence,
+    Finish,
+    Fresh,
+    Plan,
+    Reading,
+    Refusal,
+    State,
+    Step,
+    Varying,
+)
+
+__all__ = [
+    "UNITS", "Accumulator", "Anchor", "Condition", "Element", "Evidence", "Finish", "Fresh", "Plan", "Reading",
+    "Refusal", "State", "Step", "Varying", "derive",
+]  # fmt: skip

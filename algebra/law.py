@@ -1,0 +1,160 @@
+"""The correction law: functions phi and a matrix T with `phi(r', c) = T(r, r') phi(r, c)`, by an anchored basis."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+import sympy as sp
+
+Symbols = tuple[sp.Symbol, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Law:
+    """`phi(r', c) = matrix * phi(r, c)`: `basis` is phi over fresh anchors, `matrix` is over stale and fresh ones."""
+
+    basis: tuple[sp.Expr, ...]
+    matrix: sp.ImmutableDenseMatrix
+
+
+def separate(g: sp.Expr, anchors: Symbols, varying: Symbols) -> dict[sp.Expr, sp.Expr] | None:
+    """`g(r, c) -> {b_k(c): a_k(r)}` with `g = sum_k a_k(r) b_k(c)`; None where some term does not separate."""
+    expanded = sp.expand(sp.expand_trig(g), power_exp=True, power_base=True, log=False)
+    parts: dict[sp.Expr, sp.Expr] = {}
+    for term in sp.Add.make_args(expanded):
+        still, moving = term.as_independent(*varying, as_Add=False)
+        if moving.has(*anchors) if anchors else False:
+            return None
+        parts[moving] = parts.get(moving, sp.S.Zero) + still
+    by_coefficient: dict[sp.Expr, sp.Expr] = {}
+    for moving, still in parts.items():
+        if still != 0:
+            by_coefficient[still] = by_coefficient.get(still, sp.S.Zero) + moving
+    return {moving: still for still, moving in by_coefficient.items()}
+
+
+def solve(g: sp.Expr, anchors: Symbols, stale: Symbols, varying: Symbols) -> Law | None:
+    """The law of `g` with the least number of functions, or None where `g` has no separated form.
+
+    `anchors` are the fresh symbols in `g`, `stale` their counterparts. The basis is `g` followed by its derivatives
+    in the anchors, each reduced by a multiple of an earlier one where that is simpler; then
+    `T = Phi(r') Phi(r)^-1` with Phi the coefficients over the separated functions of c.
+    """
+    if not anchors:
+        return Law((g,), sp.ImmutableDenseMatrix([[1]]))
+    parts = separate(g, anchors, varying)
+    if parts is None:
+        return None
+    if len(parts) == 1:
+        return Law((g,), sp.ImmutableDenseMatrix([[_ratio(next(iter(parts.values())), anchors, stale)]]))
+    functions = tuple(parts)
+    basis = _anchored_basis(g, anchors, varying, functions)
+    rows = [_coefficients(phi, anchors, varying, functions) for phi in basis]
+    phi = sp.Matrix(rows)
+    old = phi.xreplace(dict(zip(anchors, stale, strict=True)))
+    matrix = (phi * old.inv(method="ADJ")).applyfunc(_tidy)
+    return Law(tuple(basis), sp.ImmutableDenseMatrix(matrix))
+
+
+def _ratio(coefficient: sp.Expr, anchors: Symbols, stale: Symbols) -> sp.Expr:
+    old = coefficient.xreplace(dict(zip(anchors, stale, strict=True)))
+    ratio = sp.powsimp(coefficient / old)
+    return ratio if isinstance(ratio, sp.exp) else sp.factor(ratio, deep=False) if ratio.is_rational_function() else ratio
+
+
+def _anchored_basis(g: sp.Expr, anchors: Symbols, varying: Symbols, functions: tuple[sp.Expr, ...]) -> list[sp.Expr]:
+    basis = [g]
+    queue = [g]
+    while queue and len(basis) < len(functions):
+        phi = queue.pop(0)
+        for anchor in anchors:
+            candidate = _simplest(sp.diff(phi, anchor), basis)
+            if candidate == 0:
+                continue
+            if _rank([*basis, candidate], anchors, varying, functions) > len(basis):
+                basis.append(candidate)
+                queue.append(candidate)
+                if len(basis) == len(functions):
+                    break
+    if len(basis) < len(functions):
+        raise AssertionError("derivatives of a separated function span its space")
+    return basis
+
+
+def _simplest(derivative: sp.Expr, basis: list[sp.Expr]) -> sp.Expr:
+    """The derivative up to earlier basis functions and a numeric factor, in its shortest form."""
+    best: sp.Expr | None = None
+    options = [derivative] + [derivative + k * phi for phi in basis for k in (1, -1)]
+    for option in options:
+        form = sp.factor(sp.powsimp(sp.expand(option)))
+        form = sp.powsimp(form.as_coeff_Mul()[1]) if form != 0 else form
+        if form == 0:
+            continue
+        if form.could_extract_minus_sign():
+            form = -form
+        if best is None or form.count_ops() < best.count_ops():
+            best = form
+    return best if best is not None and sp.expand(derivative) != 0 else sp.S.Zero
+
+
+def _coefficients(phi: sp.Expr, anchors: Symbols, varying: Symbols, functions: tuple[sp.Expr, ...]) -> list[sp.Expr]:
+    """The coefficients of `phi` over the separated functions, by matching monomials in what varies."""
+    wanted = [_monomials(f, varying) for f in functions]
+    have = _monomials(phi, varying)
+    row = []
+    for monomials in wanted:
+        key, scale = next(iter(monomials.items()))
+        row.append(sp.expand(have.get(key, sp.S.Zero) / scale))
+    return row
+
+
+def _monomials(expr: sp.Expr, varying: Symbols) -> dict[sp.Expr, sp.Expr]:
+    found: dict[sp.Expr, sp.Expr] = {}
+    for term in sp.Add.make_args(sp.expand(sp.expand_trig(expr), power_exp=True)):
+        still, moving = term.as_independent(*varying, as_Add=False)
+        found[moving] = found.get(moving, sp.S.Zero) + still
+    return found
+
+
+def _rank(basis: list[sp.Expr], anchors: Symbols, varying: Symbols, functions: tuple[sp.Expr, ...]) -> int:
+    """The rank of the coefficient rows at a random rational point: a lower bound of the generic one, met almost surely."""
+    rng = random.Random(0)
+    constants = {s for phi in basis for s in phi.free_symbols} - set(varying)
+    point = {s: sp.Rational(rng.randint(1, 97), 13) for s in sorted(constants, key=str)}
+    rows = [[sp.N(c.xreplace(point), 40) for c in _coefficients(phi, anchors, varying, functions)] for phi in basis]
+    return int(sp.Matrix(rows).rank(iszerofunc=lambda x: abs(x) < 1e-25))
+
+
+def _tidy(entry: sp.Expr) -> sp.Expr:
+    """An entry of T in its shortest form: differences of anchors, one exponential, angle differences."""
+    if entry == 0:
+        return entry
+    if entry.has(sp.sin, sp.cos):
+        return sp.simplify(sp.trigsimp(entry))
+    merged = sp.powsimp(sp.factor(sp.powsimp(sp.expand(entry))))
+    return merged
+
+
+def express(target: sp.Expr, sources: list[tuple[sp.Expr, sp.Expr]], varying: Symbols) -> sp.Expr | None:
+    """`target(c) = sum_i k_i source_i(c)` for all c, with k free of c: `sum_i k_i value_i`, or None.
+
+    `sources` are pairs (function of c, the value of its sum). Used to drop accumulators that others determine.
+    """
+    unknowns = sp.symbols(f"k:{len(sources)}")
+    wanted = _monomials(target, varying)
+    given = [_monomials(function, varying) for function, _ in sources]
+    keys = {k for m in [wanted, *given] for k in m}
+    equations = [
+        wanted.get(key, sp.S.Zero) - sum((u * m.get(key, sp.S.Zero) for u, m in zip(unknowns, given, strict=True)), sp.S.Zero)
+        for key in keys
+    ]
+    if not sources:
+        return None
+    solution = sp.solve(equations, unknowns, dict=True)
+    if not solution:
+        return None
+    values = [solution[0].get(u, sp.S.Zero) for u in unknowns]
+    if any(v.has(*unknowns) for v in values):
+        values = [v.xreplace(dict.fromkeys(unknowns, sp.S.Zero)) for v in values]
+    return sp.Add(*(k * value for k, (_, value) in zip(values, sources, strict=True)))

@@ -1,0 +1,204 @@
+"""A plan: the accumulators, anchors and laws by which one pass, or any split, computes a pipeline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import sympy as sp
+
+from refold.spec import Index, Spec
+
+Reducer = Literal["sum", "max", "min", "prod", "any", "all", "count", "argmax"]
+Class = Literal["F0", "F", "R"]
+
+# The unit of every reducer: the value of a fold over nothing.
+UNITS: dict[str, sp.Expr] = {
+    "sum": sp.S.Zero, "count": sp.S.Zero, "any": sp.S.Zero, "all": sp.S.One, "prod": sp.S.One,
+    "max": -sp.oo, "min": sp.oo, "argmax": sp.S.NegativeOne,
+}  # fmt: skip
+
+
+class State(sp.Symbol):
+    """The value of an accumulator, a real or, for max and min, possibly infinite."""
+
+    def __new__(cls, name: str) -> State:
+        return sp.Symbol.__new__(cls, name, extended_real=True)
+
+
+class Fresh(sp.Symbol):
+    """The anchor after an update, written with a prime."""
+
+    def __new__(cls, name: str) -> Fresh:
+        return sp.Symbol.__new__(cls, name + "′", extended_real=True)
+
+
+class Varying(sp.Symbol):
+    """What one position of the axis contributes to a law: a value that varies with the fold axis."""
+
+    def __new__(cls, name: str) -> Varying:
+        return sp.Symbol.__new__(cls, name, extended_real=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """A value that varies with the fold axis and holds no predecessor: `symbol` stands for `expr` in the laws.
+
+    `infinite` is -1 where masking can make it -oo, +1 where +oo, 0 where it is always finite.
+    """
+
+    symbol: Varying
+    expr: sp.Expr
+    infinite: Literal[-1, 0, 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """What the accumulators are computed relative to: a function of earlier accumulators.
+
+    `stale` is its value in the state that is moved, `fresh` (primed) in the state moved to; `expr` gives it over
+    accumulators and constants. Where `regular` does not hold (nothing seen yet, all of it masked) the fresh anchor
+    is `default` instead, and so is the stale one outside of an exponent.
+    """
+
+    stale: State
+    fresh: Fresh
+    expr: sp.Expr
+    regular: sp.Basic
+    default: sp.Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Accumulator:
+    """One number that the fused loop carries (one for each position of `axes`).
+
+    `element` is what one position contributes, over element symbols and fresh anchors; `moved` is the accumulator
+    re-anchored: over accumulators, stale anchors and fresh anchors. For a state of several accumulators of one
+    family `moved` reads the others too. `key`, for argmax, is the accumulator of the largest value.
+    """
+
+    symbol: State
+    reducer: Reducer
+    element: sp.Expr
+    moved: sp.Expr
+    axes: tuple[Index, ...]
+    rank: int
+    anchors: tuple[State, ...]
+    key: State | None = None
+
+    @property
+    def unit(self) -> sp.Expr:
+        return UNITS[self.reducer]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A fold of the spec as the state has it: `fold = expr` over accumulators and anchors (stale)."""
+
+    fold: sp.Expr
+    expr: sp.Expr
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """An output from the final state: `expr` over accumulators and constants, `empty` where `guard` fails."""
+
+    name: str
+    expr: sp.Expr
+    axes: tuple[Index, ...]
+    guard: sp.Basic
+    empty: sp.Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of the derivation: a rule by its name and formula, and what it made of what."""
+
+    rule: str
+    before: sp.Basic | None
+    after: sp.Basic | None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """`claim` must hold wherever `where` evaluates; `guarded` when the kernel tests it at run time."""
+
+    claim: sp.Basic
+    where: str
+    guarded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The fused form of a spec over one axis; every schedule (rolling, split, one by one) is a use of it.
+
+    `accumulators` stand in the order of their updates: each reads only anchors over earlier ones.
+    """
+
+    spec: Spec
+    axis: Index
+    elements: tuple[Element, ...]
+    anchors: tuple[Anchor, ...]
+    accumulators: tuple[Accumulator, ...]
+    readings: tuple[Reading, ...]
+    finish: tuple[Finish, ...]
+    conditions: tuple[Condition, ...]
+    steps: tuple[Step, ...]
+
+    @property
+    def kind(self) -> Class:
+        """F0: no correction; F: corrections of rank 1; R: of a higher rank."""
+        ranks = [a.rank for a in self.accumulators]
+        return "R" if max(ranks, default=0) > 1 else "F" if any(a.anchors for a in self.accumulators) else "F0"
+
+    def anchor(self, symbol: sp.Symbol) -> Anchor:
+        """The anchor of a stale or fresh symbol."""
+        return next(a for a in self.anchors if symbol in (a.stale, a.fresh))
+
+    def __str__(self) -> str:
+        from refold.algebra.display import plan_text
+
+        return plan_text(self)
+
+    __repr__ = __str__
+
+    def _repr_latex_(self) -> str:
+        from refold.algebra.display import plan_latex
+
+        return plan_latex(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A sample matrix `g(r_a, c_b)` whose determinant is not zero: fewer accumulators than its size cannot do.
+
+    `determinant` is exact; `enclosure` is a rational interval around it that excludes 0.
+    """
+
+    rows: tuple[sp.Expr, ...]
+    columns: tuple[sp.Expr, ...]
+    matrix: sp.ImmutableDenseMatrix
+    determinant: sp.Expr
+    enclosure: tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a fold has no finite correction: the reason, the evidence, the class, and what to do instead."""
+
+    spec: Spec
+    fold: sp.Expr
+    body: sp.Expr
+    reason: str
+    evidence: Evidence | None
+    example: str
+    advice: str
+
+    def __str__(self) -> str:
+        from refold.algebra.display import refusal_text
+
+        return refusal_text(self)
+
+    __repr__ = __str__

@@ -1,0 +1,64 @@
+"""Refusals: an exact nonzero determinant that shows how many accumulators cannot do, and what to do instead."""
+
+from __future__ import annotations
+
+import sympy as sp
+from mpmath import iv, mp, nstr
+
+from refold.algebra.plan import Evidence
+
+SAMPLE_ROWS = 5
+
+
+def evidence(g: sp.Expr, anchors: tuple[sp.Symbol, ...], varying: tuple[sp.Symbol, ...]) -> Evidence | None:
+    """The matrix `g(r_a, c_b)` at small integers, where its determinant is shown to be nonzero; None if none was found.
+
+    If `g(r, c) = sum_k a_k(r) b_k(c)` had K terms, every such matrix would have rank at most K (section 2 of
+    docs/theory.md), so an n x n matrix of nonzero determinant refuses n - 1 accumulators. The determinant is
+    exact, and an interval evaluation to 60 digits that excludes 0 shows that it is not 0.
+    """
+    for places in ((1, 2, 3, 4, 5), (1, 2, 4, 7, 11), (0, 1, 3, 6, 10)):
+        rows = [_point(anchors, n + 1) for n in range(SAMPLE_ROWS)]
+        columns = [_point(varying, n) for n in places]
+        entries = [[g.xreplace(row).xreplace(column) for column in columns] for row in rows]
+        matrix = sp.ImmutableDenseMatrix(entries)
+        if matrix.has(sp.zoo, sp.nan, sp.oo, sp.I) or matrix.free_symbols:
+            continue
+        determinant = sp.Matrix(matrix).det(method="berkowitz")
+        enclosure = _enclose(determinant)
+        if enclosure is not None:
+            return Evidence(
+                tuple(sp.Tuple(*row.values()) if len(row) > 1 else next(iter(row.values())) for row in rows),
+                tuple(sp.Tuple(*c.values()) if len(c) > 1 else next(iter(c.values())) for c in columns),
+                matrix,
+                sp.nsimplify(determinant) if determinant.is_Rational else determinant,
+                enclosure,
+            )
+    return None
+
+
+def _point(symbols: tuple[sp.Symbol, ...], n: int) -> dict[sp.Symbol, sp.Expr]:
+    return {symbol: sp.Integer(n + k) for k, symbol in enumerate(symbols)}
+
+
+def _enclose(value: sp.Expr) -> tuple[str, str] | None:
+    """A rigorous interval around an exact value, if it excludes 0."""
+    if value.is_Rational:
+        return (str(value), str(value)) if value != 0 else None
+    digits = iv.dps
+    iv.dps = 60
+    try:
+        low_high = sp.lambdify((), value, modules=[{name: getattr(iv, name) for name in ("exp", "log", "sqrt", "sin", "cos")}
+                                                   | {"tanh": _tanh, "E": iv.e, "pi": iv.pi}])()  # fmt: skip
+        interval = iv.mpf(low_high)
+    finally:
+        iv.dps = digits
+    low, high = (mp.make_mpf(end) for end in interval._mpi_)
+    if low > 0 or high < 0:
+        return nstr(low, 8), nstr(high, 8)
+    return None
+
+
+def _tanh(x: object) -> object:
+    grown = iv.exp(2 * iv.mpf(x))
+    return (grown - 1) / (grown + 1)

@@ -1,0 +1,120 @@
+"""Rewrites shared by the derivation: folds in place, logarithms of products, parts of an exponent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import sympy as sp
+
+from refold.spec import Fold, Index, Size, Where
+
+
+def walk(expr: sp.Basic) -> Iterator[sp.Basic]:
+    """Every node of an expression, from the outside in."""
+    yield expr
+    for arg in expr.args:
+        yield from walk(arg)
+
+
+def rebuild(expr: sp.Basic, args: list[Any]) -> Any:
+    """The same head over other arguments; unchanged where they are."""
+    return expr if all(a is b for a, b in zip(expr.args, args, strict=True)) else expr.func(*args)
+
+
+def map_folds(expr: sp.Basic, axis: Index, replace: Callable[[Fold], sp.Expr]) -> Any:
+    """Replaces the outermost folds over `axis`; `replace` sees to what is inside of them."""
+    if isinstance(expr, Fold) and expr.axis == axis:
+        return replace(expr)
+    if not expr.args:
+        return expr
+    return rebuild(expr, [map_folds(a, axis, replace) for a in expr.args])
+
+
+def folds(expr: sp.Basic, axis: Index) -> list[Fold]:
+    """The outermost folds over `axis`, each once, in the order of the text."""
+    found: list[Fold] = []
+
+    def keep(fold: Fold) -> sp.Expr:
+        if fold not in found:
+            found.append(fold)
+        return fold
+
+    map_folds(expr, axis, keep)
+    return found
+
+
+def replace_size(expr: sp.Basic, axis: Index, value: sp.Expr) -> Any:
+    """Writes `value` for the length of `axis`."""
+    size = Size(axis.name)
+    return expr.xreplace({size: value})
+
+
+def expand_logs(expr: sp.Basic) -> Any:
+    """`log(exp(a) b / c) -> a + log(b) - log(c)`, where every factor is positive wherever the logarithm is defined."""
+    if not expr.args:
+        return expr
+    expr = rebuild(expr, [expand_logs(a) for a in expr.args])
+    if not isinstance(expr, sp.log):
+        return expr
+    terms = []
+    rest = sp.S.One
+    for factor in sp.Mul.make_args(expr.args[0]):
+        if isinstance(factor, sp.exp):
+            terms.append(factor.args[0])
+        elif isinstance(factor, sp.Pow) and factor.exp == -1:
+            terms.append(-sp.log(factor.base))
+        else:
+            rest *= factor
+    return sp.Add(*terms, sp.log(rest)) if terms else expr
+
+
+def split_exponent(exponent: sp.Expr, varying: Callable[[sp.Expr], bool]) -> tuple[sp.Expr, sp.Expr]:
+    """The terms of an exponent that vary and those that do not."""
+    terms = sp.Add.make_args(exponent)
+    return sp.Add(*(t for t in terms if varying(t))), sp.Add(*(t for t in terms if not varying(t)))
+
+
+def push_masks(expr: sp.Expr, varying: Callable[[sp.Expr], bool], has_fold: Callable[[sp.Expr], bool]) -> Any:
+    """`where(p, exp(u - r) f, 0) -> exp(where(p, u, -oo) - r) f`, and `where(p, a, b) -> [p] a + [not p] b` otherwise.
+
+    Only masks around a predecessor are moved, so that what is left of a mask varies with the axis alone.
+    """
+    if not expr.args or isinstance(expr, Fold):
+        return expr
+    expr = rebuild(expr, [push_masks(a, varying, has_fold) for a in expr.args])
+    if not (isinstance(expr, Where) and has_fold(expr)):
+        return expr
+    cond, then, other = expr.args
+    if other == 0:
+        factors = sp.Mul.make_args(then)
+        for n, factor in enumerate(factors):
+            if isinstance(factor, sp.exp):
+                moving, still = split_exponent(factor.args[0], varying)
+                masked = sp.exp(Where(cond, moving, -sp.oo) + still)
+                return sp.Mul(masked, *factors[:n], *factors[n + 1 :])
+    if other in (sp.oo, -sp.oo):
+        moving, still = split_exponent(then, varying)
+        return Where(cond, moving, other) + still
+    return Where(cond, 1, 0) * then + Where(cond, 0, 1) * other
+
+
+def factor_scales(expr: sp.Basic, scales: list[sp.Expr]) -> Any:
+    """`b exp(w) + c -> exp(w) (b + c exp(-w))` for the scales w of stabilised folds, so that quotients cancel them."""
+    if not expr.args:
+        return expr
+    expr = rebuild(expr, [factor_scales(a, scales) for a in expr.args])
+    if isinstance(expr, sp.Add):
+        for scale in scales:
+            shift = sp.exp(scale)
+            if any(_takes(factor, scale) for term in expr.args for factor in sp.Mul.make_args(term)):
+                return shift * sp.Add(*(sp.powsimp(term / shift, combine="exp") for term in expr.args))
+    return expr
+
+
+def _takes(factor: sp.Basic, scale: sp.Expr) -> bool:
+    """Whether an exponential has the scale among the terms of its exponent."""
+    if not isinstance(factor, sp.exp):
+        return False
+    terms = set(sp.Add.make_args(factor.args[0]))
+    return terms >= set(sp.Add.make_args(scale))

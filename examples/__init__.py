@@ -1,0 +1,16 @@
+"""The catalogue: one file a variant, each with its `SPEC` and a `main()` that prints what refold makes of it."""
+
+from __future__ import annotations
+
+from refold.spec import Spec
+
+
+def show(spec: Spec) -> None:
+    """Prints the derivation of a pipeline and the verdict on each of its obligations."""
+    import refold
+
+    plan = refold.derive(spec)
+    print(plan)
+    if isinstance(plan, refold.Plan):
+        print()
+        print(refold.verify(plan))

@@ -1,0 +1,23 @@
+"""Causal attention, aligned at the first position: row i sees the keys j <= i.
+
+Vaswani et al., Attention Is All You Need, arXiv 1706.03762, section 3.2.3. Lengths of q and k may differ.
+"""
+
+from refold import Tensor, axes, exp, fold, oo, pipeline, sqrt, where
+from refold.examples import show
+
+i, j, d, e = axes("i j d e")
+q, k, v = Tensor("q", i, d), Tensor("k", j, d), Tensor("v", j, e)
+s = fold.sum(q[i, d] * k[j, d], over=d) / sqrt(d.size)
+s = where(j <= i, s, -oo)
+p = exp(s - fold.max(s, over=j))
+SPEC = pipeline(o=(fold.sum(p * v[j, e], over=j) / fold.sum(p, over=j))[i, e], empty=0)
+
+
+def main() -> None:
+    """Prints the derivation and the verdicts."""
+    show(SPEC)
+
+
+if __name__ == "__main__":
+    main()

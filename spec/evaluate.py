@@ -1,0 +1,202 @@
+"""Evaluates a pipeline in float64 NumPy, exactly as written: the oracle of everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import sympy as sp
+from numpy.typing import NDArray
+
+from refold.errors import SpecError
+from refold.spec.heads import Fold, Index, Param, Read, Size, Where, sigmoid
+from refold.spec.pipeline import Spec
+
+Array = NDArray[Any]
+
+FUNCTIONS: dict[type[sp.Basic], Callable[..., Any]] = {
+    sp.exp: np.exp,
+    sp.log: np.log,
+    sp.tanh: np.tanh,
+    sigmoid: lambda x: 0.5 * (1.0 + np.tanh(0.5 * x)),
+    sp.sin: np.sin,
+    sp.cos: np.cos,
+    sp.erf: np.vectorize(lambda x: float(sp.N(sp.erf(float(x)))), otypes=[np.float64]),
+    sp.Abs: np.abs,
+    sp.floor: np.floor,
+    sp.Mod: np.mod,
+}
+RELATIONS: dict[str, Callable[..., Any]] = {
+    "<=": np.less_equal, "<": np.less, ">=": np.greater_equal, ">": np.greater, "==": np.equal, "!=": np.not_equal,
+}  # fmt: skip
+
+
+def sizes_of(spec: Spec, inputs: Mapping[str, Any]) -> dict[Index, int]:
+    """The length of every axis, from the shapes of the inputs; an int under an axis' name sets that axis."""
+    sizes: dict[Index, int] = {}
+    for axis in spec.axes:
+        if isinstance(inputs.get(axis.name), int):
+            sizes[axis] = int(inputs[axis.name])
+    for tensor in spec.tensors:
+        if tensor.name not in inputs:
+            raise SpecError(f"input {tensor.name} is missing: give {', '.join(t.name for t in spec.tensors)}")
+        shape = np.asarray(inputs[tensor.name]).shape
+        if len(shape) != len(tensor.axes):
+            raise SpecError(f"input {tensor.name} has {len(shape)} dimensions and the spec says {len(tensor.axes)}")
+        for axis, size in zip(tensor.axes, shape, strict=True):
+            if sizes.setdefault(axis, size) != size:
+                raise SpecError(f"axis {axis.name} is {sizes[axis]} long elsewhere and {size} in {tensor.name}")
+    for output in spec.outputs:
+        for read in sp.preorder_traversal(output.expr):
+            if isinstance(read, Read):
+                for axis, index in zip(read.tensor.axes, read.indices, strict=True):
+                    if isinstance(index, Index) and axis in sizes:
+                        sizes.setdefault(index, sizes[axis])
+    for axis in spec.axes:
+        if axis not in sizes:
+            raise SpecError(f"the length of axis {axis.name} follows from no input: give {axis.name}=<int>")
+    return sizes
+
+
+def evaluate(spec: Spec, inputs: Mapping[str, Any]) -> dict[str, Array]:
+    """Every output as a float64 array; `inputs` are nested lists, NumPy arrays, numbers.
+
+    Arithmetic is IEEE: what is undefined as written comes out as NaN, and is then `spec.empty` where the
+    reductions range over nothing.
+    """
+    sizes = sizes_of(spec, inputs)
+    env: dict[Any, Any] = {}
+    order = {axis: n for n, axis in enumerate(spec.axes)}
+    for axis in spec.axes:
+        shape = [1] * len(order)
+        shape[order[axis]] = sizes[axis]
+        env[axis] = np.arange(sizes[axis], dtype=np.float64).reshape(shape)
+        env[Size(axis.name)] = float(sizes[axis])
+    for param in spec.params:
+        if param.name not in inputs:
+            raise SpecError(f"scalar {param.name} is missing: give {param.name}=<number>")
+        env[param] = float(inputs[param.name])
+    arrays = {t: np.asarray(inputs[t.name], dtype=np.float64) for t in spec.tensors}
+    walk = _Walk(env, arrays, order)
+    results = {}
+    with np.errstate(all="ignore"):
+        for output in spec.outputs:
+            value = np.asarray(walk(output.expr), dtype=np.float64)
+            shape = [sizes[a] if a in output.axes else 1 for a in spec.axes]
+            value = np.broadcast_to(value, shape)
+            kept = [order[a] for a in output.axes]
+            dropped = tuple(n for n in range(len(order)) if n not in kept)
+            value = np.squeeze(value, axis=dropped)
+            ranked = sorted(kept)
+            value = value.transpose([ranked.index(n) for n in kept]) if kept else value
+            if spec.empty is not sp.nan:
+                value = np.where(np.isnan(value), float(spec.empty), value)
+            results[output.name] = value
+    return results
+
+
+class _Walk:
+    """One evaluation: every value is an array with one dimension an axis of the spec, of length 1 where constant."""
+
+    def __init__(self, env: dict[Any, Any], arrays: dict[Any, Array], order: dict[Index, int]) -> None:
+        self.env, self.arrays, self.order = env, arrays, order
+        self.seen: dict[sp.Basic, Any] = {}
+
+    def __call__(self, expr: sp.Basic) -> Any:
+        if expr not in self.seen:
+            self.seen[expr] = self.compute(expr)
+        return self.seen[expr]
+
+    def compute(self, expr: sp.Basic) -> Any:
+        if expr in self.env:
+            return self.env[expr]
+        if expr.is_Number or expr.is_NumberSymbol:
+            return float(expr)
+        match expr:
+            case sp.Add():
+                return sum_of([self(a) for a in expr.args])
+            case sp.Mul():
+                return self.product(expr)
+            case sp.Pow():
+                return np.asarray(self(expr.base), dtype=np.float64) ** self(expr.exp)
+            case sp.Max():
+                return _reduce(np.maximum, [self(a) for a in expr.args])
+            case sp.Min():
+                return _reduce(np.minimum, [self(a) for a in expr.args])
+            case Where():
+                return np.where(self(expr.args[0]), self(expr.args[1]), self(expr.args[2]))
+            case Read():
+                return self.read(expr)
+            case Fold():
+                return self.fold(expr)
+            case sp.And():
+                return _reduce(np.logical_and, [self(a) for a in expr.args])
+            case sp.Or():
+                return _reduce(np.logical_or, [self(a) for a in expr.args])
+            case sp.Not():
+                return np.logical_not(self(expr.args[0]))
+            case sp.core.relational.Relational():
+                return RELATIONS[expr.rel_op](self(expr.lhs), self(expr.rhs))
+            case _ if type(expr) in FUNCTIONS:
+                return FUNCTIONS[type(expr)](*(np.asarray(self(a), dtype=np.float64) for a in expr.args))
+            case _ if expr in (sp.true, sp.false):
+                return bool(expr)
+        raise SpecError(f"no value for {expr}: it has no meaning in refold")
+
+    def product(self, expr: sp.Mul) -> Any:
+        return _reduce(np.multiply, [self(a) for a in expr.args])
+
+    def read(self, expr: Read) -> Any:
+        array = self.arrays[expr.tensor]
+        if array.size == 0:
+            shape = [1] * len(self.order)
+            for axis in expr.free_symbols:
+                shape[self.order[axis]] = self.env[axis].size
+            return np.zeros(shape)
+        indices = []
+        for index, length in zip(expr.indices, array.shape, strict=True):
+            position = np.asarray(self(index)).astype(np.int64)
+            # A gather outside of the tensor is only legal where a condition discards it.
+            indices.append(np.clip(position, 0, length - 1))
+        value = array[tuple(np.broadcast_arrays(*indices))] if indices else array
+        return value if indices else np.reshape(value, [1] * len(self.order))
+
+    def fold(self, expr: Fold) -> Any:
+        axis = self.order[expr.axis]
+        inner = _Walk(self.env, self.arrays, self.order)
+        inner.seen = self.seen
+        body = np.asarray(inner(expr.body), dtype=np.float64)
+        shape = list(body.shape) if body.ndim else [1] * len(self.order)
+        shape[axis] = self.env[expr.axis].size
+        body = np.broadcast_to(body, shape)
+        empty = shape[axis] == 0
+        match expr.kind:
+            case "sum" | "count":
+                return body.sum(axis=axis, keepdims=True)
+            case "prod":
+                return body.prod(axis=axis, keepdims=True)
+            case "max":
+                return body.max(axis=axis, keepdims=True, initial=-np.inf)
+            case "min":
+                return body.min(axis=axis, keepdims=True, initial=np.inf)
+            case "any":
+                return (body != 0).any(axis=axis, keepdims=True).astype(np.float64)
+            case "all":
+                return (body != 0).all(axis=axis, keepdims=True).astype(np.float64)
+            case "argmax":
+                shape[axis] = 1
+                return np.full(shape, -1.0) if empty else body.argmax(axis=axis, keepdims=True).astype(np.float64)
+        raise SpecError(f"no value for a fold by {expr.kind}")
+
+
+def sum_of(values: list[Any]) -> Any:
+    """The sum of broadcastable values."""
+    return _reduce(np.add, values)
+
+
+def _reduce(function: Callable[..., Any], values: list[Any]) -> Any:
+    result = values[0]
+    for value in values[1:]:
+        result = function(result, value)
+    return result

@@ -1,0 +1,239 @@
+"""A pipeline as a frozen value, and the checks that make it well-formed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import sympy as sp
+from sympy.core.relational import Relational
+from sympy.logic.boolalg import BooleanFunction
+
+from refold.errors import (
+    CycleError,
+    FoldError,
+    HeadError,
+    NameTaken,
+    SpecError,
+    UnboundAxis,
+    UnknownName,
+    ShadowedAxis,
+)
+from refold.spec.heads import Fold, Index, Param, Read, Size, TensorName, Where, sigmoid
+from refold.spec.mathematics import latex, text
+from refold.spec.value import Value, unwrap
+
+HEADS: tuple[type[sp.Basic], ...] = (
+    sp.Add, sp.Mul, sp.Pow, sp.exp, sp.log, sp.tanh, sigmoid, sp.sin, sp.cos, sp.erf, sp.Abs, sp.Max, sp.Min,
+    sp.floor, sp.Mod, Read, Fold, Where,
+)  # fmt: skip
+ATOMS: tuple[type[sp.Basic], ...] = (sp.Number, sp.NumberSymbol, Index, Size, Param)
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One named result: `expr` at the position given by `axes`, in the order of its dimensions."""
+
+    name: str
+    expr: sp.Expr
+    axes: tuple[Index, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A reduction pipeline as written: what to compute, and nothing about how.
+
+    `empty` is the value of an output element whose expression is undefined because its reductions range over
+    nothing (an axis of length 0, or every element masked); NaN by default, as the written arithmetic gives.
+    """
+
+    outputs: tuple[Output, ...]
+    tensors: tuple[TensorName, ...]
+    params: tuple[Param, ...]
+    axes: tuple[Index, ...]
+    empty: sp.Expr
+
+    def __str__(self) -> str:
+        lines = [f"{o.name}[{','.join(a.name for a in o.axes)}] = {text(o.expr)}" for o in self.outputs]
+        if self.empty is not sp.nan:
+            lines.append(f"with {text(self.empty)} where a reduction ranges over nothing")
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _repr_latex_(self) -> str:
+        rows = [f"{o.name}_{{{','.join(a.name for a in o.axes)}}} &= {latex(o.expr)}" for o in self.outputs]
+        return "$$\\begin{aligned}" + r"\\".join(rows) + "\\end{aligned}$$"
+
+    def __call__(self, **inputs: Any) -> Any:
+        """Evaluates the outputs in float64 NumPy; see `refold.spec.evaluate.evaluate`."""
+        from refold.spec.evaluate import evaluate
+
+        results = evaluate(self, inputs)
+        return results[self.outputs[0].name] if len(results) == 1 else results
+
+
+def pipeline(*, empty: Any = None, **outputs: Any) -> Spec:
+    """`pipeline(o=expression[i, e])`: a `Spec` from its outputs, each indexed by its axes in order.
+
+    `empty` is the value of outputs whose reductions range over nothing and whose expression is undefined there.
+    Raises a `SpecError` that names the place and the remedy for whatever is malformed.
+    """
+    if not outputs:
+        raise SpecError("a pipeline without outputs: write pipeline(o=expression[i, j])")
+    found: dict[str, Value] = {}
+    for name, value in outputs.items():
+        if not isinstance(value, Value):
+            value = Value(unwrap(value), ())
+        found[name] = value
+    exprs = _resolve({name: value.expr for name, value in found.items()}, found)
+    results = []
+    for name, value in found.items():
+        expr = exprs[name]
+        order = _order(name, expr, value.order)
+        _check(expr, order, name)
+        results.append(Output(name, expr, order))
+    tensors = _declarations(results)
+    params = _sorted({p for o in results for p in _walk(o.expr) if isinstance(p, Param)})
+    axes = _sorted({a for o in results for a in o.axes} | {a for t in tensors for a in t.axes} | _all_axes(results))
+    _check_names(found, tensors, params, axes)
+    return Spec(tuple(results), tensors, params, axes, sp.nan if empty is None else unwrap(empty))
+
+
+def _sorted(symbols: set[Any]) -> tuple[Any, ...]:
+    return tuple(sorted(symbols, key=lambda s: s.name))
+
+
+def _walk(expr: sp.Basic) -> Iterator[sp.Basic]:
+    yield expr
+    for arg in expr.args:
+        yield from _walk(arg)
+
+
+def _all_axes(outputs: list[Output]) -> set[Index]:
+    return {a for o in outputs for a in _walk(o.expr) if isinstance(a, Index)}
+
+
+def _declarations(outputs: list[Output]) -> tuple[TensorName, ...]:
+    by_name: dict[str, TensorName] = {}
+    for output in outputs:
+        for node in _walk(output.expr):
+            if isinstance(node, TensorName):
+                other = by_name.setdefault(node.name, node)
+                if other != node:
+                    raise NameTaken(f"two tensors named {node.name}: rename one of them")
+    return tuple(by_name[name] for name in sorted(by_name))
+
+
+def _resolve(exprs: dict[str, sp.Expr], found: dict[str, Value]) -> dict[str, sp.Expr]:
+    """Puts every `Ref` in the place of its definition, refusing circles."""
+    done: dict[str, sp.Expr] = {}
+
+    def expand(name: str, trail: tuple[str, ...]) -> sp.Expr:
+        if name in trail:
+            circle = " -> ".join((*trail[trail.index(name) :], name))
+            raise CycleError(f"outputs refer to each other in a circle: {circle}: break it with an earlier value")
+        if name in done:
+            return done[name]
+        expr = exprs[name]
+        for read in [n for n in _walk(expr) if isinstance(n, Read) and n.tensor.ref]:
+            if read.name not in exprs:
+                raise UnknownName(f"{name} refers to {read.name}, which is no output: define {read.name}=...")
+            target, order = expand(read.name, (*trail, name)), found[read.name].order or ()
+            if len(order) != len(read.indices):
+                raise UnboundAxis(f"{name} reads {read.name} with {len(read.indices)} indices; it has {len(order)} axes")
+            expr = expr.xreplace({read: rename(target, dict(zip(order, read.indices, strict=True)))})
+        done[name] = expr
+        return expr
+
+    return {name: expand(name, ()) for name in exprs}
+
+
+def rename(expr: sp.Basic, mapping: dict[Any, Any]) -> Any:
+    """Replaces free symbols, leaving those bound by a fold alone."""
+    if isinstance(expr, Fold):
+        inner = {k: v for k, v in mapping.items() if k != expr.axis}
+        return Fold(expr.kind, rename(expr.body, inner), expr.axis)
+    if expr in mapping:
+        return mapping[expr]
+    if not expr.args:
+        return expr
+    return expr.func(*(rename(arg, mapping) for arg in expr.args))
+
+
+def _order(name: str, expr: sp.Expr, order: tuple[Index, ...] | None) -> tuple[Index, ...]:
+    free = {s for s in expr.free_symbols if isinstance(s, Index)}
+    if order is None:
+        if free:
+            listed = ", ".join(sorted(s.name for s in free))
+            raise UnboundAxis(f"output {name} varies with {listed}: index it, as in {name}=(expression)[{listed}]")
+        return ()
+    names = [a.name for a in order]
+    for axis in order:
+        if names.count(axis.name) > 1:
+            raise ShadowedAxis(f"output {name}[{', '.join(names)}]: axis {axis.name} twice: list each axis once")
+        if axis not in free:
+            bound = any(isinstance(n, Fold) and n.axis == axis for n in _walk(expr))
+            why = "every use of it is bound by a fold" if bound else "the expression does not vary with it"
+            raise ShadowedAxis(f"output {name} lists axis {axis.name}, but {why}: drop {axis.name} from the list")
+    missing = sorted(s.name for s in free - set(order))
+    if missing:
+        listed = ", ".join(missing)
+        raise UnboundAxis(f"output {name}: axis {listed} is unbound: fold over it or list it in {name}=(...)[...]")
+    return order
+
+
+def _check(expr: sp.Basic, bound: tuple[Index, ...], output: str) -> None:
+    """Refuses unknown heads, folds over what their body lacks, and infinities outside `where`."""
+    if isinstance(expr, Relational | BooleanFunction):
+        for arg in expr.args:
+            _check(arg, bound, output)
+        return
+    if isinstance(expr, Fold):
+        if expr.axis not in expr.body.free_symbols:
+            inner = any(isinstance(n, Fold) and n.axis == expr.axis for n in _walk(expr.body))
+            j = expr.axis.name
+            if inner:
+                raise ShadowedAxis(
+                    f"output {output}: {expr.kind} over {j} of a body whose every {j} is bound by an inner fold: "
+                    f"fold over another axis, or drop one of the two"
+                )
+            raise FoldError(
+                f"output {output}: {expr.kind} over {j} of {text(expr.body)}, which does not vary with {j}: "
+                f"fold over an axis of the body (times {j}.size for a repeated sum)"
+            )
+        _check(expr.body, (*bound, expr.axis), output)
+        return
+    if isinstance(expr, Where):
+        _check(expr.args[0], bound, output)
+        for branch in expr.args[1:]:
+            if branch not in (sp.oo, -sp.oo):
+                _check(branch, bound, output)
+        return
+    if expr in (sp.oo, -sp.oo, sp.nan, sp.zoo):
+        raise HeadError(f"output {output}: {text(expr)} outside of where(condition, value, -oo): mask with where")
+    if isinstance(expr, Read):
+        for index in expr.indices:
+            _check(index, bound, output)
+        return
+    if expr is sp.I or (not isinstance(expr, (*HEADS, *ATOMS)) and not isinstance(expr, sp.Boolean)):
+        known = ", ".join(sorted(h.__name__ for h in HEADS if h not in (Read, Fold, Where)))
+        raise HeadError(f"output {output}: {type(expr).__name__} in {text(expr)} has no meaning here: use one of {known}")
+    for arg in expr.args:
+        _check(arg, bound, output)
+
+
+def _check_names(outputs: Any, tensors: Any, params: Any, axes: Any) -> None:
+    seen: dict[str, str] = {}
+    groups = (("output", outputs), ("tensor", [t.name for t in tensors]), ("scalar", [p.name for p in params]),
+              ("axis", [a.name for a in axes]))  # fmt: skip
+    for kind, names in groups:
+        for name in names:
+            if name in seen:
+                raise NameTaken(f"{name} is the name of {_a(seen[name])} and of {_a(kind)}: rename one of them")
+            seen[name] = kind
+
+
+def _a(kind: str) -> str:
+    return f"an {kind}" if kind[0] in "ao" else f"a {kind}"

@@ -1,0 +1,393 @@
+"""What a user writes with: axes, tensors, scalars and the expressions made of them, over SymPy."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import sympy as sp
+
+from refold.errors import FoldError, NameTaken, PredicateError, RankError, SpecError
+from refold.spec.heads import REDUCERS, Fold, Index, Param, Read, Size, TensorName, Where
+from refold.spec.heads import sigmoid as sigmoid_head
+
+DType = Literal["float", "float16", "bfloat16", "float32", "int32", "int64"]
+DTYPES: tuple[DType, ...] = ("float", "float16", "bfloat16", "float32", "int32", "int64")
+
+
+class Value:
+    """A real-valued expression; `expr` is the SymPy expression underneath, `order` its axes once indexed as an output."""
+
+    __slots__ = ("expr", "order")
+
+    def __init__(self, expr: sp.Expr, order: tuple[Index, ...] | None = None) -> None:
+        self.expr = expr
+        self.order = order
+
+    def _sympy_(self) -> sp.Expr:
+        return self.expr
+
+    def __repr__(self) -> str:
+        from refold.spec.mathematics import text
+
+        return text(self.expr)
+
+    def _repr_latex_(self) -> str:
+        from refold.spec.mathematics import latex
+
+        return f"${latex(self.expr)}$"
+
+    def __hash__(self) -> int:
+        return hash(self.expr)
+
+    def __getitem__(self, order: Any) -> Value:
+        """`value[i, e]`: the same value, with the order of its axes as an output."""
+        parts = order if isinstance(order, tuple) else (order,)
+        for part in parts:
+            if not isinstance(part, Axis):
+                raise RankError(f"an output is indexed by axes, not by {part!r}: write value[i, e]")
+        return Value(self.expr, tuple(part.expr for part in parts))
+
+    def __add__(self, other: Any) -> Value:
+        return Value(self.expr + unwrap(other))
+
+    def __radd__(self, other: Any) -> Value:
+        return Value(unwrap(other) + self.expr)
+
+    def __sub__(self, other: Any) -> Value:
+        return Value(self.expr - unwrap(other))
+
+    def __rsub__(self, other: Any) -> Value:
+        return Value(unwrap(other) - self.expr)
+
+    def __mul__(self, other: Any) -> Value:
+        return Value(self.expr * unwrap(other))
+
+    def __rmul__(self, other: Any) -> Value:
+        return Value(unwrap(other) * self.expr)
+
+    def __truediv__(self, other: Any) -> Value:
+        return Value(self.expr / unwrap(other))
+
+    def __rtruediv__(self, other: Any) -> Value:
+        return Value(unwrap(other) / self.expr)
+
+    def __pow__(self, other: Any) -> Value:
+        return Value(self.expr ** unwrap(other))
+
+    def __neg__(self) -> Value:
+        return Value(-self.expr)
+
+    def __floordiv__(self, other: Any) -> Value:
+        return Value(sp.floor(_integer(self.expr, "//") / _integer(unwrap(other), "//")))
+
+    def __mod__(self, other: Any) -> Value:
+        return Value(sp.Mod(_integer(self.expr, "%"), _integer(unwrap(other), "%")))
+
+    def __le__(self, other: Any) -> Predicate:
+        return _compare(sp.Le, self, other)
+
+    def __lt__(self, other: Any) -> Predicate:
+        return _compare(sp.Lt, self, other)
+
+    def __ge__(self, other: Any) -> Predicate:
+        return _compare(sp.Ge, self, other)
+
+    def __gt__(self, other: Any) -> Predicate:
+        return _compare(sp.Gt, self, other)
+
+    def __eq__(self, other: Any) -> Predicate:  # type: ignore[override]
+        return _compare(sp.Eq, self, other)
+
+    def __ne__(self, other: Any) -> Predicate:  # type: ignore[override]
+        return _compare(sp.Ne, self, other)
+
+    def __bool__(self) -> bool:
+        raise PredicateError("a value is not known while the pipeline is written: use where(condition, a, b)")
+
+    def __iter__(self) -> Any:
+        raise SpecError("a value cannot be iterated: index a tensor with axes, as in q[i, d]")
+
+
+class Axis(Value):
+    """A named axis. `j.size` is its length; `j` itself is the position along it."""
+
+    __slots__ = ()
+
+    def __init__(self, name: str) -> None:
+        super().__init__(Index(name))
+
+    @property
+    def name(self) -> str:
+        return str(self.expr.name)
+
+    @property
+    def size(self) -> Value:
+        return Value(Size(self.name))
+
+
+class Predicate:
+    """A condition over indices, sizes, integer scalars and integer tensors; combine with `&`, `|`, `~`."""
+
+    __slots__ = ("cond",)
+
+    def __init__(self, cond: sp.Basic) -> None:
+        self.cond = cond
+
+    def __and__(self, other: Any) -> Predicate:
+        return Predicate(sp.And(self.cond, predicate(other)))
+
+    def __or__(self, other: Any) -> Predicate:
+        return Predicate(sp.Or(self.cond, predicate(other)))
+
+    def __invert__(self) -> Predicate:
+        return Predicate(sp.Not(self.cond))
+
+    __rand__, __ror__ = __and__, __or__
+
+    def __repr__(self) -> str:
+        from refold.spec.mathematics import text
+
+        return text(self.cond)
+
+    def __bool__(self) -> bool:
+        raise PredicateError(
+            f"the condition {self!r} has no truth value while the pipeline is written: "
+            "combine conditions with &, | and ~, and select with where(condition, a, b)"
+        )
+
+
+class Tensor:
+    """`Tensor("q", i, d)`: an argument of the pipeline, one axis a dimension.
+
+    `dtype` is one of "float" (float16, bfloat16 or float32, as the caller has it), a floating type by name, or
+    "int32"/"int64" for tensors of indices. Read it as `q[i, d]`; an index may be any integer expression
+    (`k[h // group, j, d]`) and an integer tensor (`x[i, target[i]]`, a gather).
+    """
+
+    __slots__ = ("symbol",)
+
+    def __init__(self, name: str, *axes: Axis, dtype: DType = "float") -> None:
+        _check_name(name, "tensor")
+        for axis in axes:
+            if not isinstance(axis, Axis):
+                raise RankError(f"tensor {name}: its dimensions are axes, not {axis!r}: write Tensor({name!r}, i, j)")
+        names = [axis.name for axis in axes]
+        for axis_name in names:
+            if names.count(axis_name) > 1:
+                raise NameTaken(f"tensor {name}: axis {axis_name} twice: give each dimension an axis of its own")
+        if dtype not in DTYPES:
+            raise SpecError(f"tensor {name}: unknown dtype {dtype!r}: one of {', '.join(DTYPES)}")
+        self.symbol = TensorName(name, tuple(axis.expr for axis in axes), dtype, isinstance(self, Ref))
+
+    @property
+    def name(self) -> str:
+        return self.symbol.name
+
+    @property
+    def axes(self) -> tuple[Index, ...]:
+        return self.symbol.axes
+
+    def __getitem__(self, indices: Any) -> Value:
+        parts = indices if isinstance(indices, tuple) else (indices,)
+        if len(parts) != len(self.axes):
+            shape = ", ".join(a.name for a in self.axes)
+            raise RankError(f"{self.name}[{shape}] has {len(self.axes)} dimensions and is read with {len(parts)} indices")
+        exprs = tuple(unwrap(part) for part in parts)
+        for expr in exprs:
+            if not expr.is_integer:
+                raise RankError(f"{self.name} is read at {expr}, which is no integer: index with axes or integer tensors")
+        return Value(Read(self.symbol, *exprs))
+
+    def __repr__(self) -> str:
+        return f"{self.name}[{', '.join(a.name for a in self.axes)}]"
+
+
+class Ref(Tensor):
+    """`Ref("m", i)[i]`: a read of another output of the same pipeline, by its name."""
+
+    __slots__ = ()
+
+
+def axes(names: str) -> tuple[Axis, ...]:
+    """`i, j = axes("i j")`: named axes, separated by spaces or commas."""
+    parts = names.replace(",", " ").split()
+    for name in parts:
+        _check_name(name, "axis")
+        if parts.count(name) > 1:
+            raise NameTaken(f'axes("{names}"): {name} twice: name each axis once')
+    return tuple(Axis(name) for name in parts)
+
+
+def Scalar(name: str, *, integer: bool = False, positive: bool = False) -> Value:
+    """A scalar argument: real by default; `positive` and `integer` are promises that the launcher checks."""
+    _check_name(name, "scalar")
+    return Value(Param(name, real=True, integer=integer or None, positive=positive or None))
+
+
+def unwrap(value: Any) -> sp.Expr:
+    """The SymPy expression of a value, a number, or a SymPy expression."""
+    if isinstance(value, Value):
+        return value.expr
+    if isinstance(value, Predicate):
+        return Where(value.cond, 1, 0)
+    if isinstance(value, Tensor):
+        raise RankError(f"tensor {value.name} is used without indices: write {value!r}")
+    if isinstance(value, float):
+        return sp.Rational(str(value)) if value == value and abs(value) != float("inf") else sp.sympify(value)
+    expr = sp.sympify(value)
+    if not isinstance(expr, sp.Expr):
+        raise SpecError(f"{value!r} is no number and no expression")
+    return expr
+
+
+def predicate(value: Any) -> sp.Basic:
+    """The SymPy condition of a predicate."""
+    if isinstance(value, Predicate):
+        return value.cond
+    if value is True or value is False:
+        return sp.true if value else sp.false
+    raise PredicateError(f"{value!r} is no condition: compare axes or integers, as in j <= i")
+
+
+def where(condition: Any, then: Any, other: Any) -> Value:
+    """`then` where the condition over indices holds, `other` elsewhere."""
+    if isinstance(condition, Value):
+        raise PredicateError(f"where needs a condition over indices, not the value {condition!r}: compare, as in j <= i")
+    return Value(Where(predicate(condition), unwrap(then), unwrap(other)))
+
+
+def _check_name(name: str, what: str) -> None:
+    if not isinstance(name, str) or not name.isidentifier() or name.startswith("_"):
+        raise SpecError(f"{what} name {name!r}: use a Python identifier that does not start with an underscore")
+
+
+def _integer(expr: sp.Expr, operator: str) -> sp.Expr:
+    if not expr.is_integer:
+        raise PredicateError(f"{operator} is for indices and {expr} is no integer: use axes, sizes or integer scalars")
+    return expr
+
+
+def _compare(relation: Any, left: Value, right: Any) -> Predicate:
+    a, b = left.expr, unwrap(right)
+    for side in (a, b):
+        if not side.is_integer:
+            from refold.spec.mathematics import text
+
+            raise PredicateError(
+                f"{text(side)} is data, and a condition is over indices: compare axes, sizes, integer scalars "
+                "or integer tensors; for a choice by value use maximum, minimum or relu"
+            )
+    return Predicate(relation(a, b))
+
+
+class _Folds:
+    """`fold.sum(body, over=j)` and its siblings: commutative reductions over one axis, or several in turn."""
+
+    def _fold(self, kind: str, body: Any, over: Any) -> Value:
+        expr = unwrap(body)
+        for axis in reversed(over if isinstance(over, tuple) else (over,)):
+            if not isinstance(axis, Axis):
+                raise FoldError(f"fold.{kind}: over={axis!r} is no axis: write over=j")
+            expr = Fold(kind, expr, axis.expr)
+        return Value(expr)
+
+    def sum(self, body: Any, *, over: Any) -> Value:
+        """Sum; 0 over nothing."""
+        return self._fold("sum", body, over)
+
+    def max(self, body: Any, *, over: Any) -> Value:
+        """Maximum; -oo over nothing."""
+        return self._fold("max", body, over)
+
+    def min(self, body: Any, *, over: Any) -> Value:
+        """Minimum; +oo over nothing."""
+        return self._fold("min", body, over)
+
+    def prod(self, body: Any, *, over: Any) -> Value:
+        """Product; 1 over nothing."""
+        return self._fold("prod", body, over)
+
+    def any(self, condition: Any, *, over: Any) -> Value:
+        """1 if the condition holds anywhere, else 0; 0 over nothing."""
+        return self._fold("any", Where(predicate(condition), 1, 0), over)
+
+    def all(self, condition: Any, *, over: Any) -> Value:
+        """1 if the condition holds everywhere, else 0; 1 over nothing."""
+        return self._fold("all", Where(predicate(condition), 1, 0), over)
+
+    def count(self, condition: Any, *, over: Any) -> Value:
+        """How often the condition holds; 0 over nothing."""
+        return self._fold("count", Where(predicate(condition), 1, 0), over)
+
+    def argmax(self, body: Any, *, over: Axis) -> Value:
+        """The lowest position at which the body is largest; -1 over nothing."""
+        return self._fold("argmax", body, over)
+
+    def logsumexp(self, body: Any, *, over: Any) -> Value:
+        """`log(sum(exp(body)))`, whose shift by the maximum refold derives; -oo over nothing."""
+        return log(self._fold("sum", sp.exp(unwrap(body)), over))
+
+
+fold = _Folds()
+oo = Value(sp.oo)
+assert set(REDUCERS) <= set(dir(_Folds))
+
+
+def exp(x: Any) -> Value:
+    """The exponential."""
+    return Value(sp.exp(unwrap(x)))
+
+
+def log(x: Any) -> Value:
+    """The natural logarithm."""
+    return Value(sp.log(unwrap(x)))
+
+
+def sqrt(x: Any) -> Value:
+    """The square root."""
+    return Value(sp.sqrt(unwrap(x)))
+
+
+def tanh(x: Any) -> Value:
+    """The hyperbolic tangent."""
+    return Value(sp.tanh(unwrap(x)))
+
+
+def sigmoid(x: Any) -> Value:
+    """`1 / (1 + exp(-x))`."""
+    return Value(sigmoid_head(unwrap(x)))
+
+
+def sin(x: Any) -> Value:
+    """The sine."""
+    return Value(sp.sin(unwrap(x)))
+
+
+def cos(x: Any) -> Value:
+    """The cosine."""
+    return Value(sp.cos(unwrap(x)))
+
+
+def erf(x: Any) -> Value:
+    """The error function."""
+    return Value(sp.erf(unwrap(x)))
+
+
+def absolute(x: Any) -> Value:
+    """The absolute value."""
+    return Value(sp.Abs(unwrap(x)))
+
+
+def maximum(a: Any, b: Any) -> Value:
+    """The larger of two values."""
+    return Value(sp.Max(unwrap(a), unwrap(b), evaluate=True))
+
+
+def minimum(a: Any, b: Any) -> Value:
+    """The smaller of two values."""
+    return Value(sp.Min(unwrap(a), unwrap(b), evaluate=True))
+
+
+def relu(x: Any) -> Value:
+    """`max(x, 0)`."""
+    return maximum(x, 0)

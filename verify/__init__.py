@@ -1,0 +1,5 @@
+"""Obligations of a plan, their encoding over the extended reals, and the solvers' verdicts."""
+
+from refold.verify.result import Counterexample, Disproof, Proof, Result, Verdict
+
+__all__ = ["Counterexample", "Disproof", "Proof", "Result", "Verdict"]

@@ -1,0 +1,71 @@
+"""What verification answers: a result for each obligation, and a `Proof` only where every one is proved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from refold.algebra import Plan
+
+Verdict = Literal["proved", "refuted", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Counterexample:
+    """A smallest input found that shows the difference: run it as `inputs`, expect `wanted`, get `got`."""
+
+    inputs: tuple[tuple[str, Any], ...]
+    wanted: str
+    got: str
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The verdict on one obligation: its claim as mathematics, the seconds it took, and its SMT-LIB text."""
+
+    name: str
+    claim: str
+    verdict: Verdict
+    seconds: float
+    smt2: str
+    counterexample: Counterexample | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Verified:
+    plan: Plan
+    results: tuple[Result, ...]
+    versions: tuple[tuple[str, str], ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """Refuted if anything is, else unknown if anything is, else proved."""
+        verdicts = {r.verdict for r in self.results}
+        return "refuted" if "refuted" in verdicts else "unknown" if "unknown" in verdicts or not verdicts else "proved"
+
+    @property
+    def seconds(self) -> float:
+        return sum(r.seconds for r in self.results)
+
+    def __str__(self) -> str:
+        from refold.verify.display import report_text
+
+        return report_text(self)
+
+    __repr__ = __str__
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Proof(_Verified):
+    """Every obligation of the plan is proved. The only thing `emit` takes."""
+
+    def __post_init__(self) -> None:
+        if self.verdict != "proved":
+            raise ValueError("a Proof holds proved obligations only")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Disproof(_Verified):
+    """Some obligation is refuted or unknown."""
