@@ -8,6 +8,7 @@ from refold.algebra.plan import (
     Condition,
     Element,
     Evidence,
+    Family,
     Finish,
     Fresh,
     Plan,
@@ -19,6 +20,6 @@ from refold.algebra.plan import (
 )
 
 __all__ = [
-    "UNITS", "Accumulator", "Anchor", "Condition", "Element", "Evidence", "Finish", "Fresh", "Plan", "Reading",
+    "UNITS", "Accumulator", "Anchor", "Condition", "Element", "Evidence", "Family", "Finish", "Fresh", "Plan", "Reading",
     "Refusal", "State", "Step", "Varying", "derive",
 ]  # fmt: skip

@@ -10,10 +10,12 @@ import sympy as sp
 
 from refold.algebra.law import express, solve
 from refold.algebra.plan import (
+    UNITS,
     Accumulator,
     Anchor,
     Condition,
     Element,
+    Family,
     Finish,
     Fresh,
     Plan,
@@ -27,7 +29,7 @@ from refold.algebra.refuse import evidence
 from refold.algebra.rewrite import expand_logs, factor_scales, folds, map_folds, push_masks, replace_size, walk
 from refold.algebra.stabilise import shift
 from refold.errors import UnsupportedSpec
-from refold.spec import Fold, Index, Param, Read, Size, Spec, Where
+from refold.spec import Fold, Index, Output, Param, Read, Size, Spec, Where
 
 SUMLIKE = ("sum", "count", "any", "all", "prod", "argmax")
 
@@ -97,6 +99,7 @@ class _Derivation:
     anchors: list[Anchor] = field(default_factory=list)
     accumulators: list[Accumulator] = field(default_factory=list)
     normal: dict[Fold, sp.Expr] = field(default_factory=dict)
+    results: dict[Fold, Fold] = field(default_factory=dict)
     values: dict[Fold, sp.Expr] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
     scales: list[sp.Expr] = field(default_factory=list)
@@ -107,28 +110,22 @@ class _Derivation:
         self.names |= {a.name for a in self.spec.axes} | {o.name for o in self.spec.outputs}
         written = [o.expr for o in self.spec.outputs]
         exprs = self.count_positions(written)
-        meant = [map_folds(expand_logs(e), self.axis, self.normalise) for e in exprs]
+        meant = [map_folds(e, self.axis, self.normalise) for e in exprs]
         meant = [expand_logs(factor_scales(e, self.scales)) for e in meant]
         finish = []
         for output, expr in zip(self.spec.outputs, meant, strict=True):
             value = map_folds(expr, self.axis, self.value)
-            finish.append(self.finish(output.name, value, output.axes))
+            finish.append(self.finish(output, value))
             self.step("finish", sp.Symbol(output.name), value)
-        readings = []
-        for fold, expr in self.normal.items():
-            if not all(f in self.values for f in folds(expr, self.axis)):
-                continue
-            readings.append(Reading(fold, map_folds(expr, self.axis, self.value), "fold"))
         accumulators = self.drop_unused(finish)
         conditions = self.conditions(finish, accumulators)
         used = {s for a in accumulators for s in a.anchors}
         anchors = tuple(a for a in self.anchors if a.stale in used)
         symbols = {s for a in accumulators for s in a.element.free_symbols}
         elements = tuple(e for e in self.elements.values() if e.symbol in symbols)
-        kept = {a.symbol for a in accumulators}
-        readings = [r for r in readings if {s for s in r.expr.free_symbols if isinstance(s, State)} <= kept]
+        readings = self.readings({a.symbol for a in accumulators})
         return Plan(
-            self.spec, self.axis, elements, anchors, accumulators, tuple(readings), tuple(finish), conditions,
+            self.spec, self.axis, elements, anchors, accumulators, readings, tuple(finish), conditions,
             tuple(self.steps),
         )  # fmt: skip
 
@@ -138,9 +135,9 @@ class _Derivation:
         """A length inside of a body is a fold itself: `|j| -> count_j(true)`, so that it has a partial value."""
         size = Size(self.axis.name)
         bodies = [f.body for e in exprs for f in _outermost_over(e, self.axis)]
-        if not any(size in body.free_symbols for body in bodies):
-            return exprs
         count = Fold("count", sp.S.One, self.axis)
+        if all(replace_size(body, self.axis, count) == body for body in bodies):
+            return exprs
         self.step("count", size, count, "a length that a body reads has a partial value too")
         return [replace_size(e, self.axis, count) for e in exprs]
 
@@ -157,7 +154,6 @@ class _Derivation:
         body = map_folds(fold.body, self.axis, self.normalise)
         body = sp.powsimp(expand_logs(push_masks(body, self.varies, self.has_fold)), combine="exp")
         scale: sp.Expr = sp.S.One
-        result: sp.Expr
         if fold.kind == "sum":
             scale, body = self.hoist(body)
             shifted = shift(body, self.axis, self.varies, self.floors)
@@ -167,11 +163,9 @@ class _Derivation:
                 self.step("stabilise", Fold("sum", body, self.axis), sp.exp(log_scale) * Fold("sum", stable, self.axis),
                           "shifted by its maximum, so that every exponent is at most 0")  # fmt: skip
                 scale, body = scale * sp.exp(log_scale), stable
-            result = scale * Fold("sum", body, self.axis)
-        else:
-            result = Fold(fold.kind, body, self.axis)
-        self.normal[fold] = result
-        return result
+        main = Fold(fold.kind, body, self.axis)
+        self.normal[fold], self.results[fold] = scale * main, main
+        return self.normal[fold]
 
     def hoist(self, body: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
         """Constant factors leave a sum; a running maximum stays, since it is there to scale what is summed."""
@@ -229,11 +223,14 @@ class _Derivation:
         values: list[sp.Expr | None] = [None] * rank
         states: list[State | None] = [None] * rank
         back: dict[Any, Any] = {a.fresh: a.stale for a in self.anchors}
+        dropped: list[tuple[int, tuple[tuple[State, sp.Expr], ...]]] = []
+        sources = [a for a in self.accumulators if a.reducer in ("sum", "count")]
         for k in reversed(range(1, rank)):
-            sources = [(a.element.xreplace(back), sp.sympify(a.symbol)) for a in self.accumulators if a.reducer in ("sum", "count")]
-            known = express(law.basis[k].xreplace(back), sources, varying)
+            known = express(law.basis[k].xreplace(back), [a.element.xreplace(back) for a in sources], varying)
             if known is not None:
-                values[k] = sp.factor(known)
+                terms = tuple((a.symbol, c) for a, c in zip(sources, known, strict=True) if c != 0)
+                values[k] = sp.factor(sp.Add(*(c * symbol for symbol, c in terms)))
+                dropped.append((k, terms))
         fresh_rows = [k for k in range(rank) if values[k] is None]
         for k in fresh_rows:
             name = names[0] if k == 0 else self.base_name(fold, law.basis[k], axes, names[0])
@@ -249,7 +246,8 @@ class _Derivation:
                 self.step("drop", Fold("sum", law.basis[k].xreplace(back), self.axis), values[k], "given by the others")
                 continue
             moved = sp.Add(*(law.matrix[k, c] * values[c] for c in range(rank)))
-            result = self.add(fold if k == 0 else None, "sum", law.basis[k], moved, axes, rank, stale, str(state))
+            family = Family(law.basis, law.matrix, tuple(sp.sympify(v) for v in values), tuple(dropped), k)
+            result = self.add(fold if k == 0 else None, "sum", law.basis[k], moved, axes, rank, stale, str(state), family)
         return result
 
     def correct_extremum(self, fold: Fold, g: sp.Expr, fresh: Any, stale: Any, varying: Any) -> Any:
@@ -286,14 +284,14 @@ class _Derivation:
         return symbol
 
     def add(self, fold: Fold | None, kind: str, element: sp.Expr, moved: sp.Expr | None, axes: Any, rank: int, stale: Any,
-            name: str) -> sp.Expr:  # fmt: skip
+            name: str, family: Family | None = None) -> sp.Expr:  # fmt: skip
         for known in self.accumulators:
             if known.reducer == kind and known.element == element and known.axes == axes:
                 return known.symbol
         symbol = State(name)
         self.names.add(name)
         moved = symbol if moved is None else moved
-        accumulator = Accumulator(symbol, kind, element, moved, axes, rank, tuple(stale))  # type: ignore[arg-type]
+        accumulator = Accumulator(symbol, kind, element, moved, axes, rank, tuple(stale), family=family)  # type: ignore[arg-type]
         self.accumulators.append(accumulator)
         if fold is not None:
             self.step("accumulate", fold, symbol)
@@ -410,8 +408,9 @@ class _Derivation:
 
     # --- the end ---------------------------------------------------------------------------------------------
 
-    def finish(self, name: str, expr: sp.Expr, axes: tuple[Index, ...]) -> Finish:
+    def finish(self, output: Output, expr: sp.Expr) -> Finish:
         """Guards an output whose expression is undefined in the state of nothing."""
+        empty = self.spec.empty
         guard: sp.Basic = sp.true
         if self.undefined_at_unit(expr):
             zero = [d for d in _denominators(expr) if d.has(State) and self.at_unit(d) in (0.0,)]
@@ -420,7 +419,45 @@ class _Derivation:
                 guard = sp.And(*(sp.Ne(d, 0, evaluate=False) for d in zero))
             elif infinite:
                 guard = sp.And(*(sp.Gt(s, -sp.oo, evaluate=False) for s in infinite))
-        return Finish(name, expr, axes, guard, self.spec.empty)
+        if guard is not sp.true and self.fails_on_nothing_alone(guard):
+            empty = self.over_nothing(output.expr, empty)
+        return Finish(output.name, expr, output.axes, guard, empty)
+
+    def fails_on_nothing_alone(self, guard: sp.Basic) -> bool:
+        """Whether a guard holds as soon as there is one element: nothing masked, and only counts and sums of exp."""
+        tested = [a for a in self.accumulators if a.symbol in guard.free_symbols]
+        return not any(e.infinite for e in self.elements.values()) and all(
+            isinstance(part.args[0], State) for part in sp.And.make_args(guard)
+        ) and all(a.reducer in ("count", "max", "min") or isinstance(a.element, sp.exp) for a in tested)  # fmt: skip
+
+    def over_nothing(self, written: sp.Expr, empty: sp.Expr) -> sp.Expr:
+        """What an output says of an empty axis, where that is a number: sum_j p/r is 0, and (sum_j p)/r is 0/0."""
+        length = sp.Dummy()
+        units: dict[sp.Basic, float] = {length: 0.0}
+
+        def unit(fold: Fold) -> sp.Expr:
+            symbol = sp.Dummy()
+            units[symbol] = float(UNITS[fold.kind])
+            return symbol
+
+        bare = map_folds(written.xreplace({Size(self.axis.name): length}), self.axis, unit)
+        value = _ieee(bare, units, {}) if bare.free_symbols <= set(units) else np.nan
+        return sp.nsimplify(value) if np.isfinite(value) else empty
+
+    def readings(self, kept: set[State]) -> tuple[Reading, ...]:
+        """What every fold of the spec is in the final state."""
+        found = []
+        for fold, expr in self.normal.items():
+            whole = map_folds(expr, self.axis, lambda f: self.values.get(f, f))
+            main = self.results.get(fold)
+            if main is None or main not in self.values:
+                continue
+            value = self.values[main]
+            symbols = [s for s in sp.Mul.make_args(value) if isinstance(s, State)]
+            symbol = next((s for s in symbols if any(a.symbol == s and a.anchors for a in self.accumulators)), symbols[0])
+            if {s for s in whole.free_symbols if isinstance(s, State)} <= kept:
+                found.append(Reading(fold, whole, symbol, sp.Mul(whole, sp.Pow(symbol, -1))))
+        return tuple(found)
 
     def unit_of(self, symbol: State) -> float:
         unit = next(a.unit for a in self.accumulators if a.symbol == symbol)
@@ -594,3 +631,10 @@ def _ieee(expr: sp.Basic, states: dict[sp.Basic, float], masked: dict[sp.Expr, f
             case sp.Min():
                 return float(np.min(np.array(args)))
     return float(args[0]) if np.isfinite(args[0]) else 1.0
+
+
+def replace_length(plan: Plan, expr: sp.Basic) -> Any:
+    """`|j| -> count_j 1` where the plan carries that count: the spec in the form that was derived from."""
+    count = Fold("count", sp.S.One, plan.axis)
+    counted = any(a.reducer == "count" and a.element == 1 for a in plan.accumulators)
+    return replace_size(expr, plan.axis, count) if counted else expr

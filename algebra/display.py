@@ -1,49 +1,106 @@
-"""A plan or a refusal as text and LaTeX, for a REPL, a notebook and a pipe."""
+"""A plan or a refusal as sections of lines: text for a REPL and a pipe, LaTeX for a notebook; the CLI colours them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
 import sympy as sp
 
-from refold.algebra.plan import Accumulator, Plan, Refusal
-from refold.spec.mathematics import latex, text
+from refold.algebra.plan import Accumulator, Plan, Refusal, State, Step
+from refold.spec import Fold, Index, Size, Spec
+from refold.spec.abbreviate import substitute
+from refold.spec.mathematics import definition, latex, text
 
-_COMBINE = {"sum": "Σ", "count": "Σ", "max": "max", "min": "min", "prod": "Π", "any": "any", "all": "all", "argmax": "argmax"}
+_SIGN = {"sum": "Σ", "count": "Σ", "prod": "Π"}
 _INFIX = {"sum": "+", "count": "+", "prod": "·"}
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a section: a word or a left side, the mathematics, and a remark."""
+
+    label: str
+    formula: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A title over lines whose labels stand in one column."""
+
+    title: str
+    lines: tuple[Line, ...]
+
+
+def sections_text(sections: Sequence[Section]) -> str:
+    """Sections as plain text, a blank line between them."""
+    blocks = []
+    for section in sections:
+        width = max((len(line.label) for line in section.lines), default=0)
+        rows = [section.title] if section.title else []
+        for line in section.lines:
+            note = f"   ({line.note})" if line.note else ""
+            gap = " " if line.formula[:1] in ("=", "←") else "  "
+            rows.append(f"  {line.label.ljust(width)}{gap}{line.formula}{note}".rstrip())
+        blocks.append("\n".join(rows))
+    return "\n\n".join(blocks)
+
+
+def spec_section(spec: Spec, prefer: Mapping[sp.Expr, str] | None = None) -> Section:
+    """The pipeline as written, its repeated parts under names."""
+    lines = [Line(left, f"= {right}") for left, right in spec.lines(prefer)]
+    if spec.empty is not sp.nan:
+        lines.append(Line("", f"{text(spec.empty)} where a reduction ranges over nothing"))
+    return Section("Pipeline", tuple(lines))
+
+
+def plan_sections(plan: Plan) -> tuple[Section, ...]:
+    """The pipeline, what varies, the steps of the derivation, the loop, the end, and the side conditions."""
+    axis = plan.axis.name
+    table, prefer = _names(plan)
+    written, fused = passes(plan)
+    steps = tuple(_numbered(plan, table))
+    loop = tuple(Line(str(a.symbol), f"← {update_text(a, axis)}") for a in plan.accumulators)
+    anchors = [Line(str(a.stale), f"= {_plain(a.expr)}") for a in plan.anchors if str(a.expr) != str(a.stale)]
+    found = [
+        spec_section(plan.spec, prefer),
+        Section(f"At a position of {axis}", tuple(Line(str(e.symbol), f"= {definition(e.expr)}", _reach(e.infinite))
+                                                  for e in plan.elements)),
+        Section(f"Derivation ({written} {'passes' if written > 1 else 'pass'} over {axis} as written, {fused} fused)", steps),
+        Section(f"The loop over parts of {axis} (plain: before a part, primed: after it)", (*loop, *anchors)),
+        Section("At the end", tuple(_finish(plan))),
+        Section("Conditions", tuple(_conditions(plan))),
+    ]  # fmt: skip
+    return tuple(section for section in found if section.lines)
+
+
 def update_text(a: Accumulator, axis: str) -> str:
-    """One accumulator's update as a line: what it was, moved, joined by what is new."""
-    sign = _COMBINE[a.reducer]
-    new = f"{sign}_{axis} {_wrapped(a.element)}" if a.reducer != "count" else f"Σ_{axis} {text(a.element)}"
+    """What an accumulator becomes: what it was, moved, joined by what is new."""
     if a.reducer == "argmax":
-        return f"{a.symbol} ← the position of {a.key}, the lowest of equals"
+        return f"the position of {a.key}, the lowest of equals"
+    element = _plain(a.element)
+    element = f"({element})" if a.element.is_Add else element
     if a.reducer in _INFIX:
-        return f"{a.symbol} ← {text(a.moved)} {_INFIX[a.reducer]} {new}"
-    return f"{a.symbol} ← {a.reducer}({text(a.moved)}, {new})"
+        return f"{_plain(a.moved)} {_INFIX[a.reducer]} {_SIGN[a.reducer]}_{axis} {element}"
+    return f"{a.reducer}({_plain(a.moved)}, {a.reducer}_{axis} {element})"
 
 
-def _wrapped(expr: sp.Expr) -> str:
-    return f"({text(expr)})" if expr.is_Add else text(expr)
+def passes(plan: Plan) -> tuple[int, int]:
+    """How often the axis is walked as written (the longest chain of waiting folds) and fused."""
+
+    def chain(expr: sp.Basic) -> int:
+        inner = max((chain(arg) for arg in expr.args), default=0)
+        return inner + (isinstance(expr, Fold) and expr.axis == plan.axis)
+
+    again = int(any(plan.axis in o.axes for o in plan.spec.outputs))
+    return max(chain(o.expr) for o in plan.spec.outputs) + again, 1 + again
 
 
 def plan_text(plan: Plan) -> str:
-    """The derivation as lines: the spec, what varies, the steps, the loop, the finish, the conditions."""
-    lines = [str(plan.spec), ""]
-    for e in plan.elements:
-        reach = {-1: "  (or -∞ where masked)", 1: "  (or ∞ where masked)", 0: ""}[e.infinite]
-        lines.append(f"  {e.symbol} = {text(e.expr)}{reach}")
-    lines += ["", f"for every part of axis {plan.axis.name}, with the unprimed of before and the primed of after:"]
-    lines += [f"  {update_text(a, plan.axis.name)}" for a in plan.accumulators]
-    anchors = [a for a in plan.anchors if str(a.expr) != str(a.stale)]
-    lines += [f"  {a.stale} = {text(a.expr)}" for a in anchors]
-    lines += ["", "at the end:"]
-    for f in plan.finish:
-        guard = f"   where {text(f.guard)}, else {text(f.empty)}" if f.guard is not sp.true else ""
-        lines.append(f"  {f.name}[{','.join(a.name for a in f.axes)}] = {text(f.expr)}{guard}")
-    if plan.conditions:
-        lines += ["", "conditions:"]
-        lines += [f"  {text(c.claim)}  ({c.where}{', guarded' if c.guarded else ''})" for c in plan.conditions]
-    return "\n".join(lines)
+    """The derivation as plain text."""
+    return sections_text(plan_sections(plan))
 
 
 def plan_latex(plan: Plan) -> str:
@@ -56,22 +113,134 @@ def plan_latex(plan: Plan) -> str:
     return "$$\\begin{aligned}" + r"\\".join(rows) + "\\end{aligned}$$"
 
 
-def refusal_text(refusal: Refusal) -> str:
-    """The reason, the matrix whose determinant is the evidence, and what to do."""
-    lines = [f"refused: {text(refusal.fold)}", f"  body   g = {text(refusal.body)}", f"  reason {refusal.reason}"]
+def refusal_sections(refusal: Refusal) -> tuple[Section, ...]:
+    """The pipeline, the reason, the matrix whose determinant is the evidence, the class, and what to do."""
+    table = {part.expr: part.symbol for part in refusal.spec.parts()}
+    fold = _plain(substitute(refusal.fold, {e: s for e, s in table.items() if e != refusal.fold}))
+    found = [
+        spec_section(refusal.spec),
+        Section("Refused", (
+            Line("fold", fold), Line("body", f"g = {_plain(refusal.body)}", "r: finished before the fold"),
+            Line("reason", refusal.reason), Line("class", refusal.kind), Line("next", refusal.advice),
+        )),
+    ]  # fmt: skip
     proof = refusal.evidence
     if proof is not None:
         n = len(proof.rows)
-        lines.append(f"  evidence: g(r_a, c_b) at r = {_list(proof.rows)}, c = {_list(proof.columns)} is")
-        entries = [[text(x) for x in proof.matrix.row(a)] for a in range(n)]
-        widths = [max(len(row[c]) for row in entries) for c in range(n)]
-        lines += ["    [ " + "  ".join(x.rjust(w) for x, w in zip(row, widths, strict=True)) + " ]" for row in entries]
-        low, high = proof.enclosure
-        value = f"= {low}" if low == high else f"in [{low}, {high}]"
-        lines.append(f"    of determinant {value}, not 0: no {n - 1} accumulators can do, at least {n} are needed")
-    lines += [f"  class  {refusal.example}", f"  next   {refusal.advice}"]
-    return "\n".join(lines)
+        lines = [Line(f"r = {text(point)}", row) for point, row in zip(proof.rows, _matrix(proof.matrix), strict=True)]
+        lines.append(Line("det", determinant_text(refusal), "not 0"))
+        lines.append(Line("so", f"no {n - 1} accumulators can do: at least {n} are needed"))
+        columns = ", ".join(text(p) for p in proof.columns)
+        found.append(Section(f"Evidence: g at the values of r below and c = {columns}", tuple(lines)))
+    return tuple(found)
 
 
-def _list(points: tuple[sp.Basic, ...]) -> str:
-    return ", ".join(text(p) for p in points)
+def determinant_text(refusal: Refusal) -> str:
+    """The determinant exactly where it is rational, else its rigorous enclosure."""
+    assert refusal.evidence is not None
+    low, high = refusal.evidence.enclosure
+    if refusal.evidence.determinant.is_Rational:
+        return f"= {low}"
+    return f"≈ {low}" if low == high else f"in [{low}, {high}]"
+
+
+def refusal_text(refusal: Refusal) -> str:
+    """The refusal as plain text."""
+    return sections_text(refusal_sections(refusal))
+
+
+def short(plan: Plan, expr: sp.Basic) -> str:
+    """An expression of the pipeline as one line, over the names that the derivation prints."""
+    whole = _lengths(expr, plan.axis)
+    return _plain(substitute(whole, {e: s for e, s in _names(plan)[0].items() if e != whole}))
+
+
+def _names(plan: Plan) -> tuple[dict[Any, Any], dict[sp.Expr, str]]:
+    """What the derivation writes for the parts of the pipeline, and the names the pipeline is printed with."""
+    table: dict[Any, Any] = {}
+    accumulated = [(s.before, s.after) for s in plan.steps if s.rule in ("accumulate", "argmax")]
+    for fold, state in accumulated:
+        if isinstance(state, State):
+            table[_lengths(fold, plan.axis)] = state
+    for step in plan.steps:
+        if step.rule == "mean" and _lengths(step.after, plan.axis) in table:
+            table[_lengths(step.before, plan.axis)] = table[_lengths(step.after, plan.axis)]
+    elements = {e.expr: e.symbol for e in plan.elements if e.expr.args}
+    prefer = {expr: str(symbol) for expr, symbol in (elements | table).items()}
+    return elements | table, prefer
+
+
+def _lengths(expr: Any, axis: Index) -> Any:
+    """A count of every position is written as the length of the axis: the inverse of the rule `count`."""
+    return expr.xreplace({Fold("count", sp.S.One, axis): Size(axis.name)})
+
+
+def _plain(expr: sp.Basic) -> str:
+    counts = {f: Size(f.axis.name) for f in expr.atoms(Fold) if f.kind == "count" and f.body == 1}
+    return definition(expr.xreplace(counts))
+
+
+def _numbered(plan: Plan, table: dict[Any, Any]) -> Iterator[Line]:
+    """The steps with their numbers, each a line, a law of a higher rank with the rows of its matrix below."""
+    moved = False
+    for n, step in enumerate(plan.steps, 1):
+        lines = _step(plan, step, table)
+        note = lines[0].note
+        if step.rule == "correct" and not moved:
+            anchors = [s for a in plan.accumulators if a.symbol == step.before for s in a.anchors]
+            moved, note = True, ", ".join(f"from the stale {s} to the fresh {s}′" for s in anchors)
+        yield Line(f"{n:2} {step.rule}", lines[0].formula, note)
+        yield from lines[1:]
+
+
+def _step(plan: Plan, step: Step, table: dict[Any, Any]) -> list[Line]:
+    """`before -> after` of one step over the names of the accumulators, and its note."""
+    before_folds = step.before.atoms(Fold) if step.before is not None else set()
+    after_folds = step.after.atoms(Fold) if step.after is not None else set()
+    hidden = {_lengths(f, plan.axis) for f in after_folds - before_folds if f.kind == "sum"}
+
+    def short(expr: sp.Basic | None) -> str:
+        if expr is None:
+            return ""
+        whole = _lengths(expr, plan.axis)
+        return _plain(substitute(whole, {e: s for e, s in table.items() if e != whole and e not in hidden}))
+
+    before, after = short(step.before), short(step.after)
+    match step.rule:
+        case "count":
+            return [Line("", f"|{plan.axis.name}| is counted along", step.note)]
+        case "law" if isinstance(step.after, sp.Tuple):
+            basis = [short(phi) for phi in step.after]
+            head = basis[0] if len(basis) == 1 else f"({', '.join(basis)})"
+            matrices = [a.family.matrix for a in plan.accumulators if a.family and a.family.basis == tuple(step.after)]
+            rows = _matrix(matrices[0]) if matrices and len(basis) > 1 else []
+            below = [Line("", f"{'T =' if n == 0 else '   '} {row}") for n, row in enumerate(rows)]
+            return [Line("", f"φ = {head}", f"rank {len(basis)}"), *below]
+        case "correct":
+            return [Line("", f"{before} → {after}")]
+        case "accumulate" | "argmax":
+            return [Line("", f"{after} = {before}", step.note)]
+    return [Line("", f"{before} = {after}" if after else before, step.note)]
+
+
+def _matrix(matrix: Any) -> list[str]:
+    """The rows of a matrix, its columns aligned."""
+    entries = [[_plain(x) for x in matrix.row(n)] for n in range(matrix.rows)]
+    widths = [max(len(row[c]) for row in entries) for c in range(matrix.cols)]
+    return ["[ " + "  ".join(x.rjust(w) for x, w in zip(row, widths, strict=True)) + " ]" for row in entries]
+
+
+def _reach(infinite: int) -> str:
+    return {-1: "-∞ where masked", 1: "∞ where masked"}.get(infinite, "")
+
+
+def _finish(plan: Plan) -> Iterator[Line]:
+    for f in plan.finish:
+        left = f"{f.name}[{','.join(a.name for a in f.axes)}]" if f.axes else f.name
+        guard = f"where {text(f.guard)}, else {text(f.empty)}" if f.guard is not sp.true else ""
+        yield Line(left, f"= {_plain(f.expr)}", guard)
+
+
+def _conditions(plan: Plan) -> Iterator[Line]:
+    for c in plan.conditions:
+        yield Line(text(c.claim), f"for {c.where}", "tested at run time" if c.guarded else "to be proved")

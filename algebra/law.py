@@ -136,25 +136,23 @@ def _tidy(entry: sp.Expr) -> sp.Expr:
     return merged
 
 
-def express(target: sp.Expr, sources: list[tuple[sp.Expr, sp.Expr]], varying: Symbols) -> sp.Expr | None:
-    """`target(c) = sum_i k_i source_i(c)` for all c, with k free of c: `sum_i k_i value_i`, or None.
+def express(target: sp.Expr, sources: list[sp.Expr], varying: Symbols) -> list[sp.Expr] | None:
+    """Coefficients k free of c with `target(c) = sum_i k_i source_i(c)` for all c, or None.
 
-    `sources` are pairs (function of c, the value of its sum). Used to drop accumulators that others determine.
+    Used to drop an accumulator that others determine.
     """
-    unknowns = sp.symbols(f"k:{len(sources)}")
-    wanted = _monomials(target, varying)
-    given = [_monomials(function, varying) for function, _ in sources]
-    keys = {k for m in [wanted, *given] for k in m}
-    equations = [
-        wanted.get(key, sp.S.Zero) - sum((u * m.get(key, sp.S.Zero) for u, m in zip(unknowns, given, strict=True)), sp.S.Zero)
-        for key in keys
-    ]
     if not sources:
         return None
+    unknowns = sp.symbols(f"k:{len(sources)}")
+    wanted = _monomials(target, varying)
+    given = [_monomials(function, varying) for function in sources]
+    equations = []
+    for key in {k for m in [wanted, *given] for k in m}:
+        terms = [u * m[key] for u, m in zip(unknowns, given, strict=True) if key in m]
+        equations.append(wanted.get(key, sp.S.Zero) - sp.Add(*terms))
     solution = sp.solve(equations, unknowns, dict=True)
-    if not solution:
+    # SymPy passes over equations without unknowns, so that each is checked against the solution it gave.
+    if not solution or any(sp.simplify(equation.xreplace(solution[0])) != 0 for equation in equations):
         return None
-    values = [solution[0].get(u, sp.S.Zero) for u in unknowns]
-    if any(v.has(*unknowns) for v in values):
-        values = [v.xreplace(dict.fromkeys(unknowns, sp.S.Zero)) for v in values]
-    return sp.Add(*(k * value for k, (_, value) in zip(values, sources, strict=True)))
+    free = dict.fromkeys(unknowns, sp.S.Zero)
+    return [sp.sympify(solution[0].get(u, sp.S.Zero)).xreplace(free) for u in unknowns]

@@ -69,6 +69,21 @@ class Anchor:
 
 
 @dataclass(frozen=True, slots=True)
+class Family:
+    """The law behind an accumulator: `basis(r', c) = matrix(r, r') basis(r, c)`, and what stands for each sum.
+
+    `values[k]` is the sum of `basis[k]` over a state: an accumulator, or, where it was dropped, the expression
+    `sum_i coefficient_i * accumulator_i` of `dropped[k]` with the anchors' definitions put in.
+    """
+
+    basis: tuple[sp.Expr, ...]
+    matrix: sp.ImmutableDenseMatrix
+    values: tuple[sp.Expr, ...]
+    dropped: tuple[tuple[int, tuple[tuple[State, sp.Expr], ...]], ...]
+    row: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Accumulator:
     """One number that the fused loop carries (one for each position of `axes`).
 
@@ -85,6 +100,7 @@ class Accumulator:
     rank: int
     anchors: tuple[State, ...]
     key: State | None = None
+    family: Family | None = None
 
     @property
     def unit(self) -> sp.Expr:
@@ -93,11 +109,16 @@ class Accumulator:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A fold of the spec as the state has it: `fold = expr` over accumulators and anchors (stale)."""
+    """A fold of the spec as the final state has it: `fold = expr` over accumulators.
+
+    A sum is `coefficient * accumulator` with a coefficient that does not vary with the axis. Folds that are left
+    in `expr` are ones that the plan does without: it holds whatever their value is.
+    """
 
     fold: sp.Expr
     expr: sp.Expr
-    name: str
+    accumulator: State
+    coefficient: sp.Expr
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +214,7 @@ class Refusal:
     body: sp.Expr
     reason: str
     evidence: Evidence | None
-    example: str
+    kind: str
     advice: str
 
     def __str__(self) -> str:

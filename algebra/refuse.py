@@ -6,8 +6,10 @@ import sympy as sp
 from mpmath import iv, mp, nstr
 
 from refold.algebra.plan import Evidence
+from refold.spec.heads import sigmoid
 
 SAMPLE_ROWS = 5
+INTERVAL_FUNCTIONS = (sp.exp, sp.log, sp.sin, sp.cos, sp.tanh)
 
 
 def evidence(g: sp.Expr, anchors: tuple[sp.Symbol, ...], varying: tuple[sp.Symbol, ...]) -> Evidence | None:
@@ -17,6 +19,7 @@ def evidence(g: sp.Expr, anchors: tuple[sp.Symbol, ...], varying: tuple[sp.Symbo
     docs/theory.md), so an n x n matrix of nonzero determinant refuses n - 1 accumulators. The determinant is
     exact, and an interval evaluation to 60 digits that excludes 0 shows that it is not 0.
     """
+    g = g.replace(sigmoid, lambda x: 1 / (1 + sp.exp(-x)))
     for places in ((1, 2, 3, 4, 5), (1, 2, 4, 7, 11), (0, 1, 3, 6, 10)):
         rows = [_point(anchors, n + 1) for n in range(SAMPLE_ROWS)]
         columns = [_point(varying, n) for n in places]
@@ -45,6 +48,8 @@ def _enclose(value: sp.Expr) -> tuple[str, str] | None:
     """A rigorous interval around an exact value, if it excludes 0."""
     if value.is_Rational:
         return (str(value), str(value)) if value != 0 else None
+    if not value.atoms(sp.Function) <= value.atoms(*INTERVAL_FUNCTIONS):
+        return None
     digits = iv.dps
     iv.dps = 60
     try:

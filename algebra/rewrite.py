@@ -7,7 +7,7 @@ from typing import Any
 
 import sympy as sp
 
-from refold.spec import Fold, Index, Size, Where
+from refold.spec import Fold, Index, Read, Size, Where
 
 
 def walk(expr: sp.Basic) -> Iterator[sp.Basic]:
@@ -45,9 +45,13 @@ def folds(expr: sp.Basic, axis: Index) -> list[Fold]:
 
 
 def replace_size(expr: sp.Basic, axis: Index, value: sp.Expr) -> Any:
-    """Writes `value` for the length of `axis`."""
-    size = Size(axis.name)
-    return expr.xreplace({size: value})
+    """Writes `value` for the length of `axis`, except in conditions and indices, which mean the finished length."""
+    if expr == Size(axis.name):
+        return value
+    if not expr.args or isinstance(expr, Read):
+        return expr
+    kept = 1 if isinstance(expr, Where) else 0
+    return rebuild(expr, [*expr.args[:kept], *(replace_size(a, axis, value) for a in expr.args[kept:])])
 
 
 def expand_logs(expr: sp.Basic) -> Any:

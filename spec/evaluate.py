@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from refold.errors import SpecError
-from refold.spec.heads import Fold, Index, Param, Read, Size, Where, sigmoid
+from refold.spec.heads import Fold, Index, Param, Read, Size, TensorName, Where, sigmoid
 from refold.spec.pipeline import Spec
 
 Array = NDArray[Any]
@@ -40,13 +41,20 @@ def sizes_of(spec: Spec, inputs: Mapping[str, Any]) -> dict[Index, int]:
             sizes[axis] = int(inputs[axis.name])
     for tensor in spec.tensors:
         if tensor.name not in inputs:
-            raise SpecError(f"input {tensor.name} is missing: give {', '.join(t.name for t in spec.tensors)}")
+            raise SpecError(f"input {tensor.name} is missing: give {_wanted(spec)}")
         shape = np.asarray(inputs[tensor.name]).shape
         if len(shape) != len(tensor.axes):
-            raise SpecError(f"input {tensor.name} has {len(shape)} dimensions and the spec says {len(tensor.axes)}")
+            axes = ", ".join(a.name for a in tensor.axes)
+            raise SpecError(
+                f"input {tensor.name} has {_dimensions(len(shape))} and the spec says {len(tensor.axes)}: "
+                f"give an array over ({axes})"
+            )
         for axis, size in zip(tensor.axes, shape, strict=True):
             if sizes.setdefault(axis, size) != size:
-                raise SpecError(f"axis {axis.name} is {sizes[axis]} long elsewhere and {size} in {tensor.name}")
+                raise SpecError(
+                    f"axis {axis.name} is {size} long in {tensor.name} and {sizes[axis]} before it: "
+                    f"give every input the same |{axis.name}|"
+                )
     for output in spec.outputs:
         for read in sp.preorder_traversal(output.expr):
             if isinstance(read, Read):
@@ -59,44 +67,84 @@ def sizes_of(spec: Spec, inputs: Mapping[str, Any]) -> dict[Index, int]:
     return sizes
 
 
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """The inputs of a spec as arrays, with one dimension an axis of the spec, in this order."""
+
+    spec: Spec
+    sizes: dict[Index, int]
+    env: dict[Any, Any]
+    arrays: dict[TensorName, Array]
+    order: dict[Index, int]
+
+    @classmethod
+    def of(cls, spec: Spec, inputs: Mapping[str, Any]) -> Inputs:
+        """Checks and converts nested lists, NumPy arrays and numbers; raises a `SpecError` where they do not fit."""
+        unknown = sorted(set(inputs) - {x.name for x in (*spec.tensors, *spec.params, *spec.axes)})
+        if unknown:
+            raise SpecError(f"input {unknown[0]} is none of the pipeline's: give {_wanted(spec)}")
+        sizes = sizes_of(spec, inputs)
+        order = {axis: n for n, axis in enumerate(spec.axes)}
+        env: dict[Any, Any] = {}
+        for axis in spec.axes:
+            shape = [1] * len(order)
+            shape[order[axis]] = sizes[axis]
+            env[axis] = np.arange(sizes[axis], dtype=np.float64).reshape(shape)
+            env[Size(axis.name)] = float(sizes[axis])
+        for param in spec.params:
+            if param.name not in inputs:
+                raise SpecError(f"scalar {param.name} is missing: give {param.name}=<number>")
+            env[param] = value = float(inputs[param.name])
+            if (param.is_integer and value != int(value)) or (param.is_positive and not value > 0):
+                promise = " ".join(w for w, b in (("positive", param.is_positive), ("integer", param.is_integer)) if b)
+                raise SpecError(f"scalar {param.name} is {value:g} and was declared {promise}: give one that is")
+        arrays = {t: np.asarray(inputs[t.name], dtype=np.float64) for t in spec.tensors}
+        for tensor, array in arrays.items():
+            if tensor.is_integer and not np.array_equal(array, np.floor(array)):
+                raise SpecError(f"input {tensor.name} is {tensor.dtype} and holds fractions: give integers")
+        return cls(spec, sizes, env, arrays, order)
+
+    def walk(self, values: Mapping[Any, Any] | None = None) -> Walk:
+        """An evaluation of expressions over these inputs, and over `values` for further symbols."""
+        return Walk(self.env | dict(values or {}), self.arrays, self.order)
+
+    def present(self, value: Any, axes: tuple[Index, ...]) -> Array:
+        """A value as an output: broadcast to the axes it is to have, in their order."""
+        shape = [self.sizes[a] if a in axes else 1 for a in self.spec.axes]
+        value = np.broadcast_to(np.asarray(value, dtype=np.float64), shape)
+        kept = [self.order[a] for a in axes]
+        value = np.squeeze(value, axis=tuple(n for n in range(len(shape)) if n not in kept))
+        ranked = sorted(kept)
+        return value.transpose([ranked.index(n) for n in kept]) if kept else value
+
+
 def evaluate(spec: Spec, inputs: Mapping[str, Any]) -> dict[str, Array]:
     """Every output as a float64 array; `inputs` are nested lists, NumPy arrays, numbers.
 
     Arithmetic is IEEE: what is undefined as written comes out as NaN, and is then `spec.empty` where the
     reductions range over nothing.
     """
-    sizes = sizes_of(spec, inputs)
-    env: dict[Any, Any] = {}
-    order = {axis: n for n, axis in enumerate(spec.axes)}
-    for axis in spec.axes:
-        shape = [1] * len(order)
-        shape[order[axis]] = sizes[axis]
-        env[axis] = np.arange(sizes[axis], dtype=np.float64).reshape(shape)
-        env[Size(axis.name)] = float(sizes[axis])
-    for param in spec.params:
-        if param.name not in inputs:
-            raise SpecError(f"scalar {param.name} is missing: give {param.name}=<number>")
-        env[param] = float(inputs[param.name])
-    arrays = {t: np.asarray(inputs[t.name], dtype=np.float64) for t in spec.tensors}
-    walk = _Walk(env, arrays, order)
+    given = Inputs.of(spec, inputs)
+    walk = given.walk()
     results = {}
     with np.errstate(all="ignore"):
         for output in spec.outputs:
-            value = np.asarray(walk(output.expr), dtype=np.float64)
-            shape = [sizes[a] if a in output.axes else 1 for a in spec.axes]
-            value = np.broadcast_to(value, shape)
-            kept = [order[a] for a in output.axes]
-            dropped = tuple(n for n in range(len(order)) if n not in kept)
-            value = np.squeeze(value, axis=dropped)
-            ranked = sorted(kept)
-            value = value.transpose([ranked.index(n) for n in kept]) if kept else value
+            value = given.present(walk(output.expr), output.axes)
             if spec.empty is not sp.nan:
                 value = np.where(np.isnan(value), float(spec.empty), value)
             results[output.name] = value
     return results
 
 
-class _Walk:
+def _dimensions(n: int) -> str:
+    return f"{n} dimension{'' if n == 1 else 's'}"
+
+
+def _wanted(spec: Spec) -> str:
+    return ", ".join(x.name for x in (*spec.tensors, *spec.params))
+
+
+class Walk:
     """One evaluation: every value is an array with one dimension an axis of the spec, of length 1 where constant."""
 
     def __init__(self, env: dict[Any, Any], arrays: dict[Any, Array], order: dict[Index, int]) -> None:
@@ -149,24 +197,19 @@ class _Walk:
 
     def read(self, expr: Read) -> Any:
         array = self.arrays[expr.tensor]
+        if not expr.indices:
+            return np.reshape(array, [1] * len(self.order))
+        positions = np.broadcast_arrays(*(np.asarray(self(index)) for index in expr.indices))
+        inside = _reduce(np.logical_and, [(p >= 0) & (p < n) for p, n in zip(positions, array.shape, strict=True)])
         if array.size == 0:
-            shape = [1] * len(self.order)
-            for axis in expr.free_symbols:
-                shape[self.order[axis]] = self.env[axis].size
-            return np.zeros(shape)
-        indices = []
-        for index, length in zip(expr.indices, array.shape, strict=True):
-            position = np.asarray(self(index)).astype(np.int64)
-            # A gather outside of the tensor is only legal where a condition discards it.
-            indices.append(np.clip(position, 0, length - 1))
-        value = array[tuple(np.broadcast_arrays(*indices))] if indices else array
-        return value if indices else np.reshape(value, [1] * len(self.order))
+            return np.full(inside.shape, np.nan)
+        # Outside of the tensor there is no value, which is legal where a condition discards it.
+        kept = tuple(np.where(inside, p, 0).astype(np.int64) for p in positions)
+        return np.where(inside, array[kept], np.nan)
 
     def fold(self, expr: Fold) -> Any:
         axis = self.order[expr.axis]
-        inner = _Walk(self.env, self.arrays, self.order)
-        inner.seen = self.seen
-        body = np.asarray(inner(expr.body), dtype=np.float64)
+        body = np.asarray(self(expr.body), dtype=np.float64)
         shape = list(body.shape) if body.ndim else [1] * len(self.order)
         shape[axis] = self.env[expr.axis].size
         body = np.broadcast_to(body, shape)

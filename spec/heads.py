@@ -52,10 +52,11 @@ class TensorName(sp.Atom):
         return self.dtype.startswith("int")
 
     def _hashable_content(self) -> tuple[Any, ...]:
-        return (self.name, self.axes, self.dtype, self.ref)
+        # Strings only, since SymPy puts the arguments of a sum in order by comparing these.
+        return (self.name, ",".join(a.name for a in self.axes), self.dtype, self.ref)
 
     def __getnewargs__(self) -> tuple[Any, ...]:
-        return self._hashable_content()
+        return (self.name, self.axes, self.dtype, self.ref)
 
     def _sympystr(self, printer: Any) -> str:
         return self.name
@@ -117,6 +118,7 @@ class Fold(sp.Expr):
     """
 
     is_commutative = True
+    precedence = 45  # between a sum and a product: (Σ_j x)/n and Σ_j x/n are two things
 
     def __new__(cls, kind: str | Str, body: sp.Expr, axis: Index) -> Fold:
         return sp.Expr.__new__(cls, kind if isinstance(kind, Str) else Str(kind), body, axis)
@@ -152,7 +154,7 @@ class Fold(sp.Expr):
 
     def _sympystr(self, printer: Any) -> str:
         body = printer.doprint(self.body)
-        if isinstance(self.body, sp.Add):
+        if isinstance(self.body, sp.Add) or body.startswith("-"):
             body = f"({body})"
         return f"{_FOLD_SIGN.get(self.kind, self.kind)}_{self.axis.name} {body}"
 
@@ -204,6 +206,13 @@ class sigmoid(sp.Function):
 
     def fdiff(self, argindex: int = 1) -> sp.Expr:
         return self * (1 - self)
+
+
+def is_integral(expr: sp.Basic) -> bool:
+    """Whether an expression is an integer wherever it is defined; SymPy asks of `floor(a / b)` that b be not 0."""
+    if isinstance(expr, sp.Add | sp.Mul | sp.Max | sp.Min | sp.Mod):
+        return all(is_integral(arg) for arg in expr.args)
+    return isinstance(expr, sp.floor) or bool(expr.is_integer)
 
 
 def contains(expr: sp.Basic, axis: sp.Basic) -> bool:

@@ -7,12 +7,14 @@ from sympy.printing.latex import LatexPrinter
 from sympy.printing.precedence import precedence
 from sympy.printing.str import StrPrinter
 
+from refold.spec.heads import Fold, Where
+
 
 class _Text(StrPrinter):
     """SymPy's one-line printer with the signs of the field: `·`, `√`, `≤`, `∞`."""
 
     def _print_Add(self, expr: sp.Add, order: object = None) -> str:
-        terms = sorted(self._as_ordered_terms(expr), key=lambda t: t.could_extract_minus_sign())
+        terms = sorted(self._as_ordered_terms(expr), key=lambda t: (t.could_extract_minus_sign(), _ends_open(t), t.is_number))
         parts = [self.parenthesize(terms[0], precedence(expr))]
         for term in terms[1:]:
             negative = term.could_extract_minus_sign()
@@ -31,6 +33,8 @@ class _Text(StrPrinter):
         if not expr.is_Mul:
             return str(self.parenthesize(expr, 50))
         coefficient, rest = expr.as_coeff_Mul()
+        if coefficient == -1 and isinstance(rest, Fold):
+            return f"-{self._print(rest)}"
         parts = [] if coefficient in (1, -1) else [self.parenthesize(abs(coefficient), 50)]
         parts += [self.parenthesize(a, 50) for a in sp.Mul.make_args(rest)]
         return ("-" if coefficient.is_negative else "") + "·".join(parts)
@@ -78,9 +82,20 @@ class _Text(StrPrinter):
         return f"⌊{self._print(expr.args[0])}⌋"
 
 
+def _ends_open(term: sp.Expr) -> bool:
+    """Whether a term is a fold, whose body a reader may take to go on."""
+    return type(term.as_coeff_Mul()[1]).__name__ == "Fold"
+
+
 def text(expr: sp.Basic) -> str:
     """One line of Unicode mathematics."""
     return str(_Text().doprint(expr))
+
+
+def definition(expr: sp.Basic) -> str:
+    """One line for the right of an equals sign, where a case distinction needs no parentheses of its own."""
+    line = text(expr)
+    return line[1:-1] if isinstance(expr, Where) else line
 
 
 def latex(expr: sp.Basic) -> str:

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import sympy as sp
 from sympy.core.relational import Relational
-from sympy.logic.boolalg import BooleanFunction
+from sympy.logic.boolalg import Boolean, BooleanFunction
 
 from refold.errors import (
     CycleError,
     FoldError,
     HeadError,
     NameTaken,
+    RankError,
+    ShadowedAxis,
     SpecError,
     UnboundAxis,
     UnknownName,
-    ShadowedAxis,
 )
+from refold.spec.abbreviate import Part, abbreviate, substitute
 from refold.spec.heads import Fold, Index, Param, Read, Size, TensorName, Where, sigmoid
-from refold.spec.mathematics import latex, text
+from refold.spec.mathematics import definition, latex, text
 from refold.spec.value import Value, unwrap
 
 HEADS: tuple[type[sp.Basic], ...] = (
@@ -55,7 +57,7 @@ class Spec:
     empty: sp.Expr
 
     def __str__(self) -> str:
-        lines = [f"{o.name}[{','.join(a.name for a in o.axes)}] = {text(o.expr)}" for o in self.outputs]
+        lines = [f"{left} = {right}" for left, right in self.lines()]
         if self.empty is not sp.nan:
             lines.append(f"with {text(self.empty)} where a reduction ranges over nothing")
         return "\n".join(lines)
@@ -63,8 +65,28 @@ class Spec:
     __repr__ = __str__
 
     def _repr_latex_(self) -> str:
-        rows = [f"{o.name}_{{{','.join(a.name for a in o.axes)}}} &= {latex(o.expr)}" for o in self.outputs]
+        rows = [rf"{latex(left)} &= {latex(right)}" for left, right in self.equations()]
         return "$$\\begin{aligned}" + r"\\".join(rows) + "\\end{aligned}$$"
+
+    def parts(self, prefer: Mapping[sp.Expr, str] | None = None) -> tuple[Part, ...]:
+        """The parts that printing gives a name, those in `prefer` the one given there."""
+        order = [a for o in self.outputs for a in o.axes]
+        names = {x.name for x in (*self.tensors, *self.params, *self.axes, *self.outputs)}
+        return abbreviate([o.expr for o in self.outputs], order, names, prefer)
+
+    def equations(self, prefer: Mapping[sp.Expr, str] | None = None) -> tuple[tuple[sp.Expr, sp.Expr], ...]:
+        """The pipeline as `left = right`, the repeated parts first and the outputs last."""
+        parts = self.parts(prefer)
+        table = {part.expr: part.symbol for part in parts}
+        rows = [(part.symbol, part.shown) for part in parts]
+        for o in self.outputs:
+            left = Read(TensorName(o.name, o.axes, "float"), *o.axes) if o.axes else sp.Symbol(o.name)
+            rows.append((left, substitute(o.expr, table)))
+        return tuple(rows)
+
+    def lines(self, prefer: Mapping[sp.Expr, str] | None = None) -> tuple[tuple[str, str], ...]:
+        """`equations` as text."""
+        return tuple((text(left), definition(right)) for left, right in self.equations(prefer))
 
     def __call__(self, **inputs: Any) -> Any:
         """Evaluates the outputs in float64 NumPy; see `refold.spec.evaluate.evaluate`."""
@@ -85,20 +107,23 @@ def pipeline(*, empty: Any = None, **outputs: Any) -> Spec:
     found: dict[str, Value] = {}
     for name, value in outputs.items():
         if not isinstance(value, Value):
-            value = Value(unwrap(value), ())
+            value = Value(unwrap(value))
         found[name] = value
     exprs = _resolve({name: value.expr for name, value in found.items()}, found)
     results = []
     for name, value in found.items():
         expr = exprs[name]
+        _check(expr, name)
         order = _order(name, expr, value.order)
-        _check(expr, order, name)
         results.append(Output(name, expr, order))
     tensors = _declarations(results)
     params = _sorted({p for o in results for p in _walk(o.expr) if isinstance(p, Param)})
     axes = _sorted({a for o in results for a in o.axes} | {a for t in tensors for a in t.axes} | _all_axes(results))
     _check_names(found, tensors, params, axes)
-    return Spec(tuple(results), tensors, params, axes, sp.nan if empty is None else unwrap(empty))
+    value = sp.nan if empty is None else unwrap(empty)
+    if not value.is_number or not (value is sp.nan or value.is_extended_real):
+        raise SpecError(f"empty={text(value)} is no number: write empty=0, say")
+    return Spec(tuple(results), tensors, params, axes, value)
 
 
 def _sorted(symbols: set[Any]) -> tuple[Any, ...]:
@@ -139,10 +164,16 @@ def _resolve(exprs: dict[str, sp.Expr], found: dict[str, Value]) -> dict[str, sp
         expr = exprs[name]
         for read in [n for n in _walk(expr) if isinstance(n, Read) and n.tensor.ref]:
             if read.name not in exprs:
-                raise UnknownName(f"{name} refers to {read.name}, which is no output: define {read.name}=...")
+                raise UnknownName(
+                    f"output {name} refers to {read.name}, which is no output: define {read.name}=... in the same pipeline"
+                )
             target, order = expand(read.name, (*trail, name)), found[read.name].order or ()
             if len(order) != len(read.indices):
-                raise UnboundAxis(f"{name} reads {read.name} with {len(read.indices)} indices; it has {len(order)} axes")
+                shape = ", ".join(a.name for a in order)
+                raise RankError(
+                    f"output {name} reads {read.name}[{shape}] with {_count(len(read.indices), 'index', 'indices')}: "
+                    f"write Ref({', '.join([repr(read.name), *(a.name for a in order)])})[...] with {len(order)}"
+                )
             expr = expr.xreplace({read: rename(target, dict(zip(order, read.indices, strict=True)))})
         done[name] = expr
         return expr
@@ -151,9 +182,14 @@ def _resolve(exprs: dict[str, sp.Expr], found: dict[str, Value]) -> dict[str, sp
 
 
 def rename(expr: sp.Basic, mapping: dict[Any, Any]) -> Any:
-    """Replaces free symbols, leaving those bound by a fold alone."""
+    """Replaces free symbols, leaving those bound by a fold alone; refuses what a fold would capture."""
     if isinstance(expr, Fold):
         inner = {k: v for k, v in mapping.items() if k != expr.axis}
+        if any(expr.axis in v.free_symbols for k, v in inner.items() if k in expr.body.free_symbols):
+            j = expr.axis.name
+            raise ShadowedAxis(
+                f"a Ref is read at {j} and its definition folds over {j}: fold over an axis of another name there"
+            )
         return Fold(expr.kind, rename(expr.body, inner), expr.axis)
     if expr in mapping:
         return mapping[expr]
@@ -180,15 +216,16 @@ def _order(name: str, expr: sp.Expr, order: tuple[Index, ...] | None) -> tuple[I
     missing = sorted(s.name for s in free - set(order))
     if missing:
         listed = ", ".join(missing)
-        raise UnboundAxis(f"output {name}: axis {listed} is unbound: fold over it or list it in {name}=(...)[...]")
+        be, it = ("axes {} are", "them") if len(missing) > 1 else ("axis {} is", "it")
+        raise UnboundAxis(f"output {name}: {be.format(listed)} unbound: fold over {it} or list {it} in {name}=(...)[...]")
     return order
 
 
-def _check(expr: sp.Basic, bound: tuple[Index, ...], output: str) -> None:
+def _check(expr: sp.Basic, output: str) -> None:
     """Refuses unknown heads, folds over what their body lacks, and infinities outside `where`."""
     if isinstance(expr, Relational | BooleanFunction):
         for arg in expr.args:
-            _check(arg, bound, output)
+            _check(arg, output)
         return
     if isinstance(expr, Fold):
         if expr.axis not in expr.body.free_symbols:
@@ -203,25 +240,27 @@ def _check(expr: sp.Basic, bound: tuple[Index, ...], output: str) -> None:
                 f"output {output}: {expr.kind} over {j} of {text(expr.body)}, which does not vary with {j}: "
                 f"fold over an axis of the body (times {j}.size for a repeated sum)"
             )
-        _check(expr.body, (*bound, expr.axis), output)
+        _check(expr.body, output)
         return
     if isinstance(expr, Where):
-        _check(expr.args[0], bound, output)
+        _check(expr.args[0], output)
         for branch in expr.args[1:]:
             if branch not in (sp.oo, -sp.oo):
-                _check(branch, bound, output)
+                _check(branch, output)
         return
     if expr in (sp.oo, -sp.oo, sp.nan, sp.zoo):
-        raise HeadError(f"output {output}: {text(expr)} outside of where(condition, value, -oo): mask with where")
+        raise HeadError(f"output {output}: {text(expr)} outside of a mask: write where(condition, value, -oo)")
     if isinstance(expr, Read):
         for index in expr.indices:
-            _check(index, bound, output)
+            _check(index, output)
         return
-    if expr is sp.I or (not isinstance(expr, (*HEADS, *ATOMS)) and not isinstance(expr, sp.Boolean)):
+    if isinstance(expr, sp.Symbol) and not isinstance(expr, ATOMS):
+        raise HeadError(f"output {output}: {expr} is a bare SymPy symbol: declare it with axes, Tensor or Scalar")
+    if expr is sp.I or (not isinstance(expr, (*HEADS, *ATOMS)) and not isinstance(expr, Boolean)):
         known = ", ".join(sorted(h.__name__ for h in HEADS if h not in (Read, Fold, Where)))
         raise HeadError(f"output {output}: {type(expr).__name__} in {text(expr)} has no meaning here: use one of {known}")
     for arg in expr.args:
-        _check(arg, bound, output)
+        _check(arg, output)
 
 
 def _check_names(outputs: Any, tensors: Any, params: Any, axes: Any) -> None:
@@ -231,8 +270,14 @@ def _check_names(outputs: Any, tensors: Any, params: Any, axes: Any) -> None:
     for kind, names in groups:
         for name in names:
             if name in seen:
+                if seen[name] == kind:
+                    raise NameTaken(f"{name} is the name of two {kind}s, declared differently: declare it once")
                 raise NameTaken(f"{name} is the name of {_a(seen[name])} and of {_a(kind)}: rename one of them")
             seen[name] = kind
+
+
+def _count(n: int, one: str, many: str) -> str:
+    return f"{n} {one if n == 1 else many}"
 
 
 def _a(kind: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import sympy as sp
 
 from refold.errors import FoldError, NameTaken, PredicateError, RankError, SpecError
-from refold.spec.heads import REDUCERS, Fold, Index, Param, Read, Size, TensorName, Where
+from refold.spec.heads import REDUCERS, Fold, Index, Param, Read, Size, TensorName, Where, is_integral
 from refold.spec.heads import sigmoid as sigmoid_head
 
 DType = Literal["float", "float16", "bfloat16", "float32", "int32", "int64"]
@@ -27,9 +27,7 @@ class Value:
         return self.expr
 
     def __repr__(self) -> str:
-        from refold.spec.mathematics import text
-
-        return text(self.expr)
+        return _text(self.expr)
 
     def _repr_latex_(self) -> str:
         from refold.spec.mathematics import latex
@@ -74,11 +72,26 @@ class Value:
     def __pow__(self, other: Any) -> Value:
         return Value(self.expr ** unwrap(other))
 
+    def __rpow__(self, other: Any) -> Value:
+        return Value(unwrap(other) ** self.expr)
+
     def __neg__(self) -> Value:
         return Value(-self.expr)
 
+    def __pos__(self) -> Value:
+        return Value(self.expr)
+
+    def __abs__(self) -> Value:
+        return Value(sp.Abs(self.expr))
+
     def __floordiv__(self, other: Any) -> Value:
         return Value(sp.floor(_integer(self.expr, "//") / _integer(unwrap(other), "//")))
+
+    def __rfloordiv__(self, other: Any) -> Value:
+        return Value(unwrap(other)) // self
+
+    def __rmod__(self, other: Any) -> Value:
+        return Value(unwrap(other)) % self
 
     def __mod__(self, other: Any) -> Value:
         return Value(sp.Mod(_integer(self.expr, "%"), _integer(unwrap(other), "%")))
@@ -145,9 +158,7 @@ class Predicate:
     __rand__, __ror__ = __and__, __or__
 
     def __repr__(self) -> str:
-        from refold.spec.mathematics import text
-
-        return text(self.cond)
+        return _text(self.cond)
 
     def __bool__(self) -> bool:
         raise PredicateError(
@@ -174,9 +185,9 @@ class Tensor:
         names = [axis.name for axis in axes]
         for axis_name in names:
             if names.count(axis_name) > 1:
-                raise NameTaken(f"tensor {name}: axis {axis_name} twice: give each dimension an axis of its own")
+                raise NameTaken(f"tensor {name} has axis {axis_name} twice: give each dimension an axis of its own")
         if dtype not in DTYPES:
-            raise SpecError(f"tensor {name}: unknown dtype {dtype!r}: one of {', '.join(DTYPES)}")
+            raise SpecError(f"tensor {name} has unknown dtype {dtype!r}: use one of {', '.join(DTYPES)}")
         self.symbol = TensorName(name, tuple(axis.expr for axis in axes), dtype, isinstance(self, Ref))
 
     @property
@@ -191,15 +202,23 @@ class Tensor:
         parts = indices if isinstance(indices, tuple) else (indices,)
         if len(parts) != len(self.axes):
             shape = ", ".join(a.name for a in self.axes)
-            raise RankError(f"{self.name}[{shape}] has {len(self.axes)} dimensions and is read with {len(parts)} indices")
+            read = f"{len(parts)} {'index' if len(parts) == 1 else 'indices'}"
+            raise RankError(f"{self.name}[{shape}] is read with {read}: write {self!r}, one index a dimension")
         exprs = tuple(unwrap(part) for part in parts)
         for expr in exprs:
-            if not expr.is_integer:
-                raise RankError(f"{self.name} is read at {expr}, which is no integer: index with axes or integer tensors")
+            if not is_integral(expr):
+                raise RankError(f"{self!r} is read at {_text(expr)}, which is no integer: index it with axes or integer tensors")
         return Value(Read(self.symbol, *exprs))
 
     def __repr__(self) -> str:
         return f"{self.name}[{', '.join(a.name for a in self.axes)}]"
+
+    def _bare(self, *_: Any) -> Any:
+        raise RankError(f"tensor {self.name} is used without indices: write {self!r}")
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _bare
+    __pow__ = __rpow__ = __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __matmul__ = __rmatmul__ = _bare
+    __neg__ = __abs__ = __lt__ = __le__ = __gt__ = __ge__ = __iter__ = __bool__ = _bare
 
 
 class Ref(Tensor):
@@ -214,7 +233,7 @@ def axes(names: str) -> tuple[Axis, ...]:
     for name in parts:
         _check_name(name, "axis")
         if parts.count(name) > 1:
-            raise NameTaken(f'axes("{names}"): {name} twice: name each axis once')
+            raise NameTaken(f'axes("{names}") names {name} twice: name each axis once')
     return tuple(Axis(name) for name in parts)
 
 
@@ -231,12 +250,16 @@ def unwrap(value: Any) -> sp.Expr:
     if isinstance(value, Predicate):
         return Where(value.cond, 1, 0)
     if isinstance(value, Tensor):
-        raise RankError(f"tensor {value.name} is used without indices: write {value!r}")
+        value._bare()
     if isinstance(value, float):
         return sp.Rational(str(value)) if value == value and abs(value) != float("inf") else sp.sympify(value)
-    expr = sp.sympify(value)
+    try:
+        # Strict, so that a string is not taken for the expression it spells.
+        expr = sp.sympify(value, strict=True)
+    except sp.SympifyError:
+        expr = None
     if not isinstance(expr, sp.Expr):
-        raise SpecError(f"{value!r} is no number and no expression")
+        raise SpecError(f"{value!r} is no number and no expression: write it with axes, Tensor, Scalar and numbers")
     return expr
 
 
@@ -256,25 +279,30 @@ def where(condition: Any, then: Any, other: Any) -> Value:
     return Value(Where(predicate(condition), unwrap(then), unwrap(other)))
 
 
+def _text(expr: sp.Basic) -> str:
+    # Imported late: the printers take a while to load, and most pipelines are not printed.
+    from refold.spec.mathematics import text
+
+    return text(expr)
+
+
 def _check_name(name: str, what: str) -> None:
     if not isinstance(name, str) or not name.isidentifier() or name.startswith("_"):
         raise SpecError(f"{what} name {name!r}: use a Python identifier that does not start with an underscore")
 
 
 def _integer(expr: sp.Expr, operator: str) -> sp.Expr:
-    if not expr.is_integer:
-        raise PredicateError(f"{operator} is for indices and {expr} is no integer: use axes, sizes or integer scalars")
+    if not is_integral(expr):
+        raise PredicateError(f"{operator} is for indices and {_text(expr)} is no integer: use axes, sizes or integer scalars")
     return expr
 
 
 def _compare(relation: Any, left: Value, right: Any) -> Predicate:
     a, b = left.expr, unwrap(right)
     for side in (a, b):
-        if not side.is_integer:
-            from refold.spec.mathematics import text
-
+        if not is_integral(side):
             raise PredicateError(
-                f"{text(side)} is data, and a condition is over indices: compare axes, sizes, integer scalars "
+                f"{_text(side)} is data, and a condition is over indices: compare axes, sizes, integer scalars "
                 "or integer tensors; for a choice by value use maximum, minimum or relu"
             )
     return Predicate(relation(a, b))
@@ -285,9 +313,11 @@ class _Folds:
 
     def _fold(self, kind: str, body: Any, over: Any) -> Value:
         expr = unwrap(body)
+        if isinstance(over, tuple) and not over:
+            raise FoldError(f"fold.{kind}: over=() names no axis: write over=j")
         for axis in reversed(over if isinstance(over, tuple) else (over,)):
             if not isinstance(axis, Axis):
-                raise FoldError(f"fold.{kind}: over={axis!r} is no axis: write over=j")
+                raise FoldError(f"fold.{kind}: over={axis!r} is no axis: write over=j, with j from axes")
             expr = Fold(kind, expr, axis.expr)
         return Value(expr)
 

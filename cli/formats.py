@@ -1,0 +1,174 @@
+"""What refold answers, for machines: JSON, JUnit XML, SARIF 2.1.0 and GitHub workflow commands."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote
+from xml.etree import ElementTree
+
+from refold import __version__
+from refold.cli.loading import Loaded
+
+Verdict = Literal["proved", "refuted", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was checked: an obligation, a derivation, a run of tests. `detail` says what is wrong."""
+
+    name: str
+    claim: str
+    verdict: Verdict
+    seconds: float
+    detail: str = ""
+
+
+def report_json(loaded: Loaded, report: Any) -> str:
+    """`verify --format json`: the obligations and their verdicts."""
+    obligations = []
+    for r in report.results:
+        entry = {"name": r.name, "claim": r.claim, "verdict": r.verdict, "seconds": round(r.seconds, 4)}
+        if r.counterexample is not None:
+            c = r.counterexample
+            entry["counterexample"] = {"inputs": dict(c.inputs), "wanted": c.wanted, "got": c.got, "how": c.how}
+        obligations.append(entry)
+    versions = {"refold": __version__, **dict(report.versions)}
+    return dumps({"spec": loaded.given, "verdict": report.verdict, "obligations": obligations, "versions": versions})
+
+
+def derivation_json(loaded: Loaded, outcome: Any) -> str:
+    """`derive --format json`: the fused form, or the reason why there is none."""
+    from refold.algebra import Refusal
+    from refold.algebra.display import determinant_text
+    from refold.spec.mathematics import text
+
+    if isinstance(outcome, Refusal):
+        reason = outcome.reason
+        if outcome.evidence is not None:
+            n = len(outcome.evidence.rows)
+            reason += f"; a {n} x {n} sample matrix has determinant {determinant_text(outcome)}, which is not 0"
+        return dumps({"spec": loaded.given, "status": "refused", "reason": reason, "class": outcome.kind, "folds": [],
+                      "conditions": []})  # fmt: skip
+    folds = []
+    for members in _families(outcome):
+        main = members[-1]
+        folds.append({"name": str(main.symbol), "rank": main.rank, "accumulators": [str(a.symbol) for a in members],
+                      "correction": "; ".join(f"{a.symbol} -> {text(a.moved)}" for a in members)})  # fmt: skip
+    conditions = [{"claim": text(c.claim), "where": c.where, "guarded": c.guarded} for c in outcome.conditions]
+    return dumps({"spec": loaded.given, "status": "derived", "class": outcome.kind, "folds": folds,
+                  "conditions": conditions})  # fmt: skip
+
+
+def _families(plan: Any) -> list[list[Any]]:
+    """The accumulators by the fold they serve, its own last."""
+    named = {step.after for step in plan.steps if step.rule in ("accumulate", "argmax")}
+    found: list[list[Any]] = [[]]
+    for a in plan.accumulators:
+        found[-1].append(a)
+        if a.symbol in named:
+            found.append([])
+    return [members for members in found if members]
+
+
+def junit(loaded: Loaded, findings: Sequence[Finding]) -> str:
+    """JUnit XML: a test case a finding, a failure where refuted, an error where unknown."""
+    refuted = sum(f.verdict == "refuted" for f in findings)
+    unknown = sum(f.verdict == "unknown" for f in findings)
+    counts = {"tests": str(len(findings)), "failures": str(refuted), "errors": str(unknown), "skipped": "0",
+              "time": f"{sum(f.seconds for f in findings):.3f}"}  # fmt: skip
+    root = ElementTree.Element("testsuites", {"name": "refold", **{k: v for k, v in counts.items() if k != "skipped"}})
+    suite = ElementTree.SubElement(root, "testsuite", {"name": _xml(loaded.given), **counts})
+    for f in findings:
+        case = ElementTree.SubElement(suite, "testcase", {
+            "classname": f"refold.{loaded.name}", "name": _xml(f.name), "time": f"{f.seconds:.3f}",
+            "file": _xml(loaded.place), "line": str(loaded.line),
+        })  # fmt: skip
+        if f.verdict != "proved":
+            tag = "failure" if f.verdict == "refuted" else "error"
+            element = ElementTree.SubElement(case, tag, {"message": _xml(f"{f.verdict}: {f.claim}"), "type": f.verdict})
+            element.text = _xml(f.detail)
+    ElementTree.indent(root)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode")
+
+
+def sarif(loaded: Loaded, findings: Sequence[Finding]) -> str:
+    """SARIF 2.1.0: a rule and a result a finding, `pass` where proved, `fail` where refuted, `open` where unknown."""
+    kinds = {"proved": "pass", "refuted": "fail", "unknown": "open"}
+    place = Path(loaded.place)
+    uri = place.resolve().as_uri() if place.is_absolute() else quote(loaded.place)
+    location = {"physicalLocation": {"artifactLocation": {"uri": uri}, "region": {"startLine": loaded.line}}}
+    rules = [{"id": f.name, "shortDescription": {"text": f.claim or f.name}} for f in findings]
+    results = [
+        {
+            "ruleId": f.name, "ruleIndex": n, "kind": kinds[f.verdict],
+            "level": "error" if f.verdict == "refuted" else "none",
+            "message": {"text": _message(f)}, "locations": [location],
+        }
+        for n, f in enumerate(findings)
+    ]  # fmt: skip
+    driver = {"name": "refold", "version": __version__, "rules": rules}
+    run = {"tool": {"driver": driver}, "results": results, "columnKind": "unicodeCodePoints"}
+    return dumps({"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]})
+
+
+def github(loaded: Loaded, findings: Sequence[Finding]) -> str:
+    """GitHub workflow commands: an error where refuted, a warning where unknown, one notice where all is proved."""
+    levels = {"refuted": "error", "unknown": "warning"}
+    lines = [_command(levels[f.verdict], loaded, f"refold {f.name}", _message(f)) for f in findings if f.verdict in levels]
+    if not lines:
+        names = ", ".join(f.name for f in findings)
+        lines = [_command("notice", loaded, "refold", f"{loaded.given}: {names}: all proved")]
+    return "\n".join(lines)
+
+
+def _command(level: str, loaded: Loaded, title: str, message: str) -> str:
+    data = message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    fields = {"file": loaded.place, "line": str(loaded.line), "title": title}
+    escaped = [f"{k}={_property(v)}" for k, v in fields.items()]
+    return f"::{level} {','.join(escaped)}::{data}"
+
+
+def _property(value: str) -> str:
+    for raw, code in (("%", "%25"), ("\r", "%0D"), ("\n", "%0A"), (":", "%3A"), (",", "%2C")):
+        value = value.replace(raw, code)
+    return value
+
+
+def _message(f: Finding) -> str:
+    return "\n".join(part for part in (f"{f.name} {f.verdict}: {f.claim}".rstrip(": "), f.detail) if part)
+
+
+def _xml(text: str) -> str:
+    """Text without the control characters that XML has no way to write."""
+    return re.sub("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", text)
+
+
+def dumps(value: Any) -> str:
+    return json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    """Data that JSON can say: arrays as lists, what is not finite as a string."""
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case float():
+            return value if math.isfinite(value) else str(value)
+        case dict():
+            return {str(k): _plain(v) for k, v in value.items()}
+        case list() | tuple():
+            return [_plain(v) for v in value]
+    return _plain(value.tolist()) if hasattr(value, "tolist") else str(value)
+
+
+def build_json(loaded: Loaded, report: Any, paths: Sequence[Path], tests: Any) -> str:
+    """`build --format json`: the report of `verify`, and below it the bundle and its tests."""
+    found = json.loads(report_json(loaded, report))
+    ended = {"passed": tests.passed, "summary": tests.summary, "seconds": round(tests.seconds, 2)}
+    return dumps({**found, "bundle": [str(path) for path in paths], "tests": ended})

@@ -1,0 +1,190 @@
+"""What stands for SPEC on the command line: a file, a name in a file or a catalogue name, loaded or refused politely."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import difflib
+import re
+import sys
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Any
+
+from refold.errors import RefoldError, UsageError
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A pipeline, or a claimed fused form of one, and where it is defined."""
+
+    given: str
+    name: str
+    path: Path
+    line: int
+    value: Any
+
+    @property
+    def place(self) -> str:
+        """The path as a reader would type it, from the current folder where it lies below."""
+        try:
+            return self.path.resolve().relative_to(Path.cwd()).as_posix()
+        except (ValueError, OSError):
+            return str(self.path)
+
+
+def catalogue() -> tuple[Path, ...]:
+    """The files of the examples, in the order of their names."""
+    return tuple(sorted(path for path in EXAMPLES.glob("*.py") if not path.name.startswith("_")))
+
+
+def load(given: str, names: tuple[str, ...] = ("SPEC",)) -> Loaded:
+    """The value named on the command line: `file.py:NAME`, else the first of `names` that the file defines.
+
+    Raises `UsageError`, one message with the place and what to do, for whatever cannot be loaded.
+    """
+    target, wanted = _split(given)
+    path = _path(target, wanted)
+    module = _run(path, _source(path))
+    found = wanted if wanted is not None else next((n for n in names if n in vars(module)), None)
+    if found is None or found not in vars(module):
+        raise UsageError(_no_name(path, module, found or names[-1]))
+    value = vars(module)[found]
+    if not _usable(value, names):
+        raise UsageError(
+            f"{_at(path, _line(path, found))}: {found} is of type {type(value).__name__} and no pipeline: "
+            f"write {found} = pipeline(o=...)"
+        )
+    name = path.stem if wanted in (None, "SPEC", "CLAIM") else f"{path.stem}_{wanted.lower()}"
+    return Loaded(given, re.sub(r"\W", "_", name), path, _line(path, found), value)
+
+
+def _split(given: str) -> tuple[str, str | None]:
+    head, colon, name = given.rpartition(":")
+    if not colon or Path(given).exists():
+        return given, None
+    if head and name.isidentifier():
+        return head, name
+    raise UsageError(f"{given}: what follows the colon is the name of a pipeline: write {head or 'file.py'}:SPEC")
+
+
+def _path(target: str, wanted: str | None) -> Path:
+    path = Path(target)
+    try:
+        is_dir, exists, is_file = path.is_dir(), path.exists(), path.is_file()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{target[:80]!r} is no path: {error}: give file.py, file.py:NAME or a catalogue name") from None
+    plain = "/" not in target and "\\" not in target
+    if plain and path.suffix == "" and not is_file:
+        return _from_catalogue(target, is_dir)
+    if is_dir:
+        raise UsageError(f"{target} is a folder: give one file in it, as in {target.rstrip('/')}/NAME.py")
+    if not exists:
+        close = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.py")], 3, 0.5)
+        hint = f"did you mean {' or '.join(str(path.parent / name) for name in close)}?" if close else "check the path"
+        raise UsageError(f"{target}: no such file: {hint} ('refold list' shows the catalogue)")
+    if path.suffix != ".py":
+        raise UsageError(f"{target} is not a Python file: a pipeline is SPEC = pipeline(...) in a file that ends in .py")
+    if not is_file:
+        raise UsageError(f"{target} is not a regular file: give a .py file")
+    return path
+
+
+def _from_catalogue(name: str, is_dir: bool) -> Path:
+    files = {path.stem: path for path in catalogue()}
+    key = name.replace("-", "_")
+    if key in files:
+        return files[key]
+    if is_dir:
+        raise UsageError(f"{name} is a folder: give one file in it, as in {name}/NAME.py")
+    close = difflib.get_close_matches(key.lower(), files, 3, 0.5)
+    hint = f"did you mean {' or '.join(close)}?" if close else "'refold list' shows what there is"
+    raise UsageError(f"{name!r} is no name of the catalogue and no file: {hint} (a file is given as file.py)")
+
+
+def _source(path: Path) -> ast.Module:
+    try:
+        return ast.parse(path.read_bytes(), str(path))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}: check its permissions") from None
+    except SyntaxError as error:
+        where = _at(path, error.lineno)
+        line = f" in `{error.text.strip()}`" if error.text and error.text.strip() else ""
+        raise UsageError(f"{where}: Python syntax error: {error.msg}{line}: correct the line") from None
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise UsageError(f"{path} is not a Python file: {error or type(error).__name__}: give a .py file") from None
+
+
+def _run(path: Path, source: ast.Module) -> ModuleType:
+    """Runs a file as a module of its own. What it prints goes to stderr, and no bytecode is left beside it."""
+    module = ModuleType(f"refold_input_{path.stem}")
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module
+    sys.path.insert(0, str(path.parent.resolve()))
+    kept, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            exec(compile(source, str(path), "exec"), vars(module))
+    except RefoldError as error:
+        raise UsageError(f"{_at(path, _own_line(path, error.__traceback__))}: {error}") from None
+    except SystemExit:
+        raise UsageError(f"{path}: the file ends the program while it is read: put that under `if __name__ == '__main__'`") from None
+    except Exception as error:
+        where = _at(path, _own_line(path, error.__traceback__))
+        what = f"{type(error).__name__}: {_one_line(error)}"
+        raise UsageError(f"{where}: the file fails when it is read: {what}: {_advice(error)}") from None
+    finally:
+        sys.dont_write_bytecode = kept
+        sys.path.pop(0)
+    return module
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+def _advice(error: Exception) -> str:
+    match error:
+        case ModuleNotFoundError():
+            return f"install it, or run from where {error.name} can be imported"
+        case ImportError():
+            return "the names to import are those of `from refold import ...` in the README"
+        case NameError():
+            return "define or import it"
+    return "run the file with Python to see where"
+
+
+def _own_line(path: Path, trace: TracebackType | None) -> int | None:
+    """The innermost line of the user's own file in a traceback."""
+    lines = [lineno for frame, lineno in traceback.walk_tb(trace) if frame.f_code.co_filename == str(path)]
+    return lines[-1] if lines else None
+
+
+def _at(path: Path, line: int | None) -> str:
+    return f"{path}:{line}" if line else str(path)
+
+
+def _line(path: Path, name: str) -> int:
+    """The line on which a file first assigns a name."""
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store):
+            return node.lineno
+    return 1
+
+
+def _usable(value: Any, names: tuple[str, ...]) -> bool:
+    from refold.spec import Spec
+
+    return isinstance(value, Spec) or ("CLAIM" in names and isinstance(getattr(value, "spec", None), Spec))
+
+
+def _no_name(path: Path, module: ModuleType, name: str) -> str:
+    from refold.spec import Spec
+
+    there = [n for n, value in vars(module).items() if isinstance(value, Spec) and not n.startswith("_")]
+    hint = f"it has {', '.join(there)}: give {path}:{there[0]}" if there else f"write {name} = pipeline(o=...) in it"
+    return f"{path}: no {name} in this file: {hint}"

@@ -1,0 +1,145 @@
+"""What refold answers, for people: sections of mathematics and a table of verdicts, in colour on a terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from refold.cli.loading import Loaded
+
+STYLES = {"proved": "green", "refuted": "bold red", "unknown": "yellow"}
+
+
+def put(*parts: RenderableType, wide: bool = False) -> None:
+    """Prints to stdout: coloured and as wide as the terminal there, plain and 80 columns (or COLUMNS) in a pipe.
+
+    `wide` is for lists, whose lines a pipe gets whole.
+    """
+    console = Console(highlight=False)
+    if wide and not console.is_terminal:
+        console.width = 1000
+    with console.capture() as capture:
+        for part in parts:
+            console.print(part)
+    lines = capture.get().split("\n")
+    write("\n".join(line.rstrip() for line in lines) if not console.is_terminal else "\n".join(lines))
+
+
+def write(text: str) -> None:
+    """Writes a finished answer to stdout at once, so that a closed pipe is noticed here."""
+    sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
+    sys.stdout.flush()
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Callable[[str], None]]:
+    """A line that moves while something runs, where stdout and stderr are a terminal; nothing elsewhere."""
+    if not (sys.stderr.isatty() and sys.stdout.isatty()) or os.environ.get("TERM") == "dumb":
+        yield lambda _: None
+        return
+    console = Console(stderr=True, highlight=False)
+    with console.status(Text(title), spinner="dots") as status:
+        yield lambda what: status.update(Text.assemble(title, " ", (what, "dim")))
+
+
+def heading(loaded: Loaded) -> Text:
+    return Text.assemble((loaded.name, "bold"), "   ", (f"{loaded.place}:{loaded.line}", "dim"))
+
+
+def sections(parts: Sequence[Any]) -> Group:
+    """Sections of `refold.algebra.display`, each a title over aligned lines."""
+    return Group(*(part for section in parts for part in (Text(), _section(section))))
+
+
+def _section(section: Any) -> Group:
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(no_wrap=True, style="cyan")
+    grid.add_column(overflow="fold")
+    for line in section.lines:
+        note = f"   {line.note}" if line.note else ""
+        grid.add_row(Text(f"  {line.label}"), Text.assemble(line.formula, (note, "dim italic")))
+    return Group(Text(section.title, style="bold"), grid)
+
+
+def derivation(loaded: Loaded, outcome: Any) -> Group:
+    """A plan or a refusal, and one line that says which."""
+    from refold.algebra import Refusal
+    from refold.algebra.display import plan_sections, refusal_sections
+
+    if isinstance(outcome, Refusal):
+        last = Text.assemble(("✗ refused", "bold red"), f"   {outcome.kind}")
+        return Group(heading(loaded), sections(refusal_sections(outcome)), Text(), last)
+    count = len(outcome.accumulators)
+    rank = max((a.rank for a in outcome.accumulators), default=0)
+    last = Text.assemble(
+        ("✓ derived", "green"), f"   class {outcome.kind}, rank {rank}, {count} accumulator{'s' if count != 1 else ''}"
+    )
+    return Group(heading(loaded), sections(plan_sections(outcome)), Text(), last)
+
+
+def obligations(report: Any) -> Group:
+    """The verdicts as a table, what shows each refutation, and the count."""
+    from refold.verify.display import SYMBOLS, summary
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold", style="cyan", ratio=1)
+    table.add_column(overflow="fold", ratio=3)
+    table.add_column(no_wrap=True, justify="right", style="dim")
+    for r in report.results:
+        verdict = Text(f"{SYMBOLS[r.verdict]} {r.verdict}", style=STYLES[r.verdict])
+        table.add_row(verdict, Text(r.name), Text(r.claim), Text(f"{r.seconds:.2f} s"))
+    unproved = [part for r in report.results if r.verdict != "proved" for part in (Text(), counterexample(r))]
+    last = Text.assemble((f"{SYMBOLS[report.verdict]} {report.verdict}", STYLES[report.verdict]), f"   {summary(report)}")
+    return Group(Text("Obligations", style="bold"), table, *unproved, Text(), last)
+
+
+def counterexample(result: Any) -> Group:
+    """The obligation that fails, the smallest input that shows it, what was wanted and what came."""
+    title = Text.assemble((f"{result.name} is {result.verdict}", STYLES[result.verdict]), f"   {result.claim}")
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(no_wrap=True, style="cyan")
+    grid.add_column(overflow="fold")
+    if result.note:
+        grid.add_row(Text("  note"), Text(result.note))
+    example = result.counterexample
+    if example is not None:
+        for name, value in example.inputs:
+            grid.add_row(Text(f"  {name}"), Text(f"= {value}"))
+        grid.add_row(Text("  wanted"), Text(f"= {example.wanted}", style="green"))
+        grid.add_row(Text("  got"), Text(f"= {example.got}", style="bold red"))
+        grid.add_row(Text("  how"), Text(example.how))
+    return Group(title, grid)
+
+
+def files(paths: Sequence[Any]) -> Group:
+    """The files of a bundle."""
+    rows = [Text(f"  {path}") for path in paths]
+    return Group(Text("Bundle", style="bold"), *rows)
+
+
+def catalogue_table(rows: Sequence[tuple[str, str, str, str]]) -> Table:
+    """Name, class, rank and one line for each example; a terminal cuts what is longer than it is wide."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True, style="cyan")
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, justify="right")
+    table.add_column(no_wrap=sys.stdout.isatty(), overflow="ellipsis" if sys.stdout.isatty() else "fold")
+    table.add_row(*(Text(title, style="bold") for title in ("name", "class", "rank", "what it computes")))
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    return table
+
+
+def tests_line(tests: Any) -> Group:
+    """How the emitted tests ended, with pytest's words where they failed."""
+    if tests.passed:
+        return Group(Text.assemble(("✓ tests", "green"), f"   {tests.summary}"))
+    return Group(Text(tests.output), Text(), Text.assemble(("✗ tests", "bold red"), f"   {tests.summary}"))

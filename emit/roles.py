@@ -1,0 +1,122 @@
+"""Gives every axis of a plan one role: fold, rows, batch or inner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sympy as sp
+
+from refold.algebra import Plan
+from refold.errors import EmitError
+from refold.spec import Fold, Index, Read, Size
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """`fold` is the loop, tiles of BLOCK_N; `rows` tiles of BLOCK_M over programs; `batch` one program each;
+    `inner` whole in registers.
+
+    `group`, where set, says that rows are packed: `floor(rows / group)` is one value a program, as for the query
+    heads that share a key head. `contracts`: whether a `tl.dot` is to be had, which asks for tiles of at least 16.
+    """
+
+    fold: Index
+    rows: Index | None
+    batch: tuple[Index, ...]
+    inner: tuple[Index, ...]
+    group: sp.Expr | None
+    contracts: bool
+
+    @property
+    def tiles(self) -> tuple[Index, ...]:
+        """The axes of a tile in their canonical order."""
+        return (*((self.rows,) if self.rows else ()), self.fold, *self.inner)
+
+
+def axes_of(expr: sp.Basic) -> set[Index]:
+    """The axes that an expression varies with."""
+    return {s for s in expr.free_symbols if isinstance(s, Index)}
+
+
+def expand_elements(plan: Plan, expr: sp.Expr) -> sp.Expr:
+    """A law with its element symbols written out, where they are products: their factors may belong apart."""
+    return expr.xreplace({e.symbol: e.expr for e in plan.elements})
+
+
+def assign(plan: Plan) -> Roles:
+    """The roles of all axes of a plan."""
+    fold = plan.axis
+    shared = _ordered_outputs(plan)
+    pairs = [p for a in plan.accumulators if a.reducer == "sum" for p in _factors(plan, a.element, fold)]
+    written = [e.expr for e in plan.elements] + [f.expr for f in plan.finish]
+    bound = {n.axis for x in written for n in sp.preorder_traversal(x) if isinstance(n, Fold)}
+    dots = [f for x in written for n in sp.preorder_traversal(x) if isinstance(n, Fold) and n.kind == "sum"
+            for f in _factors(plan, n.body, n.axis)]  # fmt: skip
+    # Columns: what only the plain operand of a contraction over the fold axis has.
+    inner = {a for left, right, plain in pairs if plain for a in right - left if a in shared}
+    rest = [a for a in shared if a not in inner]
+    private = [a for a in rest if any((a in left) != (a in right) for left, right, _ in (*pairs, *dots))]
+    group = None
+    rows: Index | None = None
+    if private:
+        rows = private[0]
+    elif pairs or dots:
+        packed = [(a, g) for a in rest if (g := _group(plan, a)) is not None]
+        if packed:
+            rows, group = packed[0]
+    elif rest:
+        rows = rest[-1]
+    batch = tuple(a for a in rest if a != rows)
+    inside = tuple(sorted((bound | inner) - {fold}, key=lambda a: (a in shared, a.name)))
+    if len(inside) > 2:
+        names = ", ".join(a.name for a in inside)
+        raise EmitError(f"axes {names} would all be held in registers: fold or index with at most two of them")
+    return Roles(fold, rows, batch, inside, group, bool(rows is not None and (pairs or dots)))
+
+
+def _ordered_outputs(plan: Plan) -> list[Index]:
+    """The axes of outputs and accumulators other than the fold axis, in the order of their first mention."""
+    found: dict[Index, None] = {}
+    for f in plan.finish:
+        found |= dict.fromkeys(f.axes)
+    for a in plan.accumulators:
+        found |= dict.fromkeys(a.axes)
+    return [a for a in found if a != plan.axis]
+
+
+def _factors(plan: Plan, body: sp.Expr, axis: Index) -> list[tuple[set[Index], set[Index], bool]]:
+    """The two groups of factors of a contraction over `axis`, as the axes of each; whether the second is plain data."""
+    groups = operands(expand_elements(plan, body), axis)
+    if groups is None:
+        return []
+    left, right = groups
+    plain = all(isinstance(f, Read) for f in right)
+    return [({a for f in left for a in axes_of(f)}, {a for f in right for a in axes_of(f)}, plain)]
+
+
+def operands(body: sp.Expr, axis: Index) -> tuple[list[sp.Expr], list[sp.Expr]] | None:
+    """The factors of a product over `axis` in two groups by their axes, data in the second; None if there are not two."""
+    factors = [f for f in sp.Mul.make_args(body) if axis in axes_of(f)]
+    widest: list[set[Index]] = []
+    for f in sorted(factors, key=lambda f: (isinstance(f, Read), -len(axes_of(f)))):
+        if not any(axes_of(f) <= w for w in widest):
+            widest.append(axes_of(f))
+    if len(widest) != 2:
+        return None
+    left = [f for f in factors if axes_of(f) <= widest[0]]
+    right = [f for f in factors if f not in left]
+    return (left, right) if right else None
+
+
+def _group(plan: Plan, axis: Index) -> sp.Expr | None:
+    """`R` where the plan reads some tensors at `floor(axis / R)` and there alone, others at `axis`."""
+    reads = {n for x in [e.expr for e in plan.elements] for n in sp.preorder_traversal(x) if isinstance(n, Read)}
+    found = {i for r in reads for i in r.indices if axis in axes_of(i) and i != axis}
+    if len(found) != 1 or axis not in {i for r in reads for i in r.indices}:
+        return None
+    (index,) = found
+    if isinstance(index, sp.floor):
+        divisor = sp.simplify(axis / index.args[0])
+        if not axes_of(divisor) and all(isinstance(s, Size) for s in divisor.free_symbols):
+            return divisor
+    return None

@@ -1,0 +1,103 @@
+"""Functions as text: their parameters are the names that their lines leave free, in a fixed order."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import keyword
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from refold.emit.heads import HELPERS
+
+_GLOBAL = {"tl", "triton", *dir(builtins), *HELPERS}
+# Words of the kernels and of the launcher: a spec cannot have them for its own names.
+RESERVED = frozenset(
+    "tl triton torch math out schedule splits block_m block_n num_warps num_stages pid tile lead batch chunk "
+    "part lo hi j0 i0 in_rows in_fold full_lo full_hi reference".split()
+)
+
+
+@dataclass(slots=True)
+class Names:
+    """Hands out identifiers, each once."""
+
+    taken: set[str] = field(default_factory=set)
+
+    def fresh(self, wish: str) -> str:
+        """`wish`, or `wish_2`, ... where it is taken."""
+        wish = re.sub(r"\W", "", wish) or "t"
+        name, n = wish, 2
+        while name in self.taken or name in _GLOBAL or keyword.iskeyword(name):
+            name, n = f"{wish}_{n}", n + 1
+        self.taken.add(name)
+        return name
+
+
+def free_names(lines: Iterable[str]) -> set[str]:
+    """The names that a body reads and that nothing in it, or outside of every kernel, defines before."""
+    tree = ast.parse("\n".join(lines))
+    bound = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    # A name that is updated in place (`q_ptr += ...`) is read first.
+    bound -= {n.target.id for n in ast.walk(tree) if isinstance(n, ast.AugAssign) and isinstance(n.target, ast.Name)}
+    used = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
+    return used - bound - _GLOBAL
+
+
+def is_constant(name: str) -> bool:
+    """Whether an argument is a compile-time constant: blocks, sizes held in registers, dtypes, flags."""
+    return name.startswith(("BLOCK_", "SIZE_")) or name in ("MASKED", "INDEX", "OPERAND")
+
+
+def rank(name: str) -> tuple[int, str]:
+    """The place of an argument: carried values, pointers, strides, sizes, constants."""
+    if is_constant(name):
+        return (4, name)
+    return (1 if name.endswith("_ptr") else 3 if name.startswith("size_") else 2, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A `@triton.jit` function: `first` parameters in the order given, then the free names of its body."""
+
+    name: str
+    first: tuple[str, ...]
+    body: tuple[str, ...]
+    functions: tuple[str, ...] = ()
+    comment: str = ""
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        later = free_names(self.body) - set(self.first) - set(self.functions)
+        return (*self.first, *sorted(later, key=rank))
+
+    def call(self, **values: str) -> str:
+        """The call by position, every argument by its own name unless `values` says otherwise."""
+        return f"{self.name}({', '.join(values.get(p, p) for p in self.parameters)})"
+
+    @property
+    def text(self) -> str:
+        marked = [f"{p}: tl.constexpr" if is_constant(p) else p for p in self.parameters]
+        lines = ["@triton.jit", *wrap(f"def {self.name}(", marked, "):")]
+        lines += [f"    # {self.comment}"] if self.comment else []
+        return "\n".join([*lines, *(f"    {line}" if line else "" for line in self.body)]) + "\n"
+
+
+def wrap(head: str, parts: list[str], tail: str, indent: str = "") -> list[str]:
+    """`head a, b, c tail` on one line if it fits, else the parts on lines of their own, filled."""
+    single = f"{indent}{head}{', '.join(parts)}{tail}"
+    if len(single) <= 110:
+        return [single]
+    lines, line = [f"{indent}{head}"], f"{indent}   "
+    for part in parts:
+        if len(line) + len(part) + 2 > 108:
+            lines.append(line)
+            line = f"{indent}   "
+        line += f" {part},"
+    return [*lines, line, f"{indent}{tail}"]
+
+
+def block(header: str, lines: Iterable[str]) -> list[str]:
+    """A statement with an indented body."""
+    return [header, *(f"    {line}" for line in lines)]

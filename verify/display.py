@@ -1,0 +1,56 @@
+"""A proof or a disproof as plain text and as HTML: a line an obligation, and the input that shows a refutation."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+SYMBOLS = {"proved": "✓", "refuted": "✗", "unknown": "?"}
+
+
+def report_text(report: Any) -> str:
+    """The obligations in columns, each with its verdict and time, then counterexamples and the count."""
+    rows = [(SYMBOLS[r.verdict], r.name, r.claim, f"{r.verdict} {r.seconds:.2f} s") for r in report.results]
+    widths = [max((len(row[c]) for row in rows), default=0) for c in range(4)]
+    claims = min(widths[2], 60)
+    lines = [f"{a} {b.ljust(widths[1])}  {c.ljust(claims)}  {d}" for a, b, c, d in rows]
+    for r in report.results:
+        if r.verdict != "proved":
+            lines += ["", *unproved_lines(r)]
+    return "\n".join([*lines, "", summary(report)])
+
+
+def unproved_lines(result: Any) -> list[str]:
+    """What is known about an obligation that is not proved: the note, and the input that shows the difference."""
+    lines = [f"{result.name}: {result.verdict}"]
+    if result.note:
+        lines.append(f"  {result.note}")
+    example = result.counterexample
+    if example is not None:
+        width = max([len(name) for name, _ in example.inputs] + [len("wanted")])
+        lines += [f"  {name.ljust(width)} = {value}" for name, value in example.inputs]
+        lines += [f"  {'wanted'.ljust(width)} = {example.wanted}", f"  {'got'.ljust(width)} = {example.got}"]
+        lines.append(f"  {example.how}")
+    return lines
+
+
+def summary(report: Any) -> str:
+    """`7 of 7 obligations proved in 0.41 s`, or which are not."""
+    proved = sum(r.verdict == "proved" for r in report.results)
+    line = f"{proved} of {len(report.results)} obligations proved in {sum(r.seconds for r in report.results):.2f} s"
+    for verdict in ("refuted", "unknown"):
+        names = [r.name for r in report.results if r.verdict == verdict]
+        line += f"; {verdict}: {', '.join(names)}" if names else ""
+    return line
+
+
+def report_html(report: Any) -> str:
+    """The obligations as a table for notebooks."""
+    rows = "".join(
+        f"<tr><td>{SYMBOLS[r.verdict]}</td><td>{escape(r.name)}</td><td>{escape(r.claim)}</td>"
+        f"<td>{r.verdict}</td><td>{r.seconds:.2f} s</td></tr>"
+        for r in report.results
+    )
+    unproved = [line for r in report.results if r.verdict != "proved" for line in unproved_lines(r)]
+    more = f"<pre>{escape(chr(10).join(unproved))}</pre>" if unproved else ""
+    return f"<table>{rows}</table>{more}<p>{escape(summary(report))}</p>"

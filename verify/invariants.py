@@ -1,0 +1,58 @@
+"""Finds what holds in every reachable state: candidates that the unit, one element and a merge all keep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import sympy as sp
+
+from refold.algebra import Accumulator, Plan, State
+from refold.algebra.merge import fresh_symbols, lift, merge, unit
+from refold.spec.mathematics import text
+from refold.verify.obligation import Obligation
+from refold.verify.obligations import Reach
+
+Formula = Callable[[dict[State, sp.Expr]], sp.Basic]
+
+
+def candidates(plan: Plan, a: Accumulator) -> Iterator[tuple[Formula, str]]:
+    """Guesses about one accumulator, strongest first: 0 where its anchors are irregular, at least 1 elsewhere, at least 0."""
+    symbol = a.symbol
+    if a.reducer == "count":
+        shown = f"{symbol} = 0 or {symbol} ≥ 1"
+        yield (lambda s: sp.Or(_is(s[symbol], 0), _least(s[symbol], 1), evaluate=False)), shown
+    regular = [x.regular for x in (plan.anchor(s) for s in a.anchors) if x.regular is not sp.true]
+    if a.reducer in ("sum", "count", "prod") and a.anchors:
+        if regular:
+            shown = f"{symbol} = 0 unless {' and '.join(text(r) for r in regular)}"
+            yield (lambda s: sp.Or(_is(s[symbol], 0), sp.And(*_of(regular, s)), evaluate=False)), shown
+        shown = f"{symbol} ≥ 1" + (f" where {' and '.join(text(r) for r in regular)}" if regular else "")
+        yield (lambda s: sp.Or(_least(s[symbol], 1), sp.Not(sp.And(*_of(regular, s))), evaluate=False)), shown
+    if a.reducer in ("sum", "max", "min", "prod"):
+        yield (lambda s: _least(s[symbol], 0)), f"{symbol} ≥ 0"
+    if a.reducer == "argmax":
+        yield (lambda s: _least(s[symbol], -1)), f"{symbol} ≥ -1"
+
+
+def _of(conditions: list[sp.Basic], state: dict[State, sp.Expr]) -> list[sp.Basic]:
+    return [c.xreplace(dict(state)) for c in conditions]
+
+
+def _is(value: sp.Expr, number: int) -> sp.Basic:
+    """An equation that SymPy leaves alone: it would call `exp(x) = 0` false, which is wrong at x = -oo."""
+    return sp.Eq(value, sp.Integer(number), evaluate=False)
+
+
+def _least(value: sp.Expr, number: int) -> sp.Basic:
+    return sp.Ge(value, sp.Integer(number), evaluate=False)
+
+
+def questions(plan: Plan, reach: Reach, a: Accumulator, formula: Formula, shown: str) -> list[Obligation]:
+    """That a candidate holds of nothing, of one element, and of a merge of two states that have it."""
+    with_it = Reach(plan, (*reach.invariants, (a.symbol, formula, shown)))
+    one, two = fresh_symbols(plan, "₁"), fresh_symbols(plan, "₂")
+    return [
+        Obligation(f"invariant {a.symbol}: unit", shown, (), (formula(unit(plan)),)),
+        Obligation(f"invariant {a.symbol}: lift", shown, reach.definitions(), (formula(lift(plan)),)),
+        Obligation(f"invariant {a.symbol}: merge", shown, (*with_it.state(one), *with_it.state(two)), (formula(merge(plan, one, two)),)),
+    ]

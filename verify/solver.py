@@ -1,0 +1,110 @@
+"""The one door to Z3: a named, timed question whether hypotheses imply a goal, with its SMT-LIB text."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import z3
+
+from refold.verify.encode import Encoder, Undecided, Undefined
+from refold.verify.result import Verdict
+
+TIMEOUT_MS = 10_000
+MAX_PATHS = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Whether the hypotheses imply the goal; `smt2` is satisfiable exactly where they do not."""
+
+    verdict: Verdict
+    seconds: float
+    smt2: str
+    paths: int
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """`build(encoder)` gives the goals and adds its hypotheses to the encoder; it runs once a path."""
+
+    name: str
+    encoder: Callable[[dict[str, bool]], Encoder]
+    build: Callable[[Encoder], list[Any]]
+
+
+def ask(query: Query, timeout_ms: int = TIMEOUT_MS) -> Answer:
+    """Goes down every feasible path of a query and asks for a counterexample on each.
+
+    Proved: none on any path, and the hypotheses are satisfiable on at least one. Refuted here means that the
+    encoding has a model; whether a real input shows the difference is for the caller to find out.
+    """
+    start = time.perf_counter()
+    texts: list[str] = []
+    verdict: Verdict = "proved"
+    note = ""
+    paths, alive = 0, False
+    try:
+        for hypotheses, goals in _paths(query):
+            paths += 1
+            if paths > MAX_PATHS:
+                return Answer("unknown", time.perf_counter() - start, "\n".join(texts), paths, f"over {MAX_PATHS} paths")
+            solver = _solver(timeout_ms)
+            solver.add(*hypotheses)
+            if not alive:
+                alive = solver.check() == z3.sat
+            solver.add(z3.Not(z3.And(*goals)))
+            texts.append(_smt2(query.name, paths, solver))
+            outcome = solver.check()
+            if outcome == z3.sat:
+                verdict, note = "refuted", _model(solver.model())
+                break
+            if outcome == z3.unknown:
+                verdict, note = "unknown", f"Z3: {solver.reason_unknown()}"
+    except Undefined as error:
+        verdict, note = "unknown", f"the claim has no value in the extended reals: {error}"
+    if verdict == "proved" and not alive:
+        verdict, note = "unknown", "the hypotheses were not shown satisfiable"
+    return Answer(verdict, time.perf_counter() - start, "\n".join(texts), paths, note)
+
+
+def _paths(query: Query) -> Iterator[tuple[list[Any], list[Any]]]:
+    """Every feasible way to decide the conditions that a query meets, depth first."""
+    stack: list[tuple[dict[str, bool], list[Any]]] = [({}, [])]
+    while stack:
+        decided, conditions = stack.pop()
+        encoder = query.encoder(decided)
+        try:
+            goals = query.build(encoder)
+        except Undecided as pending:
+            for choice in (True, False):
+                taken = [*conditions, pending.condition if choice else z3.Not(pending.condition)]
+                if _feasible([*taken, *encoder.axioms, *encoder.hypotheses]):
+                    stack.append(({**decided, pending.condition.sexpr(): choice}, taken))
+            continue
+        premises = [*encoder.axioms, *conditions, *encoder.denominators, *encoder.hypotheses]
+        if _feasible(premises):
+            yield premises, goals
+
+
+def _feasible(conditions: list[Any]) -> bool:
+    solver = _solver(2_000)
+    solver.add(*conditions)
+    return bool(solver.check() != z3.unsat)
+
+
+def _solver(timeout_ms: int) -> Any:
+    solver = z3.Solver()
+    solver.set("timeout", timeout_ms)
+    return solver
+
+
+def _smt2(name: str, path: int, solver: Any) -> str:
+    return f"; {name}, path {path}: unsat means that the claim holds on it\n{solver.to_smt2()}"
+
+
+def _model(model: Any) -> str:
+    return ", ".join(f"{d.name()} = {model[d]}" for d in sorted(model.decls(), key=lambda d: d.name()))
