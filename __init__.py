@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         cos,
         erf,
         exp,
+        finite_or,
         fold,
         log,
         maximum,
@@ -56,6 +57,7 @@ __all__ = [
     "emit",
     "erf",
     "exp",
+    "finite_or",
     "fold",
     "log",
     "maximum",
@@ -73,7 +75,7 @@ __all__ = [
 
 _HOMES = {
     "refold.errors": "RefoldError",
-    "refold.spec": "Ref Scalar Spec Tensor absolute axes cos erf exp fold log maximum minimum oo pipeline "
+    "refold.spec": "Ref Scalar Spec Tensor absolute axes cos erf exp finite_or fold log maximum minimum oo pipeline "
     "relu sigmoid sin sqrt tanh where",
     "refold.algebra": "Plan derive",
     "refold.verify": "Proof claim verify",

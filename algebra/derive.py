@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import sympy as sp
 
-from refold.algebra.law import express, solve
+from refold.algebra.law import Law, express, solve
 from refold.algebra.plan import (
     UNITS,
     Accumulator,
@@ -225,9 +225,14 @@ class _Derivation:
         back: dict[Any, Any] = {a.fresh: a.stale for a in self.anchors}
         dropped: list[tuple[int, tuple[tuple[State, sp.Expr], ...]]] = []
         sources = [a for a in self.accumulators if a.reducer in ("sum", "count")]
+        # All elements vary, those of other accumulators too: a coefficient must hold none of them.
+        moving = tuple(e.symbol for e in self.elements.values())
+        # The name of a guarded anchor stands for its default where there is nothing, and not for the accumulator.
+        self.never_zero(law, used)
+        guarded = {a.stale for a in used if a.default != 0}
         for k in reversed(range(1, rank)):
-            known = express(law.basis[k].xreplace(back), [a.element.xreplace(back) for a in sources], varying)
-            if known is not None:
+            known = express(law.basis[k].xreplace(back), [a.element.xreplace(back) for a in sources], moving)
+            if known is not None and not any(c != 0 and a.symbol in guarded for a, c in zip(sources, known, strict=True)):
                 terms = tuple((a.symbol, c) for a, c in zip(sources, known, strict=True) if c != 0)
                 values[k] = sp.factor(sp.Add(*(c * symbol for symbol, c in terms)))
                 dropped.append((k, terms))
@@ -249,6 +254,14 @@ class _Derivation:
             family = Family(law.basis, law.matrix, tuple(sp.sympify(v) for v in values), tuple(dropped), k)
             result = self.add(fold if k == 0 else None, "sum", law.basis[k], moved, axes, rank, stale, str(state), family)
         return result
+
+    def never_zero(self, law: Law, used: list[Anchor]) -> None:
+        """An anchor that T divides by has 1 for its default, if it is an exponential, which is never 0 itself."""
+        divisors = {d for entry in law.matrix for d in _denominators(entry)}
+        for n, anchor in enumerate(used):
+            if anchor.default == 0 and isinstance(anchor.expr, sp.exp) and anchor.stale in divisors:
+                used[n] = replace(anchor, default=sp.S.One)
+                self.anchors[self.anchors.index(anchor)] = used[n]
 
     def correct_extremum(self, fold: Fold, g: sp.Expr, fresh: Any, stale: Any, varying: Any) -> Any:
         """`t + d(r, r')`, or `t q(r, r')` with q > 0: a strictly monotone map carries over a maximum."""
@@ -514,6 +527,10 @@ class _Derivation:
         for anchor in self.anchors:
             if anchor.stale in stales and anchor.regular is not sp.true:
                 note(anchor.regular, f"anchor {anchor.stale}", True)
+        for a in accumulators:
+            for d in _denominators(a.moved):
+                if not all(self.inverted(factor) for factor in sp.Mul.make_args(d)):
+                    note(sp.Ne(d, 0, evaluate=False), f"correction of {a.symbol}", False)
         for f in finish:
             for d in _denominators(f.expr):
                 if not d.is_nonzero:
@@ -522,6 +539,15 @@ class _Derivation:
             if f.guard is not sp.true and not any(c.where == f"output {f.name}" and c.guarded for c in found.values()):
                 note(f.guard, f"output {f.name}", True)
         return tuple(found.values())
+
+    def inverted(self, factor: sp.Expr) -> bool:
+        """Whether a factor of a denominator is a number, or an anchor that its guard or its form keeps from 0."""
+        base = factor.base if isinstance(factor, sp.Pow) else factor
+        anchor = next((a for a in self.anchors if base in (a.stale, a.fresh)), None)
+        if anchor is None:
+            return bool(base.is_nonzero)
+        apart = sp.Ne(anchor.expr, 0, evaluate=False)
+        return isinstance(anchor.expr, sp.exp) or apart in sp.And.make_args(anchor.regular)
 
     def refusal(self, fold: Fold, body: sp.Expr, fresh: Any, varying: Any) -> Refusal:
         """The evidence that a fold has no small correction, in the names of the law."""

@@ -1,4 +1,4 @@
-"""A plan or a refusal as sections of lines: text for a REPL and a pipe, LaTeX for a notebook; the CLI colours them."""
+"""A plan or a refusal as sections of lines, as text and as LaTeX; the command line colours the sections."""
 
 from __future__ import annotations
 
@@ -62,13 +62,14 @@ def plan_sections(plan: Plan) -> tuple[Section, ...]:
     table, prefer = _names(plan)
     written, fused = passes(plan)
     steps = tuple(_numbered(plan, table))
+    elements = tuple(Line(str(e.symbol), f"= {definition(e.expr)}", _reach(e.infinite)) for e in plan.elements)
+    walks = f"{written} {'passes' if written > 1 else 'pass'} over {axis} as written, {fused} fused"
     loop = tuple(Line(str(a.symbol), f"← {update_text(a, axis)}") for a in plan.accumulators)
     anchors = [Line(str(a.stale), f"= {_plain(a.expr)}") for a in plan.anchors if str(a.expr) != str(a.stale)]
     found = [
         spec_section(plan.spec, prefer),
-        Section(f"At a position of {axis}", tuple(Line(str(e.symbol), f"= {definition(e.expr)}", _reach(e.infinite))
-                                                  for e in plan.elements)),
-        Section(f"Derivation ({written} {'passes' if written > 1 else 'pass'} over {axis} as written, {fused} fused)", steps),
+        Section(f"At a position of {axis}", elements),
+        Section(f"Derivation ({walks})", steps),
         Section(f"The loop over parts of {axis} (plain: before a part, primed: after it)", (*loop, *anchors)),
         Section("At the end", tuple(_finish(plan))),
         Section("Conditions", tuple(_conditions(plan))),
@@ -127,7 +128,8 @@ def refusal_sections(refusal: Refusal) -> tuple[Section, ...]:
     proof = refusal.evidence
     if proof is not None:
         n = len(proof.rows)
-        lines = [Line(f"r = {text(point)}", row) for point, row in zip(proof.rows, _matrix(proof.matrix), strict=True)]
+        rows = zip(proof.rows, _matrix(proof.matrix), strict=True)
+        lines = [Line(f"r = {text(point)}", row) for point, row in rows]
         lines.append(Line("det", determinant_text(refusal), "not 0"))
         lines.append(Line("so", f"no {n - 1} accumulators can do: at least {n} are needed"))
         columns = ", ".join(text(p) for p in proof.columns)
@@ -156,7 +158,7 @@ def short(plan: Plan, expr: sp.Basic) -> str:
 
 
 def _names(plan: Plan) -> tuple[dict[Any, Any], dict[sp.Expr, str]]:
-    """What the derivation writes for the parts of the pipeline, and the names the pipeline is printed with."""
+    """What the derivation writes for parts of the pipeline, and the names the pipeline is printed with."""
     table: dict[Any, Any] = {}
     accumulated = [(s.before, s.after) for s in plan.steps if s.rule in ("accumulate", "argmax")]
     for fold, state in accumulated:
@@ -212,7 +214,8 @@ def _step(plan: Plan, step: Step, table: dict[Any, Any]) -> list[Line]:
         case "law" if isinstance(step.after, sp.Tuple):
             basis = [short(phi) for phi in step.after]
             head = basis[0] if len(basis) == 1 else f"({', '.join(basis)})"
-            matrices = [a.family.matrix for a in plan.accumulators if a.family and a.family.basis == tuple(step.after)]
+            families = [a.family for a in plan.accumulators if a.family is not None]
+            matrices = [f.matrix for f in families if f.basis == tuple(step.after)]
             rows = _matrix(matrices[0]) if matrices and len(basis) > 1 else []
             below = [Line("", f"{'T =' if n == 0 else '   '} {row}") for n, row in enumerate(rows)]
             return [Line("", f"φ = {head}", f"rank {len(basis)}"), *below]

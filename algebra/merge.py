@@ -48,8 +48,8 @@ def put_fresh(plan: Plan, expr: sp.Expr, a: Accumulator, state: Values) -> sp.Ex
     return expr.xreplace({plan.anchor(s).fresh: guarded(plan.anchor(s), state) for s in a.anchors})
 
 
-def moved(plan: Plan, a: Accumulator, old: Values, new: Values) -> sp.Expr:
-    """An accumulator of `old`, re-anchored at the anchors of `new`.
+def moved(plan: Plan, a: Accumulator, old: Values, new: Values | None) -> sp.Expr:
+    """An accumulator of `old`, re-anchored at the anchors of `new` (at the fresh symbols where that is None).
 
     A stale anchor that is an exponent's is taken as it is: exp(-oo - r') = 0 is what a part that holds nothing has
     to weigh. Elsewhere it is guarded, since 0 * (-oo) is undefined.
@@ -67,7 +67,8 @@ def moved(plan: Plan, a: Accumulator, old: Values, new: Values) -> sp.Expr:
             return expr
         return expr.func(*(visit(arg, inside or isinstance(expr, sp.exp)) for arg in expr.args))
 
-    return put_fresh(plan, visit(a.moved, False), a, new)
+    result = visit(a.moved, False)
+    return result if new is None else put_fresh(plan, result, a, new)
 
 
 def combine(a: Accumulator, x: sp.Expr, y: sp.Expr, left: Values, right: Values) -> sp.Expr:

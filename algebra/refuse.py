@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sympy as sp
 from mpmath import iv, mp, nstr
 
@@ -28,7 +30,7 @@ def evidence(g: sp.Expr, anchors: tuple[sp.Symbol, ...], varying: tuple[sp.Symbo
         if matrix.has(sp.zoo, sp.nan, sp.oo, sp.I) or matrix.free_symbols:
             continue
         determinant = sp.Matrix(matrix).det(method="berkowitz")
-        enclosure = _enclose(determinant)
+        enclosure = _enclose(matrix, determinant)
         if enclosure is not None:
             return Evidence(
                 tuple(sp.Tuple(*row.values()) if len(row) > 1 else next(iter(row.values())) for row in rows),
@@ -44,24 +46,36 @@ def _point(symbols: tuple[sp.Symbol, ...], n: int) -> dict[sp.Symbol, sp.Expr]:
     return {symbol: sp.Integer(n + k) for k, symbol in enumerate(symbols)}
 
 
-def _enclose(value: sp.Expr) -> tuple[str, str] | None:
-    """A rigorous interval around an exact value, if it excludes 0."""
-    if value.is_Rational:
-        return (str(value), str(value)) if value != 0 else None
-    if not value.atoms(sp.Function) <= value.atoms(*INTERVAL_FUNCTIONS):
+def _enclose(matrix: sp.ImmutableDenseMatrix, exact: sp.Expr) -> tuple[str, str] | None:
+    """A rigorous interval around the determinant, if it excludes 0."""
+    if exact.is_Rational:
+        return (str(exact), str(exact)) if exact != 0 else None
+    if not matrix.atoms(sp.Function) <= matrix.atoms(*INTERVAL_FUNCTIONS):
         return None
     digits = iv.dps
     iv.dps = 60
     try:
-        low_high = sp.lambdify((), value, modules=[{name: getattr(iv, name) for name in ("exp", "log", "sqrt", "sin", "cos")}
-                                                   | {"tanh": _tanh, "E": iv.e, "pi": iv.pi}])()  # fmt: skip
-        interval = iv.mpf(low_high)
+        interval = _determinant([[_interval(entry) for entry in row] for row in matrix.tolist()])
     finally:
         iv.dps = digits
     low, high = (mp.make_mpf(end) for end in interval._mpi_)
     if low > 0 or high < 0:
         return nstr(low, 8), nstr(high, 8)
     return None
+
+
+def _interval(entry: sp.Expr) -> Any:
+    names = {name: getattr(iv, name) for name in ("exp", "log", "sqrt", "sin", "cos")}
+    return iv.mpf(sp.lambdify((), entry, modules=[names | {"tanh": _tanh, "E": iv.e, "pi": iv.pi}])())
+
+
+def _determinant(rows: list[list[Any]]) -> Any:
+    """By cofactors of the first row, which no pivot can spoil."""
+    if not rows:
+        return iv.mpf(1)
+    return sum(
+        (-1) ** n * top * _determinant([row[:n] + row[n + 1 :] for row in rows[1:]]) for n, top in enumerate(rows[0])
+    )
 
 
 def _tanh(x: object) -> object:

@@ -23,7 +23,7 @@ def run(plan: Plan, inputs: Mapping[str, Any], order: Order | None = None) -> di
     `((0, 1), (), 2)` merges elements 0 and 1, then nothing, then element 2. Raises a `SpecError` for inputs that
     do not fit and a `ValueError` for an order that does not name every position once.
     """
-    runner = _Runner(plan, Inputs.of(plan.spec, inputs))
+    runner = Runner(plan, Inputs.of(plan.spec, inputs))
     length = runner.given.sizes[plan.axis]
     order = tuple(range(length)) if order is None else order
     if sorted(_positions(order)) != list(range(length)):
@@ -36,7 +36,7 @@ def _positions(order: Order) -> list[int]:
     return [order] if isinstance(order, int) else [p for part in order for p in _positions(part)]
 
 
-class _Runner:
+class Runner:
     """One run: the inputs, and the accumulators' laws with the anchors of exponents apart from the others."""
 
     def __init__(self, plan: Plan, given: Inputs) -> None:
@@ -96,7 +96,7 @@ class _Runner:
         return np.where(walk(anchor.regular), walk(anchor.expr), float(anchor.default))
 
     def moved(self, a: Accumulator, symbol: State, state: Values, fresh: Mapping[Any, Any]) -> Array:
-        """An accumulator of an old state, re-anchored: exponents take the stale anchor as it is, all else its guarded value."""
+        """An accumulator of an old state, re-anchored; exponents take stale anchors as they are, all else guarded."""
         values: dict[Any, Any] = {**state, **fresh}
         for anchor in self.used[a.symbol]:
             values[_raw(anchor.stale)] = self.walk(state)(anchor.expr)
@@ -122,7 +122,7 @@ def _raw_exponents(expr: sp.Expr, stale: tuple[State, ...]) -> sp.Expr:
 
 def _combine(reducer: str, parts: list[Array], keys: list[Array]) -> Array:
     result = parts[0]
-    key = keys[0] if keys else None
+    key = keys[0] if keys else result
     for n, part in enumerate(parts[1:], 1):
         match reducer:
             case "sum" | "count":

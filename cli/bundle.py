@@ -49,27 +49,30 @@ def write_bundle(kernel: Any, folder: Path) -> tuple[Path, ...]:
     try:
         return tuple(kernel.write(folder))
     except OSError as error:
-        raise UsageError(f"{error.filename or folder}: cannot be written: {error.strerror}: give another folder") from None
+        raise UsageError(
+            f"{error.filename or folder}: cannot be written: {error.strerror}: give another folder"
+        ) from None
 
 
 def need_pytest() -> None:
     """Says at the start of a build that its last step will not be able to run."""
     if importlib.util.find_spec("pytest") is None:
-        raise UsageError("build runs the emitted tests with pytest, which is not installed: run 'pip install pytest'")
+        raise UsageError("build runs the emitted tests with pytest, which is missing: run 'pip install pytest'")
 
 
 def run_tests(folder: Path, notify: Callable[[str], None]) -> TestRun:
-    """Runs pytest on a bundle, apart from the settings of whatever project it lies in; Triton interprets without a GPU."""
+    """Runs pytest on a bundle, apart from the settings of the project around it; Triton interprets without a GPU."""
     env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PY_COLORS": "0"}
     if not (os.path.exists("/dev/nvidia0") or os.path.exists("/dev/kfd")):
         env.setdefault("TRITON_INTERPRET", "1")
-    options = ["-v", "--tb=short", "--no-header", "-p", "no:cacheprovider", "-c", os.devnull, f"--rootdir={folder.resolve()}"]
-    command = [sys.executable, "-m", "pytest", *options, str(folder.resolve())]
+    root = str(folder.resolve())
+    options = ["-v", "--tb=short", "--no-header", "-p", "no:cacheprovider", "-c", os.devnull, f"--rootdir={root}"]
+    command = [sys.executable, "-m", "pytest", *options, root]
     start = time.perf_counter()
     lines: list[str] = []
     passed = failed = 0
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
-                          encoding="utf-8", errors="replace", env=env, cwd=folder) as process:  # fmt: skip
+    streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "stdin": subprocess.DEVNULL}
+    with subprocess.Popen(command, **streams, encoding="utf-8", errors="replace", env=env, cwd=folder) as process:
         assert process.stdout is not None
         try:
             for line in process.stdout:

@@ -20,13 +20,24 @@ Verdict = Literal["proved", "refuted", "unknown"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was checked: an obligation, a derivation, a run of tests. `detail` says what is wrong."""
+    """One thing that was checked: an obligation, a derivation, a run of tests.
+
+    `detail` says what is wrong; `word` is what to call the verdict where it is none of a solver.
+    """
 
     name: str
     claim: str
     verdict: Verdict
     seconds: float
     detail: str = ""
+    word: str = ""
+
+
+def tests_finding(tests: Any) -> Finding:
+    """The run of the emitted tests as one more thing that was checked."""
+    if tests.passed:
+        return Finding("tests", tests.summary, "proved", tests.seconds, word="passed")
+    return Finding("tests", tests.summary, "refuted", tests.seconds, tests.output, "failed")
 
 
 def report_json(loaded: Loaded, report: Any) -> str:
@@ -91,7 +102,9 @@ def junit(loaded: Loaded, findings: Sequence[Finding]) -> str:
         })  # fmt: skip
         if f.verdict != "proved":
             tag = "failure" if f.verdict == "refuted" else "error"
-            element = ElementTree.SubElement(case, tag, {"message": _xml(f"{f.verdict}: {f.claim}"), "type": f.verdict})
+            element = ElementTree.SubElement(
+                case, tag, {"message": _xml(f"{f.word or f.verdict}: {f.claim}"), "type": f.verdict}
+            )
             element.text = _xml(f.detail)
     ElementTree.indent(root)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode")
@@ -103,14 +116,15 @@ def sarif(loaded: Loaded, findings: Sequence[Finding]) -> str:
     place = Path(loaded.place)
     uri = place.resolve().as_uri() if place.is_absolute() else quote(loaded.place)
     location = {"physicalLocation": {"artifactLocation": {"uri": uri}, "region": {"startLine": loaded.line}}}
-    rules = [{"id": f.name, "shortDescription": {"text": f.claim or f.name}} for f in findings]
+    names = list(dict.fromkeys(f.name for f in findings))
+    rules = [{"id": name, "shortDescription": {"text": f"refold proves: {name}"}} for name in names]
     results = [
         {
-            "ruleId": f.name, "ruleIndex": n, "kind": kinds[f.verdict],
+            "ruleId": f.name, "ruleIndex": names.index(f.name), "kind": kinds[f.verdict],
             "level": "error" if f.verdict == "refuted" else "none",
             "message": {"text": _message(f)}, "locations": [location],
         }
-        for n, f in enumerate(findings)
+        for f in findings
     ]  # fmt: skip
     driver = {"name": "refold", "version": __version__, "rules": rules}
     run = {"tool": {"driver": driver}, "results": results, "columnKind": "unicodeCodePoints"}
@@ -120,10 +134,13 @@ def sarif(loaded: Loaded, findings: Sequence[Finding]) -> str:
 def github(loaded: Loaded, findings: Sequence[Finding]) -> str:
     """GitHub workflow commands: an error where refuted, a warning where unknown, one notice where all is proved."""
     levels = {"refuted": "error", "unknown": "warning"}
-    lines = [_command(levels[f.verdict], loaded, f"refold {f.name}", _message(f)) for f in findings if f.verdict in levels]
+    lines = [
+        _command(levels[f.verdict], loaded, f"refold {f.name}", _message(f)) for f in findings if f.verdict in levels
+    ]
     if not lines:
-        names = ", ".join(f.name for f in findings)
-        lines = [_command("notice", loaded, "refold", f"{loaded.given}: {names}: all proved")]
+        names = ", ".join(dict.fromkeys(f.name for f in findings))
+        words = {f.word or f.verdict for f in findings}
+        lines = [_command("notice", loaded, "refold", f"{loaded.given} {' and '.join(sorted(words))}: {names}")]
     return "\n".join(lines)
 
 
@@ -141,7 +158,7 @@ def _property(value: str) -> str:
 
 
 def _message(f: Finding) -> str:
-    return "\n".join(part for part in (f"{f.name} {f.verdict}: {f.claim}".rstrip(": "), f.detail) if part)
+    return "\n".join(part for part in (f"{f.name} {f.word or f.verdict}: {f.claim}".rstrip(": "), f.detail) if part)
 
 
 def _xml(text: str) -> str:

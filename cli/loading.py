@@ -1,4 +1,4 @@
-"""What stands for SPEC on the command line: a file, a name in a file or a catalogue name, loaded or refused politely."""
+"""Loads what stands for SPEC on the command line: a file, a name in a file, or a catalogue name."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def load(given: str, names: tuple[str, ...] = ("SPEC",)) -> Loaded:
     module = _run(path, _source(path))
     found = wanted if wanted is not None else next((n for n in names if n in vars(module)), None)
     if found is None or found not in vars(module):
-        raise UsageError(_no_name(path, module, found or names[-1]))
+        raise UsageError(_no_name(path, module, found or "SPEC"))
     value = vars(module)[found]
     if not _usable(value, names):
         raise UsageError(
@@ -64,6 +64,8 @@ def load(given: str, names: tuple[str, ...] = ("SPEC",)) -> Loaded:
 
 
 def _split(given: str) -> tuple[str, str | None]:
+    if not given.strip():
+        raise UsageError("SPEC is empty: give file.py, file.py:NAME or a catalogue name ('refold list' shows them)")
     head, colon, name = given.rpartition(":")
     if not colon or Path(given).exists():
         return given, None
@@ -77,7 +79,8 @@ def _path(target: str, wanted: str | None) -> Path:
     try:
         is_dir, exists, is_file = path.is_dir(), path.exists(), path.is_file()
     except (OSError, ValueError) as error:
-        raise UsageError(f"{target[:80]!r} is no path: {error}: give file.py, file.py:NAME or a catalogue name") from None
+        what = f"{target[:80]!r} is no path: {getattr(error, 'strerror', None) or error}"
+        raise UsageError(f"{what}: give file.py, file.py:NAME or a catalogue name") from None
     plain = "/" not in target and "\\" not in target
     if plain and path.suffix == "" and not is_file:
         return _from_catalogue(target, is_dir)
@@ -85,10 +88,11 @@ def _path(target: str, wanted: str | None) -> Path:
         raise UsageError(f"{target} is a folder: give one file in it, as in {target.rstrip('/')}/NAME.py")
     if not exists:
         close = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.py")], 3, 0.5)
-        hint = f"did you mean {' or '.join(str(path.parent / name) for name in close)}?" if close else "check the path"
+        meant = " or ".join(str(path.parent / name) for name in close)
+        hint = f"did you mean {meant}?" if close else "check the path"
         raise UsageError(f"{target}: no such file: {hint} ('refold list' shows the catalogue)")
     if path.suffix != ".py":
-        raise UsageError(f"{target} is not a Python file: a pipeline is SPEC = pipeline(...) in a file that ends in .py")
+        raise UsageError(f"{target} is not a Python file: write SPEC = pipeline(...) in a file that ends in .py")
     if not is_file:
         raise UsageError(f"{target} is not a regular file: give a .py file")
     return path
@@ -116,11 +120,12 @@ def _source(path: Path) -> ast.Module:
         line = f" in `{error.text.strip()}`" if error.text and error.text.strip() else ""
         raise UsageError(f"{where}: Python syntax error: {error.msg}{line}: correct the line") from None
     except (ValueError, RecursionError, MemoryError) as error:
-        raise UsageError(f"{path} is not a Python file: {error or type(error).__name__}: give a .py file") from None
+        why = str(error) or type(error).__name__
+        raise UsageError(f"{path} is not a Python file: {why}: give a .py file") from None
 
 
 def _run(path: Path, source: ast.Module) -> ModuleType:
-    """Runs a file as a module of its own. What it prints goes to stderr, and no bytecode is left beside it."""
+    """Runs a file as a module of its own. What it prints goes to stderr; no bytecode is left beside it."""
     module = ModuleType(f"refold_input_{path.stem}")
     module.__file__ = str(path)
     sys.modules[module.__name__] = module
@@ -132,7 +137,8 @@ def _run(path: Path, source: ast.Module) -> ModuleType:
     except RefoldError as error:
         raise UsageError(f"{_at(path, _own_line(path, error.__traceback__))}: {error}") from None
     except SystemExit:
-        raise UsageError(f"{path}: the file ends the program while it is read: put that under `if __name__ == '__main__'`") from None
+        advice = "put that under `if __name__ == '__main__'`"
+        raise UsageError(f"{path}: the file ends the program while it is read: {advice}") from None
     except Exception as error:
         where = _at(path, _own_line(path, error.__traceback__))
         what = f"{type(error).__name__}: {_one_line(error)}"

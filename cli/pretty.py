@@ -1,4 +1,4 @@
-"""What refold answers, for people: sections of mathematics and a table of verdicts, in colour on a terminal."""
+"""What refold answers, for people: sections of mathematics and a table of verdicts, coloured on terminals."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STYLES = {"proved": "green", "refuted": "bold red", "unknown": "yellow"}
 
 
 def put(*parts: RenderableType, wide: bool = False) -> None:
-    """Prints to stdout: coloured and as wide as the terminal there, plain and 80 columns (or COLUMNS) in a pipe.
+    """Prints to stdout: coloured and as wide as the terminal; plain and 80 columns (or COLUMNS) in a pipe.
 
     `wide` is for lists, whose lines a pipe gets whole.
     """
@@ -64,7 +64,8 @@ def _section(section: Any) -> Group:
     grid.add_column(overflow="fold")
     for line in section.lines:
         note = f"   {line.note}" if line.note else ""
-        grid.add_row(Text(f"  {line.label}"), Text.assemble(line.formula, (note, "dim italic")))
+        gap = "" if line.formula[:1] in ("=", "←") else " "
+        grid.add_row(Text(f"  {line.label}{gap}"), Text.assemble(line.formula, (note, "dim italic")))
     return Group(Text(section.title, style="bold"), grid)
 
 
@@ -78,9 +79,8 @@ def derivation(loaded: Loaded, outcome: Any) -> Group:
         return Group(heading(loaded), sections(refusal_sections(outcome)), Text(), last)
     count = len(outcome.accumulators)
     rank = max((a.rank for a in outcome.accumulators), default=0)
-    last = Text.assemble(
-        ("✓ derived", "green"), f"   class {outcome.kind}, rank {rank}, {count} accumulator{'s' if count != 1 else ''}"
-    )
+    carried = f"{count} accumulator{'s' if count != 1 else ''}"
+    last = Text.assemble(("✓ derived", "green"), f"   class {outcome.kind}, rank {rank}, {carried}")
     return Group(heading(loaded), sections(plan_sections(outcome)), Text(), last)
 
 
@@ -94,16 +94,18 @@ def obligations(report: Any) -> Group:
     table.add_column(overflow="fold", ratio=3)
     table.add_column(no_wrap=True, justify="right", style="dim")
     for r in report.results:
-        verdict = Text(f"{SYMBOLS[r.verdict]} {r.verdict}", style=STYLES[r.verdict])
-        table.add_row(verdict, Text(r.name), Text(r.claim), Text(f"{r.seconds:.2f} s"))
+        told = Text(f"{SYMBOLS[r.verdict]} {r.verdict}", style=STYLES[r.verdict])
+        table.add_row(told, Text(r.name), Text(r.claim), Text(f"{r.seconds:.2f} s"))
     unproved = [part for r in report.results if r.verdict != "proved" for part in (Text(), counterexample(r))]
-    last = Text.assemble((f"{SYMBOLS[report.verdict]} {report.verdict}", STYLES[report.verdict]), f"   {summary(report)}")
+    verdict = Text(f"{SYMBOLS[report.verdict]} {report.verdict}", style=STYLES[report.verdict])
+    last = Text.assemble(verdict, f"   {summary(report)}")
     return Group(Text("Obligations", style="bold"), table, *unproved, Text(), last)
 
 
 def counterexample(result: Any) -> Group:
     """The obligation that fails, the smallest input that shows it, what was wanted and what came."""
-    title = Text.assemble((f"{result.name} is {result.verdict}", STYLES[result.verdict]), f"   {result.claim}")
+    verdict = (f"{result.name} is {result.verdict}", STYLES[result.verdict])
+    title = Text.assemble(verdict, f"   {result.claim}")
     grid = Table.grid(padding=(0, 1))
     grid.add_column(no_wrap=True, style="cyan")
     grid.add_column(overflow="fold")

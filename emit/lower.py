@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,20 +63,26 @@ class Scope:
     lines: list[str] = field(default_factory=list)
     memo: dict[sp.Basic, Val] = field(default_factory=dict)
     raw: dict[sp.Basic, Val] = field(default_factory=dict)
+    whole: dict[sp.Basic, Val] = field(default_factory=dict)
+    late: dict[sp.Basic, Callable[[], Val]] = field(default_factory=dict)
 
     def inside(self, bound: Iterable[sp.Symbol]) -> Scope:
         """A scope within this one, in which `bound` symbols vary."""
         return Scope(self.roles, self.host, self.strides, self, set(bound))
 
+    def with_index(self, axis: Index, val: Val) -> Scope:
+        """This scope, with another value for the position along an axis."""
+        self.whole[axis] = val
+        return self
+
     def varies(self, expr: sp.Basic) -> bool:
         return self.outer is None or bool(expr.free_symbols & self.bound)
-
-    def known(self, symbol: sp.Symbol) -> bool:
-        return symbol in self.memo or (self.outer is not None and self.outer.known(symbol))
 
     def bind(self, symbol: sp.Basic, val: Val) -> None:
         """Gives a symbol, or a whole expression, its value from here on."""
         self.memo[symbol] = val
+        if isinstance(symbol, sp.Symbol):
+            self.bound.add(symbol)
 
     # --- statements ------------------------------------------------------------------------------------------
 
@@ -121,6 +127,9 @@ class Scope:
         return frozenset(a for part in parts for a in self.axes(part))
 
     def lookup(self, expr: sp.Basic) -> Val | None:
+        if expr in self.late:
+            # Written where it is first wanted, if anywhere.
+            self.memo[expr] = self.late.pop(expr)()
         if expr in self.memo:
             return self.memo[expr]
         return self.outer.lookup(expr) if self.outer is not None else None
@@ -255,10 +264,13 @@ class Scope:
 
     def integer(self, expr: sp.Basic) -> Val:
         """An expression of indices, sizes and integer data as an integer value."""
-        known = self.lookup(expr) if isinstance(expr, sp.Symbol) or self.is_group(expr) else None
-        if known is not None:
-            return known
+        if expr in self.whole:
+            return self.whole[expr]
+        if self.is_group(expr):
+            return Val("group")
         match expr:
+            case Index() if self.outer is not None:
+                return self.outer.integer(expr)
             case sp.Integer():
                 return Val(str(expr), (), ATOM if expr >= 0 else SUM)
             case Size():
@@ -398,10 +410,11 @@ class Scope:
         self.memo[expr] = self.name("r", val)
         return self.memo[expr]
 
-    def dot(self, factors: list[sp.Expr], axis: Index, into: Val | None = None, masked: bool = False) -> Val | None:
+    def dot(self, factors: list[sp.Expr], axis: Index, into: Val | None = None,
+            masked: Val | None = None) -> Val | None:
         """`tl.dot` of the factors that share `axis`, times the others; None where there are not two such groups.
 
-        `masked`: the lanes of the left operand beyond the end of `axis` are set to 0 in a tile with masks.
+        `masked`: the lanes of the left operand that count in a tile with masks; the others are set to 0.
         """
         if not self.roles.contracts:
             return None
@@ -415,7 +428,7 @@ class Scope:
         left = [f for f in inside if self.axes(f) <= wide[0]]
         right = [f for f in inside if f not in left]
         (row,), (column,) = wide[0] - {axis}, wide[1] - {axis}
-        a, b = self.operand(left, (row, axis), masked), self.operand(right, (axis, column), False)
+        a, b = self.operand(left, (row, axis), masked), self.operand(right, (axis, column), None)
         if axis in self.roles.inner and not any(vanishes(sp.Mul(*g), axis) for g in (left, right)):
             a = f"tl.where(in_{axis.name}[None, :], {a}, 0.0).to(OPERAND)"
         carried = f", {into.text}" if into is not None else ""
@@ -425,7 +438,7 @@ class Scope:
     def place(self, axes: Iterable[Index]) -> list[int]:
         return sorted(self.roles.tiles.index(a) for a in axes)
 
-    def operand(self, factors: list[sp.Expr], order: tuple[Index, Index], masked: bool) -> str:
+    def operand(self, factors: list[sp.Expr], order: tuple[Index, Index], masked: Val | None) -> str:
         """One side of a dot in the dtype of the inputs, transposed where its canonical order is the other one."""
         reads = len(factors) == 1 and isinstance(factors[0], Read)
         if reads and self.lookup(factors[0]) is None:
@@ -437,8 +450,8 @@ class Scope:
             val = self.value(sp.Mul(*factors))
             if not val.text.isidentifier():
                 val = self.name("a", val)
-            if masked:
-                inside = self.spread(Val(f"in_{self.roles.fold.name}", (self.roles.fold,)), val.axes)
+            if masked is not None:
+                inside = self.spread(masked, val.axes)
                 self.lines += ["if MASKED:", f"    {val.text} = tl.where({inside}, {val.text}, 0.0)"]
         text = f"{val.text}.to(OPERAND)"
         return text if val.axes == order else f"tl.trans({text})"

@@ -23,9 +23,9 @@ class Part:
 
 def abbreviate(exprs: Sequence[sp.Expr], order: Sequence[Index], taken: set[str],
                prefer: Mapping[sp.Expr, str] | None = None) -> tuple[Part, ...]:  # fmt: skip
-    """The parts worth a name, in the order of their definitions: shared ones, and folds that a later fold reads.
+    """The parts worth a name, in the order of definition: shared ones, and folds that a later fold reads.
 
-    `order` is the order of the axes in their indices, `taken` the names in use, `prefer` the names some parts have.
+    `order` is the order of the axes in indices, `taken` the names in use, `prefer` the names some parts have.
     """
     prefer = prefer or {}
     wanted = _wanted(exprs)
@@ -48,13 +48,13 @@ def abbreviate(exprs: Sequence[sp.Expr], order: Sequence[Index], taken: set[str]
 
 
 def substitute(expr: Any, table: Mapping[Any, Any]) -> Any:
-    """Writes the names of a table for its expressions, the largest first; a product also where it is a part of one."""
+    """Writes the names of a table for its expressions, the largest first; a product also within a longer one."""
     if expr in table:
         return table[expr]
     if not expr.args:
         return expr
     if isinstance(expr, sp.Mul):
-        for part, symbol in reversed(table.items()):
+        for part, symbol in reversed(list(table.items())):
             inner = part.args if isinstance(part, sp.Mul) else ()
             if inner and all(arg in expr.args for arg in inner):
                 rest = [arg for arg in expr.args if arg not in inner]
@@ -133,13 +133,14 @@ def _base(expr: sp.Expr) -> str:
     fold = next((f for f in factors if isinstance(f, Fold)), None)
     match expr:
         case Fold():
-            letters = {"max": "m", "min": "w", "count": "n", "argmax": "at", "sum": "l" if expr.body.has(sp.exp) else "t"}
+            letters = {"max": "m", "min": "w", "count": "n", "argmax": "at"}
+            letters["sum"] = "l" if expr.body.has(sp.exp) else "t"
             return letters.get(expr.kind, expr.kind)
         case sp.exp():
             return "p"
         case sp.Max():
             return "m"
-        case sp.Mul() if fold is not None and fold.kind == "sum" and sp.Pow(Size(fold.axis.name), -1) in factors:
+        case sp.Mul() if fold is not None and fold.kind == "sum" and 1 / Size(fold.axis.name) in factors:
             return "mean"
         case sp.Mul() if any(isinstance(f, sp.exp) for f in factors):
             return "p"

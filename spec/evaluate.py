@@ -11,7 +11,7 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from refold.errors import SpecError
-from refold.spec.heads import Fold, Index, Param, Read, Size, TensorName, Where, sigmoid
+from refold.spec.heads import Fold, Index, Read, Size, TensorName, Where, sigmoid
 from refold.spec.pipeline import Spec
 
 Array = NDArray[Any]
@@ -42,7 +42,7 @@ def sizes_of(spec: Spec, inputs: Mapping[str, Any]) -> dict[Index, int]:
     for tensor in spec.tensors:
         if tensor.name not in inputs:
             raise SpecError(f"input {tensor.name} is missing: give {_wanted(spec)}")
-        shape = np.asarray(inputs[tensor.name]).shape
+        shape = _array(tensor, inputs[tensor.name]).shape
         if len(shape) != len(tensor.axes):
             axes = ", ".join(a.name for a in tensor.axes)
             raise SpecError(
@@ -80,7 +80,7 @@ class Inputs:
     @classmethod
     def of(cls, spec: Spec, inputs: Mapping[str, Any]) -> Inputs:
         """Checks and converts nested lists, NumPy arrays and numbers; raises a `SpecError` where they do not fit."""
-        unknown = sorted(set(inputs) - {x.name for x in (*spec.tensors, *spec.params, *spec.axes)})
+        unknown = sorted(set(inputs) - _names(spec.tensors, spec.params, spec.axes))
         if unknown:
             raise SpecError(f"input {unknown[0]} is none of the pipeline's: give {_wanted(spec)}")
         sizes = sizes_of(spec, inputs)
@@ -98,7 +98,7 @@ class Inputs:
             if (param.is_integer and value != int(value)) or (param.is_positive and not value > 0):
                 promise = " ".join(w for w, b in (("positive", param.is_positive), ("integer", param.is_integer)) if b)
                 raise SpecError(f"scalar {param.name} is {value:g} and was declared {promise}: give one that is")
-        arrays = {t: np.asarray(inputs[t.name], dtype=np.float64) for t in spec.tensors}
+        arrays = {t: _array(t, inputs[t.name]) for t in spec.tensors}
         for tensor, array in arrays.items():
             if tensor.is_integer and not np.array_equal(array, np.floor(array)):
                 raise SpecError(f"input {tensor.name} is {tensor.dtype} and holds fractions: give integers")
@@ -136,12 +136,24 @@ def evaluate(spec: Spec, inputs: Mapping[str, Any]) -> dict[str, Array]:
     return results
 
 
+def _array(tensor: TensorName, value: Any) -> Array:
+    try:
+        return np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        message = f"input {tensor.name} is no array of numbers: give nested lists of one length a level, or an array"
+        raise SpecError(message) from None
+
+
 def _dimensions(n: int) -> str:
     return f"{n} dimension{'' if n == 1 else 's'}"
 
 
 def _wanted(spec: Spec) -> str:
-    return ", ".join(x.name for x in (*spec.tensors, *spec.params))
+    return ", ".join([t.name for t in spec.tensors] + [str(p.name) for p in spec.params])
+
+
+def _names(*groups: tuple[Any, ...]) -> set[str]:
+    return {str(x.name) for group in groups for x in group}
 
 
 class Walk:

@@ -14,18 +14,22 @@ class _Text(StrPrinter):
     """SymPy's one-line printer with the signs of the field: `·`, `√`, `≤`, `∞`."""
 
     def _print_Add(self, expr: sp.Add, order: object = None) -> str:
-        terms = sorted(self._as_ordered_terms(expr), key=lambda t: (t.could_extract_minus_sign(), _ends_open(t), t.is_number))
+        terms = sorted(
+            self._as_ordered_terms(expr), key=lambda t: (t.could_extract_minus_sign(), _ends_open(t), t.is_number)
+        )
         parts = [self.parenthesize(terms[0], precedence(expr))]
         for term in terms[1:]:
             negative = term.could_extract_minus_sign()
-            parts.append(f" {'-' if negative else '+'} " + self.parenthesize(-term if negative else term, precedence(expr)))
+            parts.append(
+                f" {'-' if negative else '+'} " + self.parenthesize(-term if negative else term, precedence(expr))
+            )
         return "".join(parts)
 
     def _print_Mul(self, expr: sp.Mul) -> str:
         numerator, denominator = sp.fraction(expr, exact=True)
         if denominator != 1:
             top = self._product(numerator)
-            bottom = self.parenthesize(denominator, precedence(expr), strict=False)
+            bottom = self.parenthesize(denominator, 50)
             return f"{top}/{bottom}"
         return self._product(expr)
 

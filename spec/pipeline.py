@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,7 +71,8 @@ class Spec:
     def parts(self, prefer: Mapping[sp.Expr, str] | None = None) -> tuple[Part, ...]:
         """The parts that printing gives a name, those in `prefer` the one given there."""
         order = [a for o in self.outputs for a in o.axes]
-        names = {x.name for x in (*self.tensors, *self.params, *self.axes, *self.outputs)}
+        groups: tuple[Iterable[Any], ...] = (self.tensors, self.params, self.axes, self.outputs)
+        names = {x.name for group in groups for x in group}
         return abbreviate([o.expr for o in self.outputs], order, names, prefer)
 
     def equations(self, prefer: Mapping[sp.Expr, str] | None = None) -> tuple[tuple[sp.Expr, sp.Expr], ...]:
@@ -217,7 +218,9 @@ def _order(name: str, expr: sp.Expr, order: tuple[Index, ...] | None) -> tuple[I
     if missing:
         listed = ", ".join(missing)
         be, it = ("axes {} are", "them") if len(missing) > 1 else ("axis {} is", "it")
-        raise UnboundAxis(f"output {name}: {be.format(listed)} unbound: fold over {it} or list {it} in {name}=(...)[...]")
+        raise UnboundAxis(
+            f"output {name}: {be.format(listed)} unbound: fold over {it} or list {it} in {name}=(...)[...]"
+        )
     return order
 
 
@@ -256,9 +259,10 @@ def _check(expr: sp.Basic, output: str) -> None:
         return
     if isinstance(expr, sp.Symbol) and not isinstance(expr, ATOMS):
         raise HeadError(f"output {output}: {expr} is a bare SymPy symbol: declare it with axes, Tensor or Scalar")
-    if expr is sp.I or (not isinstance(expr, (*HEADS, *ATOMS)) and not isinstance(expr, Boolean)):
+    if expr is sp.I or not isinstance(expr, (*HEADS, *ATOMS, Boolean)):
         known = ", ".join(sorted(h.__name__ for h in HEADS if h not in (Read, Fold, Where)))
-        raise HeadError(f"output {output}: {type(expr).__name__} in {text(expr)} has no meaning here: use one of {known}")
+        head = f"{type(expr).__name__} in {text(expr)}"
+        raise HeadError(f"output {output}: {head} has no meaning here: use one of {known}")
     for arg in expr.args:
         _check(arg, output)
 

@@ -15,7 +15,7 @@ DTYPES: tuple[DType, ...] = ("float", "float16", "bfloat16", "float32", "int32",
 
 
 class Value:
-    """A real-valued expression; `expr` is the SymPy expression underneath, `order` its axes once indexed as an output."""
+    """A real-valued expression: `expr` is SymPy's, `order` its axes once it is indexed as an output."""
 
     __slots__ = ("expr", "order")
 
@@ -207,7 +207,9 @@ class Tensor:
         exprs = tuple(unwrap(part) for part in parts)
         for expr in exprs:
             if not is_integral(expr):
-                raise RankError(f"{self!r} is read at {_text(expr)}, which is no integer: index it with axes or integer tensors")
+                raise RankError(
+                    f"{self!r} is read at {_text(expr)}, which is no integer: index it with axes or integer tensors"
+                )
         return Value(Read(self.symbol, *exprs))
 
     def __repr__(self) -> str:
@@ -275,7 +277,9 @@ def predicate(value: Any) -> sp.Basic:
 def where(condition: Any, then: Any, other: Any) -> Value:
     """`then` where the condition over indices holds, `other` elsewhere."""
     if isinstance(condition, Value):
-        raise PredicateError(f"where needs a condition over indices, not the value {condition!r}: compare, as in j <= i")
+        raise PredicateError(
+            f"where needs a condition over indices, not the value {condition!r}: compare, as in j <= i"
+        )
     return Value(Where(predicate(condition), unwrap(then), unwrap(other)))
 
 
@@ -286,6 +290,12 @@ def _text(expr: sp.Basic) -> str:
     return text(expr)
 
 
+def finite_or(value: Any, default: Any) -> Value:
+    """`value` where it is not -oo, `default` elsewhere: the guard of a running maximum, for claimed forms."""
+    expr = unwrap(value)
+    return Value(Where(sp.Gt(expr, -sp.oo, evaluate=False), expr, unwrap(default)))
+
+
 def _check_name(name: str, what: str) -> None:
     if not isinstance(name, str) or not name.isidentifier() or name.startswith("_"):
         raise SpecError(f"{what} name {name!r}: use a Python identifier that does not start with an underscore")
@@ -293,7 +303,9 @@ def _check_name(name: str, what: str) -> None:
 
 def _integer(expr: sp.Expr, operator: str) -> sp.Expr:
     if not is_integral(expr):
-        raise PredicateError(f"{operator} is for indices and {_text(expr)} is no integer: use axes, sizes or integer scalars")
+        raise PredicateError(
+            f"{operator} is for indices and {_text(expr)} is no integer: use axes, sizes or integer scalars"
+        )
     return expr
 
 

@@ -1,5 +1,6 @@
-"""Keeps pytest from importing the repository root under the name of its folder."""
+"""Golden files, and what keeps pytest from importing the repository root under the name of its folder."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,3 +19,24 @@ class RootIsNotATestPackage:
 def pytest_configure(config: pytest.Config) -> None:
     # Registered, because the hooks of a conftest.py do not see the folders above it.
     config.pluginmanager.register(RootIsNotATestPackage())
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write what the tests got into tests/golden")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """`golden("attention.txt", text)`: the text is that of tests/golden/<test file>/attention.txt."""
+    folder = ROOT / "tests" / "golden" / request.path.stem
+    update = request.config.getoption("--update-golden")
+
+    def check(name: str, text: str) -> None:
+        path = folder / name
+        if update:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        assert path.exists(), f"{path} is missing: run pytest --update-golden and read what it wrote"
+        assert text == path.read_text(encoding="utf-8"), "read the difference; if it is right: pytest --update-golden"
+
+    return check

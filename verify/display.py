@@ -1,4 +1,4 @@
-"""A proof or a disproof as plain text and as HTML: a line an obligation, and the input that shows a refutation."""
+"""A proof or a disproof as text and as HTML: a line an obligation, and the input that shows a refutation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def report_text(report: Any) -> str:
 
 
 def unproved_lines(result: Any) -> list[str]:
-    """What is known about an obligation that is not proved: the note, and the input that shows the difference."""
+    """What is known of an obligation that is not proved: the note, and the input that shows the difference."""
     lines = [f"{result.name}: {result.verdict}"]
     if result.note:
         lines.append(f"  {result.note}")
@@ -37,7 +37,8 @@ def unproved_lines(result: Any) -> list[str]:
 def summary(report: Any) -> str:
     """`7 of 7 obligations proved in 0.41 s`, or which are not."""
     proved = sum(r.verdict == "proved" for r in report.results)
-    line = f"{proved} of {len(report.results)} obligations proved in {sum(r.seconds for r in report.results):.2f} s"
+    seconds = sum(r.seconds for r in report.results)
+    line = f"{proved} of {len(report.results)} obligations proved in {seconds:.2f} s"
     for verdict in ("refuted", "unknown"):
         names = [r.name for r in report.results if r.verdict == verdict]
         line += f"; {verdict}: {', '.join(names)}" if names else ""

@@ -113,6 +113,8 @@ class Encoder:
 
     def relation(self, cond: Any) -> Any:
         left, right = cond.lhs, cond.rhs
+        if left == right:
+            return z3.BoolVal(cond.rel_op in ("==", "<=", ">="))
         if right == -sp.oo or left == -sp.oo or right == sp.oo or left == sp.oo:
             return self.finite(cond)
         if not _is_index(cond):
@@ -182,8 +184,7 @@ class Encoder:
         """`left = right`, as polynomials; where logarithms are added, of the exponentials of both sides."""
         if left == right:
             return z3.BoolVal(True)
-        logs = any(isinstance(n, sp.log) for t in (left, right) for n in sp.Add.make_args(t))
-        if logs or self.is_coordinate(left, right) or (_boundless(left, -sp.oo) and plain(left, right) & self.coded):
+        if _adds_logs(left, right) or self.is_coordinate(left, right) or (_boundless(left, -sp.oo) and plain(left, right) & self.coded):
             a, b = self.expo(left), self.expo(right)
             return a.top * b.bottom == b.top * a.bottom
         if plain(left, right) & self.infinite - self.coded or any(
@@ -192,6 +193,8 @@ class Encoder:
             low, high = (self.decide(self.is_infinite(x)) for x in (left, right))
             if low or high:
                 return z3.BoolVal(low == high)
+        if left.has(sp.sin, sp.cos) or right.has(sp.sin, sp.cos):
+            left, right = on_circle(left - right), sp.S.Zero
         a, b = self.real(left), self.real(right)
         return a.top * b.bottom == b.top * a.bottom
 
@@ -382,6 +385,24 @@ class Encoder:
             for _ in range(times):
                 c, s = c * tc - s * ts, s * tc + c * ts
         return c, s
+
+
+def _adds_logs(*exprs: sp.Expr) -> bool:
+    """Whether logarithms occur, and only as terms of sums: exponentials of both sides then know nothing but products."""
+    terms = [t for expr in exprs for t in sp.Add.make_args(expr)]
+    return any(isinstance(t, sp.log) for t in terms) and not any(
+        isinstance(n, sp.log) for t in terms for n in walk(t) if n is not t
+    )
+
+
+def on_circle(expr: sp.Expr) -> sp.Expr:
+    """The normal form modulo `cos^2 + sin^2 = 1` of every angle: sums of angles apart, and no square of a sine."""
+    expr = sp.expand(sp.expand_trig(sp.expand(expr)))
+    squares = expr.replace(
+        lambda n: isinstance(n, sp.Pow) and isinstance(n.base, sp.sin) and n.exp.is_Integer and n.exp >= 2,
+        lambda n: (1 - sp.cos(n.base.args[0]) ** 2) ** (n.exp // 2) * n.base ** (n.exp % 2),
+    )
+    return sp.expand(squares)
 
 
 def plain(*exprs: sp.Basic) -> set[sp.Basic]:

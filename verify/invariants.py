@@ -31,7 +31,7 @@ def candidates(plan: Plan, a: Accumulator) -> Iterator[tuple[Formula, str]]:
     if a.reducer in ("sum", "max", "min", "prod"):
         yield (lambda s: _least(s[symbol], 0)), f"{symbol} ≥ 0"
     if a.reducer == "argmax":
-        yield (lambda s: _least(s[symbol], -1)), f"{symbol} ≥ -1"
+        yield (lambda s: sp.Or(_is(s[symbol], -1), _least(s[symbol], 0), evaluate=False)), f"{symbol} = -1 or {symbol} ≥ 0"
 
 
 def _of(conditions: list[sp.Basic], state: dict[State, sp.Expr]) -> list[sp.Basic]:

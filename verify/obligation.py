@@ -13,6 +13,10 @@ from refold.verify.encode import Encoder, exponents
 from refold.verify.solver import Answer, Query, ask
 
 
+class Defined(sp.Basic):
+    """The goal that an expression divides by nothing that is 0, and takes no logarithm of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Obligation:
     """`assumptions` imply every one of `goals`; `claim` says so as a line of mathematics."""
@@ -40,9 +44,19 @@ def discharge(obligation: Obligation, plan: Plan) -> Answer:
                 e.variable(value)
         for assumption in obligation.assumptions:
             e.hypotheses.append(e.formula(assumption))
-        return [e.formula(goal) for goal in obligation.goals]
+        return [f for goal in obligation.goals for f in _goal(e, goal)]
 
     return ask(Query(obligation.name, encoder, build))
+
+
+def _goal(e: Encoder, goal: sp.Basic) -> list[Any]:
+    if not isinstance(goal, Defined):
+        return [e.formula(goal)]
+    before = len(e.denominators)
+    e.real(goal.args[0])
+    found = e.denominators[before:]
+    del e.denominators[before:]
+    return found
 
 
 def _extended(plan: Plan, formulas: tuple[sp.Basic, ...]) -> tuple[frozenset[sp.Basic], frozenset[sp.Basic]]:

@@ -199,17 +199,26 @@ def lifts(plan: Plan, reach: Reach) -> Iterator[Obligation]:
 
 
 def merges(plan: Plan, reach: Reach) -> Iterator[Obligation]:
-    """Merging is associative and commutative on reachable states."""
+    """Merging is associative and commutative on reachable states.
+
+    Accumulators are taken in the order of their updates, so that both sides have the same fresh anchors by what was
+    shown of the earlier ones; the claim is made for any value of those.
+    """
     one, two, three = (fresh_symbols(plan, mark) for mark in ("₁", "₂", "₃"))
     known = (*reach.state(one), *reach.state(two), *reach.state(three))
-    left = merge(plan, merge(plan, one, two), three)
-    right = merge(plan, one, merge(plan, two, three))
-    forth, back = merge(plan, one, two), merge(plan, two, one)
+    left, right = merge(plan, one, two), merge(plan, two, three)
     for a in plan.accumulators:
-        yield Obligation(f"merge {a.symbol}: associative", f"(x ⊕ y) ⊕ z = x ⊕ (y ⊕ z) in {a.symbol}", known,
-                         (eq(left[a.symbol], right[a.symbol]),))  # fmt: skip
-        yield Obligation(f"merge {a.symbol}: commutative", f"x ⊕ y = y ⊕ x in {a.symbol}", (*reach.state(one), *reach.state(two)),
-                         (eq(forth[a.symbol], back[a.symbol]),))  # fmt: skip
+        divided = tuple(sp.Ne(x.fresh, 0, evaluate=False) for x in plan.anchors if x.stale in a.anchors and x.default != 0)
+        yield Obligation(f"merge {a.symbol}: associative", f"(x ⊕ y) ⊕ z = x ⊕ (y ⊕ z) in {a.symbol}", (*known, *divided),
+                         (eq(_joined(plan, a, left, three), _joined(plan, a, one, right)),))  # fmt: skip
+        yield Obligation(f"merge {a.symbol}: commutative", f"x ⊕ y = y ⊕ x in {a.symbol}",
+                         (*reach.state(one), *reach.state(two), *divided),
+                         (eq(_joined(plan, a, one, two), _joined(plan, a, two, one)),))  # fmt: skip
+
+
+def _joined(plan: Plan, a: Accumulator, x: dict[State, sp.Expr], y: dict[State, sp.Expr]) -> sp.Expr:
+    """One accumulator of a merge, at fresh anchors of any value."""
+    return combine(a, moved(plan, a, x, None), moved(plan, a, y, None), x, y)
 
 
 def finishes(plan: Plan, reach: Reach) -> Iterator[Obligation]:

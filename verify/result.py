@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from refold.algebra import Plan
+from refold.spec import Spec
 
 Verdict = Literal["proved", "refuted", "unknown"]
 
@@ -33,6 +34,12 @@ class Result:
     note: str = ""
 
 
+def joint_verdict(results: tuple[Result, ...]) -> Verdict:
+    """Refuted if anything is, else unknown if anything is or nothing was asked, else proved."""
+    verdicts = {r.verdict for r in results}
+    return "refuted" if "refuted" in verdicts else "unknown" if "unknown" in verdicts or not verdicts else "proved"
+
+
 @dataclass(frozen=True, slots=True)
 class _Verified:
     plan: Plan
@@ -42,8 +49,7 @@ class _Verified:
     @property
     def verdict(self) -> Verdict:
         """Refuted if anything is, else unknown if anything is, else proved."""
-        verdicts = {r.verdict for r in self.results}
-        return "refuted" if "refuted" in verdicts else "unknown" if "unknown" in verdicts or not verdicts else "proved"
+        return joint_verdict(self.results)
 
     @property
     def seconds(self) -> float:
@@ -69,3 +75,28 @@ class Proof(_Verified):
 @dataclass(frozen=True, slots=True, repr=False)
 class Disproof(_Verified):
     """Some obligation is refuted or unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The verdict on a claimed form of `spec`."""
+
+    spec: Spec
+    results: tuple[Result, ...]
+    versions: tuple[tuple[str, str], ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """As of a `Proof`."""
+        return joint_verdict(self.results)
+
+    @property
+    def seconds(self) -> float:
+        return sum(r.seconds for r in self.results)
+
+    def __str__(self) -> str:
+        from refold.verify.display import report_text
+
+        return report_text(self)
+
+    __repr__ = __str__

@@ -1,0 +1,267 @@
+"""Puts the laws of a plan into kernels: rolling over the axis, split into parts, and the finish of the parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import sympy as sp
+
+from refold.algebra import Plan
+from refold.emit.base2 import in_base2
+from refold.emit.body import NOWHERE, UNITS, guarded, merge_function, step_function, store, tile_axes
+from refold.emit.heads import HELPERS
+from refold.emit.lower import Host, Scope, Val
+from refold.emit.masks import Masks, masks_of, range_lines
+from refold.emit.roles import Roles, assign
+from refold.emit.source import RESERVED, Function, Names, block, free_names
+from refold.errors import EmitError
+from refold.spec import Index
+
+
+@dataclass(frozen=True, slots=True)
+class Kernels:
+    """Everything the kernel file holds but its launcher: functions in order, and what the launcher has to pass."""
+
+    plan: Plan
+    roles: Roles
+    masks: Masks
+    helpers: tuple[str, ...]
+    functions: tuple[Function, ...]
+    rolling: Function
+    parts: Function
+    finish: Function
+    strides: dict[tuple[str, Any], str]
+    host: dict[sp.Expr, str]
+
+    @property
+    def text(self) -> str:
+        pieces = [HELPERS[h] for h in self.helpers] + [f.text for f in (*self.functions, self.rolling, self.parts, self.finish)]
+        return "\n\n".join(pieces)
+
+
+def kernels(plan: Plan, name: str) -> Kernels:
+    """The kernels of a plan. Raises `EmitError` for a shape of pipeline that has no kernel yet."""
+    written = plan
+    plan = in_base2(plan)
+    roles = assign(plan)
+    strides = _strides(written)
+    names = Names(_taken(written, strides))
+    prologue = Scope(roles, Host(names), strides)
+    base = _indices(prologue)
+    prologue.lines.clear()
+    masks = masks_of(plan, roles)
+    step = step_function(plan, prologue, "_step")
+    merge = merge_function(plan, prologue, "_merge")
+    states = [a.symbol for a in plan.accumulators]
+    epilogue = prologue.inside(states)
+    for a in plan.accumulators:
+        val = Val(str(a.symbol), tile_axes(a, roles))
+        if a.reducer == "argmax":
+            val = Val(f"tl.where({val.text} == {NOWHERE}, -1, {val.text})", val.axes)
+        epilogue.bind(a.symbol, val)
+    write = _finish(plan, epilogue)
+    functions = [step, merge, *([write] if write else [])]
+    calls = tuple(f.name for f in functions)
+    init = [f"{a.symbol} = {_unit(a.reducer, tile_axes(a, roles), roles)}" for a in plan.accumulators]
+    loops = _loops(step, states, masks)
+    ranges = prologue.inside(())
+    _bind_ends(prologue)
+    rolling_range = range_lines(masks, ranges, "0", _size(roles))
+    parts_range = range_lines(masks, ranges, "part * chunk", "(part + 1) * chunk")
+    part = ["part = tl.program_id(1)"]
+    fold = roles.fold.name
+
+    def kernel(suffix: str, body: list[str], comment: str) -> Function:
+        used = prologue.lines + ranges.lines
+        lines = needed([*base, *used], body)
+        return Function(f"{name}_{suffix}", (), (*lines, *body), calls, comment)
+
+    writes = block(f"for j0 in range(0, size_{fold}, BLOCK_N):", [write.call()]) if write else []
+    rolling = kernel("rolling", [*init, *rolling_range, *loops, *epilogue.lines, *writes],
+                     f"One program holds its rows and goes over all of axis {fold}.")  # fmt: skip
+    saved = [f"tl.store({_place(a, roles)}, {a.symbol}{_mask(a, roles)})" for a in plan.accumulators]
+    parts = kernel("parts", [*part, *init, *parts_range, *loops, *saved],
+                   f"One program leaves the state of one part of axis {fold}.")  # fmt: skip
+    loads = [f"{a.symbol}_part = tl.load({_place(a, roles)}{_mask(a, roles, UNITS[a.reducer])})" for a in plan.accumulators]
+    joins = block("for part in range(0, parts):", [*loads, f"{_targets(states)} = {merge.call()}"])
+    chunks = block(f"for j0 in range(tl.program_id(1) * chunk, tl.minimum((tl.program_id(1) + 1) * chunk, size_{fold}), BLOCK_N):",
+                   [write.call()]) if write else []  # fmt: skip
+    finish = kernel("finish", [*init, *joins, *epilogue.lines, *chunks], "Merges the states of all parts and writes.")
+    return Kernels(plan, roles, masks, tuple(sorted(prologue.host.helpers)), tuple(functions), rolling, parts, finish,
+                   strides, prologue.host.scalars)  # fmt: skip
+
+
+def _strides(plan: Plan) -> dict[tuple[str, Any], str]:
+    """The argument for every stride: `q_i` for axis i of q, `q_lead0` and `q_lead1` for the leading dimensions."""
+    found: dict[tuple[str, Any], str] = {}
+    tensors = [(t.name, t.axes) for t in plan.spec.tensors] + [(f.name, f.axes) for f in plan.finish]
+    for tensor, axes in tensors:
+        for key in ("lead0", "lead1", *axes):
+            found[tensor, key] = f"{tensor}_{key}"
+    return found
+
+
+def _taken(plan: Plan, strides: dict[tuple[str, Any], str]) -> set[str]:
+    """Every name that is not free, after a look that none is wanted twice."""
+    spec = plan.spec
+    users = [t.name for t in spec.tensors] + [o.name for o in spec.outputs] + [a.name for a in spec.axes]
+    users += [p.name for p in spec.params]
+    states = [str(a.symbol) for a in plan.accumulators]
+    made = [f"{t}_ptr" for t in (*(t.name for t in spec.tensors), *(o.name for o in spec.outputs), *(f"part_{s}" for s in states))]
+    made += [f"{prefix}_{a.name}" for a in spec.axes for prefix in ("size", "SIZE", "BLOCK", "in")]
+    made += strides.values()
+    for name in users:
+        if name in RESERVED or name in made or name.startswith(("BLOCK_", "SIZE_")) or name in ("MASKED", "INDEX", "OPERAND"):
+            raise EmitError(f"{name} is a word of the emitted kernel: give that tensor, axis, scalar or output another name")
+    reserved = {a.name for a in spec.axes} | {p.name for p in spec.params} | set(states)
+    return reserved | set(made) | {f"{s}_{x}" for s in states for x in ("part",)} | set(RESERVED)
+
+
+def _size(roles: Roles) -> str:
+    return f"size_{roles.fold.name}"
+
+
+def _indices(scope: Scope) -> list[str]:
+    """Where a program is: its rows, its batch, the positions along axes held in registers, the shifted pointers."""
+    roles = scope.roles
+    lines = ["pid = tl.program_id(0)"]
+    rows = roles.rows
+    if rows is None:
+        lines += ["batch = pid"]
+    elif roles.group is None:
+        r, size = rows.name, f"size_{rows.name}"
+        lines += [
+            f"tiles = tl.cdiv({size}, BLOCK_M)",
+            "i0 = pid % tiles * BLOCK_M",
+            "batch = pid // tiles",
+            f"{r} = (i0 + tl.arange(0, BLOCK_M)).to(INDEX)  # [BLOCK_M]",
+            f"in_{r} = {r} < {size}",
+            "first_row = i0",
+            f"last_row = tl.minimum(i0 + BLOCK_M, {size}) - 1",
+        ]
+        scope.whole[rows] = Val(r, (rows,))
+    else:
+        r, size = rows.name, f"size_{rows.name}"
+        count = scope.integer(roles.group).text
+        lines += [
+            f"group_size = {count}",
+            "tiles = tl.cdiv(group_size, BLOCK_M)",
+            f"groups = tl.cdiv({size}, group_size)",
+            "i0 = pid % tiles * BLOCK_M",
+            "group = pid // tiles % groups",
+            "batch = pid // tiles // groups",
+            "in_group = i0 + tl.arange(0, BLOCK_M)",
+            f"{r} = (group * group_size + in_group).to(INDEX)  # [BLOCK_M], rows that share what is read at `group`",
+            f"in_{r} = (in_group < group_size) & ({r} < {size})",
+            "first_row = group * group_size + i0",
+            f"last_row = tl.minimum(group * group_size + tl.minimum(i0 + BLOCK_M, group_size), {size}) - 1",
+        ]
+        scope.whole[rows] = Val(r, (rows,))
+    lines += ["lead = batch"]
+    for axis in reversed(roles.batch):
+        a = axis.name
+        lines += [f"{a} = (lead % size_{a}).to(INDEX)", f"lead = lead // size_{a}"]
+        scope.whole[axis] = Val(a)
+    for axis in roles.inner:
+        a = axis.name
+        lines += [f"{a} = tl.arange(0, BLOCK_{a}).to(INDEX)  # [BLOCK_{a}]", f"in_{a} = {a} < SIZE_{a}"]
+        scope.whole[axis] = Val(a, (axis,))
+    for tensor in dict.fromkeys(t for t, _ in scope.strides):
+        shift = f"(lead // lead1).to(tl.int64) * {tensor}_lead0 + (lead % lead1).to(tl.int64) * {tensor}_lead1"
+        lines.append(f"{tensor}_ptr += {shift}")
+    return lines
+
+
+def _bind_ends(scope: Scope) -> None:
+    scope.memo.pop(sp.Symbol("first_row"), None)
+
+
+def needed(lines: Iterable[str], body: list[str]) -> list[str]:
+    """Those of the straight lines that the body, or a needed line after them, reads."""
+    wanted = free_names(body)
+    kept: list[str] = []
+    for line in reversed(list(lines)):
+        target = line.split(" ", 1)[0]
+        if target in wanted:
+            kept.append(line)
+            wanted |= free_names([line]) - ({target} if "+=" not in line else set())
+    return kept[::-1]
+
+
+def _shape(axes: tuple[Index, ...], roles: Roles) -> str:
+    return ", ".join("BLOCK_M" if a == roles.rows else f"BLOCK_{a.name}" for a in axes)
+
+
+def _unit(reducer: str, axes: tuple[Index, ...], roles: Roles) -> str:
+    dtype = "tl.int32" if reducer == "argmax" else "tl.float32"
+    return f"tl.full([{_shape(axes, roles)}], {UNITS[reducer]}, {dtype})"
+
+
+def _targets(states: list[Any]) -> str:
+    return ", ".join(map(str, states)) if len(states) > 1 else f"({states[0]},)"
+
+
+def _loops(step: Any, states: list[Any], masks: Masks) -> list[str]:
+    """The masked tiles before, the unmasked ones, and the masked ones after."""
+    spans = [("full_lo", "full_hi", "False"), ("full_hi", "hi", "True")]
+    if any(b.side == "lower" for b in masks.full):
+        spans.insert(0, ("lo", "full_lo", "True"))
+    lines: list[str] = []
+    for start, stop, masked in spans:
+        call = f"{_targets(states)} = {step.call(MASKED=masked)}"
+        lines += block(f"for j0 in range({start}, {stop}, BLOCK_N):", [call])
+    return lines
+
+
+def _place(a: Any, roles: Roles) -> str:
+    """The place of an accumulator in the workspace [parts, batch, rows, inner]."""
+    axes = tile_axes(a, roles)
+    text = "part.to(tl.int64) * size_batch + batch" if False else "(part * size_batch + batch).to(tl.int64)"
+    if roles.rows in axes:
+        row = f"({text} * size_{roles.rows.name} + {roles.rows.name})" if roles.rows else text
+        text = row
+    inner = [x for x in axes if x != roles.rows]
+    for n, x in enumerate(inner):
+        before = axes[: axes.index(x)]
+        spread = f"[{', '.join([':'] * len(before) + ['None'])}]" if before else ""
+        index = f"{x.name}[{', '.join(['None'] * len(before) + [':'])}]" if before else x.name
+        text = f"{text}{spread} * SIZE_{x.name} + {index}"
+        if n < len(inner) - 1:
+            text = f"({text})"
+    return f"part_{a.symbol}_ptr + {text}"
+
+
+def _mask(a: Any, roles: Roles, other: str = "") -> str:
+    axes = tile_axes(a, roles)
+    if not axes:
+        return ""
+    masks = []
+    for n, x in enumerate(axes):
+        spread = f"[{', '.join(':' if m == n else 'None' for m in range(len(axes)))}]" if len(axes) > 1 else ""
+        masks.append(f"in_{x.name}{spread}")
+    return f", mask={' & '.join(masks)}" + (f", other={other}" if other else "")
+
+
+def _finish(plan: Plan, epilogue: Scope) -> Function | None:
+    """Writes the outputs that do not vary with the fold axis into the epilogue; the others become `_write`."""
+    fold = plan.axis
+    lines = [f"{fold.name} = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)", f"in_{fold.name} = {fold.name} < size_{fold.name}"]
+    count = len(lines)
+    for f in plan.finish:
+        scope, guard = epilogue, None
+        if f.guard is not sp.true:
+            scope = guarded(epilogue, f.guard)
+            guard = scope.condition(f.guard) if len(scope.memo) == len(epilogue.memo) else epilogue.condition(f.guard)
+        if fold not in f.axes:
+            store(scope, f, guard)
+            continue
+        tile = scope.inside({fold})
+        tile.lines, tile.whole[fold] = lines, Val(fold.name, (fold,))
+        if guard is not None:
+            guard = epilogue.name("ok", guard)
+        store(tile, f, guard)
+    if len(lines) == count:
+        return None
+    return Function("_write", ("j0",), tuple(lines), tuple(epilogue.host.helpers), f"One tile of what varies with axis {fold.name}.")

@@ -1,0 +1,328 @@
+"""Derived plans: their text, their accumulators, and that any order and any split of them gives what was written."""
+
+from __future__ import annotations
+
+import importlib
+import runpy
+from collections.abc import Callable
+from fractions import Fraction
+from functools import reduce
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import mpmath
+import numpy as np
+import pytest
+import sympy as sp
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import refold.examples
+from refold import Plan, Spec, Tensor, axes, cos, derive, exp, fold, oo, pipeline, sigmoid, tanh, where
+from refold.algebra import Refusal
+from refold.algebra.run import Order, run
+
+NAMES = sorted(path.stem for path in Path(next(iter(refold.examples.__path__))).glob("[!_]*.py"))
+REFUSED = Path(__file__).parent / "refused"
+SLOW_MACHINE = settings(deadline=None, max_examples=20, suppress_health_check=list(HealthCheck), derandomize=True)
+
+i, j = axes("i j")
+x, y = Tensor("x", i, j), Tensor("y", i, j)
+MEAN = fold.sum(x[i, j], over=j) / j.size
+Z = x[i, j] - MEAN
+
+
+def example(name: str) -> Spec:
+    spec: Spec = importlib.import_module(f"refold.examples.{name}").SPEC
+    return spec
+
+
+def plan_of(spec: Spec) -> Plan:
+    plan = derive(spec)
+    assert isinstance(plan, Plan), str(plan)
+    return plan
+
+
+def same(spec: Spec, plan: Plan, inputs: dict[str, Any], order: Order | None) -> None:
+    """The plan run in this order gives what the spec says."""
+    wanted = spec(**inputs)
+    wanted = wanted if isinstance(wanted, dict) else {spec.outputs[0].name: wanted}
+    got = run(plan, inputs, order)
+    assert got.keys() == wanted.keys()
+    for name, value in wanted.items():
+        assert got[name].shape == value.shape
+        np.testing.assert_allclose(got[name], value, rtol=1e-7, atol=1e-7)
+
+
+@st.composite
+def orders(draw: st.DrawFn, length: int) -> Order:
+    """A random tree of merges over a random order of the positions, empty parts included."""
+    parts: list[Order] = list(draw(st.permutations(range(length)))) + [()] * draw(st.integers(0, 2))
+    while len(parts) > 1:
+        at = draw(st.integers(0, len(parts) - 2))
+        parts[at : at + 2] = [tuple(parts[at : at + 2])]
+    return parts[0] if parts else ()
+
+
+@st.composite
+def cases(draw: st.DrawFn, spec: Spec, axis: str, shortest: int = 0) -> tuple[dict[str, Any], Order]:
+    """Inputs of random sizes, near ties and large values among them, and an order of the fold axis."""
+    sizes = {a.name: draw(st.integers(1, 3)) for a in spec.axes} | {axis: draw(st.integers(shortest, 5))}
+    if "g" in sizes:
+        sizes["h"] = 2 * sizes["g"]
+    rng = np.random.default_rng(draw(st.integers(0, 10**6)))
+    scale = draw(st.sampled_from([0.0, 1.0, 3.0]))
+    inputs: dict[str, Any] = {}
+    for tensor in spec.tensors:
+        shape = [sizes[a.name] for a in tensor.axes]
+        if tensor.is_integer:
+            inputs[tensor.name] = np.where(rng.random(shape) < 0.7, rng.integers(0, max(1, sizes["c"]), shape), -100)
+        else:
+            inputs[tensor.name] = np.round(scale * rng.normal(size=shape), draw(st.sampled_from([0, 3])))
+    for param in spec.params:
+        inputs[param.name] = 2 if param.is_integer else 0.5
+    return inputs | sizes, draw(orders(sizes[axis]))
+
+
+# z_loss of no classes at all: the guard is that of the logarithm, and an ignored target would need none.
+SHORTEST = {"z_loss": 1, "kurtosis": 2}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_split_gives_what_is_written(name: str) -> None:
+    spec = example(name)
+    plan = plan_of(spec)
+
+    @SLOW_MACHINE
+    @given(cases(spec, plan.axis.name, SHORTEST.get(name, 0)))
+    def check(case: tuple[dict[str, Any], Order]) -> None:
+        inputs, order = case
+        if name == "kurtosis":  # 0/0 for a constant row, which rounding may miss by a little
+            inputs["x"] = inputs["x"] + np.arange(inputs["j"])
+        same(spec, plan, inputs, order)
+
+    check()
+
+
+def test_every_order_of_three() -> None:
+    spec = example("causal_attention_bottom_right")
+    plan = plan_of(spec)
+    rng = np.random.default_rng(0)
+    inputs = {"q": rng.normal(size=(5, 2)), "k": rng.normal(size=(3, 2)), "v": rng.normal(size=(3, 1))}
+    for a, b, c in permutations(range(3)):
+        for order in (((a, b), c), (a, (b, c)), ((), a, ((b,), ()), c)):
+            same(spec, plan, inputs, order)
+
+
+def test_large_logits() -> None:
+    spec = example("attention")
+    plan = plan_of(spec)
+    rng = np.random.default_rng(0)
+    inputs = {"q": 100 * rng.normal(size=(2, 4)), "k": 100 * rng.normal(size=(5, 4)), "v": rng.normal(size=(5, 3))}
+    same(spec, plan, inputs, ((0, 1), (), (4, 3), 2))
+
+
+def test_order_names_every_position_once() -> None:
+    plan = plan_of(example("softmax"))
+    for order in ((0, 1), (0, 1, 1), (0, 1, 3)):
+        with pytest.raises(ValueError, match="the order has to name each of the positions 0 to 2 of axis j once"):
+            run(plan, {"x": [[1.0, 2.0, 3.0]]}, order)
+
+
+# --- random pipelines ---------------------------------------------------------------------------------------------
+
+ANCHORS: dict[str, Callable[[Any], Any]] = {
+    "max": lambda c: fold.max(c, over=j),
+    "min": lambda c: fold.min(c, over=j),
+    "mean": lambda c: fold.sum(c, over=j) / j.size,
+    "sum": lambda c: fold.sum(c, over=j),
+    "lse": lambda c: fold.logsumexp(c, over=j),
+}
+BODIES: dict[str, Callable[[Any, Any, Any], Any]] = {
+    "shift": lambda c, r, w: c - r,
+    "power": lambda c, r, w: (c - r) ** 3,
+    "weighted": lambda c, r, w: w * (c - r) ** 2,
+    "exp": lambda c, r, w: w * exp(c - r),
+    "entropy": lambda c, r, w: (c - r) * exp(c - r),
+    "rotation": lambda c, r, w: cos(c - r),
+    "scaled": lambda c, r, w: (c / j.size - r) ** 2,
+    "factor": lambda c, r, w: c * r + w,
+    "two": lambda c, r, w: (c - r) * (w - ANCHORS["mean"](w)),
+    "gaussian": lambda c, r, w: exp(c - r) * (w - ANCHORS["max"](w)),
+    "three levels": lambda c, r, w: (w - fold.sum(w * exp(c - r), over=j)) ** 2,
+}
+
+
+@pytest.mark.parametrize("body", BODIES)
+@pytest.mark.parametrize("anchor", ANCHORS)
+def test_random_pipeline(anchor: str, body: str) -> None:
+    term = BODIES[body](x[i, j], ANCHORS[anchor](x[i, j]), y[i, j])
+    spec = pipeline(t=fold.sum(term, over=j)[i])
+    plan = plan_of(spec)
+
+    @settings(SLOW_MACHINE, max_examples=5)
+    @given(cases(spec, "j", 1))
+    def check(case: tuple[dict[str, Any], Order]) -> None:
+        same(spec, plan, *case)
+
+    check()
+
+
+@pytest.mark.parametrize("reducer", ["max", "min", "prod", "argmax"])
+def test_other_reducers(reducer: str) -> None:
+    body = exp(Z) if reducer == "prod" else x[i, j] - fold.max(x[i, j], over=j)
+    spec = pipeline(t=getattr(fold, reducer)(body, over=j)[i])
+    plan = plan_of(spec)
+
+    @settings(SLOW_MACHINE, max_examples=10)
+    @given(cases(spec, "j"))
+    def check(case: tuple[dict[str, Any], Order]) -> None:
+        same(spec, plan, *case)
+
+    check()
+
+
+def test_masked_argmax_and_booleans() -> None:
+    s = where(j > i, x[i, j], -oo)
+    spec = pipeline(
+        at=fold.argmax(s, over=j)[i], n=fold.count(j > i, over=j)[i], any=fold.any(j > i, over=j)[i],
+        all=fold.all(j > i, over=j)[i],
+    )  # fmt: skip
+    plan = plan_of(spec)
+    for order in (None, (3, 2, 1, 0), ((), 0, (1, (), 3), 2)):
+        same(spec, plan, {"x": [[2.0, 1.0, 2.0, 2.0]] * 4}, order)
+
+
+# --- what was derived -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_text(name: str, golden: Callable[[str, str], None]) -> None:
+    golden(f"{name}.txt", f"{plan_of(example(name))}\n")
+
+
+@pytest.mark.parametrize("path", sorted(REFUSED.glob("*.py")), ids=lambda path: path.stem)
+def test_text_of_refusal(path: Path, golden: Callable[[str, str], None]) -> None:
+    golden(f"refused/{path.stem}.txt", f"{derive(runpy.run_path(str(path))['SPEC'])}\n")
+
+
+def moment(k: int) -> Spec:
+    return pipeline(t=(fold.sum(Z**k, over=j) / j.size)[i])
+
+
+@pytest.mark.parametrize(
+    ("spec", "rank", "accumulators"),
+    [
+        (moment(2), 3, ["n", "mean", "M2"]),
+        (moment(3), 4, ["n", "mean", "M2", "M3"]),
+        (moment(4), 5, ["n", "mean", "M2", "M3", "M4"]),
+        (example("kurtosis"), 5, ["n", "mean", "M2", "M3", "M4"]),
+        (example("layer_norm"), 3, ["n", "mean", "M2"]),
+        (example("covariance"), 4, ["n", "mean", "mean2", "t"]),
+        (example("entropy"), 2, ["m", "l", "t"]),
+        (example("circular_mean"), 2, ["n", "mean", "t2", "t"]),
+        (example("attention"), 1, ["m", "l", "acc"]),
+        (example("naive_attention"), 1, ["m", "l", "acc"]),
+        (example("sigmoid_attention"), 1, ["t"]),
+    ],
+    ids=["variance", "third", "fourth", "kurtosis", "layer_norm", "covariance", "entropy", "cos", "attention", "naive",
+         "sigmoid"],
+)  # fmt: skip
+def test_rank_and_accumulators(spec: Spec, rank: int, accumulators: list[str]) -> None:
+    plan = plan_of(spec)
+    assert max(a.rank for a in plan.accumulators) == rank
+    assert sorted(str(a.symbol) for a in plan.accumulators) == sorted(accumulators)
+
+
+def test_chan_golub_leveque() -> None:
+    plan = plan_of(moment(2))
+    m2 = next(a for a in plan.accumulators if str(a.symbol) == "M2")
+    names = {str(s): s for s in m2.moved.free_symbols}
+    wanted = names["M2"] + names["n"] * (names["mean"] - names["mean′"]) ** 2
+    assert sp.expand(m2.moved - wanted) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("sigmoid_attention", "F0"), ("logsumexp", "F"), ("attention", "F"), ("entropy", "R")]
+)
+def test_class(name: str, kind: str) -> None:
+    assert plan_of(example(name)).kind == kind
+
+
+# --- refusals ---------------------------------------------------------------------------------------------------
+
+
+def refusal(body: Any) -> Refusal:
+    refused = derive(pipeline(t=fold.sum(body, over=j)[i]))
+    assert isinstance(refused, Refusal)
+    return refused
+
+
+def test_determinant_of_reciprocal_in_fractions() -> None:
+    """By cofactors, and by Cauchy's formula: det 1/(a_i + b_j) = prod (a_k - a_i)(b_k - b_i) / prod (a_i + b_j)."""
+    proof = refusal(1 / (x[i, j] + fold.sum(x[i, j], over=j))).evidence
+    assert proof is not None
+    rows, columns = [Fraction(int(r)) for r in proof.rows], [Fraction(int(c)) for c in proof.columns]
+
+    def det(m: list[list[Fraction]]) -> Fraction:
+        if not m:
+            return Fraction(1)
+        return sum(((-1) ** n * top * det([row[:n] + row[n + 1 :] for row in m[1:]]) for n, top in enumerate(m[0])),
+                   Fraction(0))  # fmt: skip
+
+    def product(factors: list[Fraction]) -> Fraction:
+        return reduce(lambda a, b: a * b, factors, Fraction(1))
+
+    value = det([[1 / (r + c) for c in columns] for r in rows])
+    pairs = [(a, b) for b in range(len(rows)) for a in range(b)]
+    cauchy = product([(rows[b] - rows[a]) * (columns[b] - columns[a]) for a, b in pairs])
+    assert value == cauchy / product([r + c for r in rows for c in columns])
+    assert value != 0
+    assert Fraction(int(proof.determinant.p), int(proof.determinant.q)) == value
+
+
+@pytest.mark.parametrize("name", ["log_shift", "exp_product", "reciprocal"])
+def test_determinant_by_intervals(name: str) -> None:
+    refused = derive(runpy.run_path(str(REFUSED / f"{name}.py"))["SPEC"])
+    assert isinstance(refused, Refusal)
+    proof = refused.evidence
+    assert proof is not None
+    g: dict[str, Callable[[Any, Any], Any]] = {
+        "log_shift": lambda r, c: mpmath.iv.log(r + c),
+        "exp_product": lambda r, c: mpmath.iv.exp(r * c),
+        "reciprocal": lambda r, c: 1 / (r + c),
+    }
+    mpmath.iv.dps = 60
+    rows, columns = [mpmath.iv.mpf(int(r)) for r in proof.rows], [mpmath.iv.mpf(int(c)) for c in proof.columns]
+
+    def det(m: list[list[Any]]) -> Any:
+        if len(m) == 1:
+            return m[0][0]
+        return sum((-1) ** n * m[0][n] * det([row[:n] + row[n + 1 :] for row in m[1:]]) for n in range(len(m)))
+
+    value = det([[g[name](r, c) for c in columns] for r in rows])
+    assert 0 not in value
+    low, high = (float(end) for end in proof.enclosure) if name != "reciprocal" else (float(proof.determinant),) * 2
+    assert low == pytest.approx(float(value.mid), rel=1e-6)
+    assert high == pytest.approx(float(value.mid), rel=1e-6)
+    assert len(rows) == len(columns) == 5
+
+
+R = fold.sum(x[i, j], over=j)
+
+
+@pytest.mark.parametrize(
+    "body", [tanh(x[i, j] - R), sigmoid(x[i, j] - R), abs(x[i, j] - R)], ids=["tanh", "sigmoid", "absolute"]
+)
+def test_refused_with_evidence(body: Any) -> None:
+    refused = refusal(body)
+    assert refused.evidence is not None
+    assert refused.evidence.determinant != 0
+    assert refused.advice.startswith("keep two passes")
+
+
+@pytest.mark.parametrize("reducer", ["max", "min"])
+def test_extremum_that_is_not_monotone_is_refused(reducer: str) -> None:
+    refused = derive(pipeline(t=getattr(fold, reducer)(x[i, j] * R, over=j)[i]))
+    assert isinstance(refused, Refusal)

@@ -1,0 +1,266 @@
+"""The oracle against each example's formula written by hand in NumPy; empty axes, masked rows, wrong inputs."""
+
+import importlib
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from refold import Scalar, Spec, Tensor, axes, erf, exp, fold, maximum, minimum, oo, pipeline, relu, sigmoid, where
+from refold.errors import SpecError
+
+Arrays = dict[str, Any]
+
+
+def example(name: str) -> Spec:
+    spec: Spec = importlib.import_module(f"refold.examples.{name}").SPEC
+    return spec
+
+
+def softmax(s: Any) -> Any:
+    p = np.exp(s - s.max(-1, keepdims=True))
+    return p / p.sum(-1, keepdims=True)
+
+
+def attend(s: Any, v: Any) -> Any:
+    """Rows of softmax(s) v by a loop over what is not masked; 0 where all is."""
+    out = np.zeros((*s.shape[:-1], v.shape[-1]))
+    for row in np.ndindex(s.shape[:-1]):
+        seen = s[row] > -np.inf
+        if seen.any():
+            out[row] = softmax(s[row][seen]) @ v[seen]
+    return out
+
+
+def scores(a: Arrays, seen: Callable[[int, int], bool] = lambda i, j: True) -> Any:
+    s = a["q"] @ a["k"].T / math.sqrt(a["q"].shape[-1])
+    return np.array([[s[i, j] if seen(i, j) else -np.inf for j in range(s.shape[1])] for i in range(s.shape[0])])
+
+
+def heads(a: Arrays, bias: Callable[[int, int, int], float], group: int = 1) -> Any:
+    """One head after the other."""
+    out = []
+    for h in range(a["q"].shape[0]):
+        one = {"q": a["q"][h], "k": a["k"][h // group]}
+        s = scores(one)
+        s = s + np.array([[bias(h, i, j) for j in range(s.shape[1])] for i in range(s.shape[0])])
+        out.append(attend(s, a["v"][h // group]))
+    return np.array(out)
+
+
+def lse(x: Any) -> Any:
+    return np.log(np.exp(x).sum(-1))
+
+
+def sink_attention(a: Arrays) -> Any:
+    h, i = a["q"].shape[:2]
+    out = np.zeros((h, i, a["v"].shape[-1]))
+    for n in range(h):
+        s = scores({"q": a["q"][n], "k": a["k"][n]})
+        p = softmax(np.concatenate([s, np.full((i, 1), a["sink"][n])], axis=1))
+        out[n] = p[:, :-1] @ a["v"][n]
+    return out
+
+
+def nll(a: Arrays, z: float = 0.0) -> Any:
+    return np.array([0.0 if t == -100 else lse(x) - x[t] + z * lse(x) ** 2
+                     for x, t in zip(a["x"], a["target"], strict=True)])  # fmt: skip
+
+
+def layer_norm(a: Arrays) -> Any:
+    x = a["x"]
+    return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + a["eps"]) * a["weight"] + a["bias"]
+
+
+def performer(a: Arrays) -> Any:
+    r1 = a["c1"].max(-1, keepdims=True)
+    p = np.exp(a["c1"] - r1 - a["b"] * a["c2"] * a["c3"])
+    return (a["a"] * a["c3"] * p / p.sum(-1, keepdims=True)).sum(-1)
+
+
+HAND: dict[str, Callable[[Arrays], Any]] = {
+    "softmax": lambda a: softmax(a["x"]),
+    "log_softmax": lambda a: np.log(softmax(a["x"])),
+    "logsumexp": lambda a: lse(a["x"]),
+    "cross_entropy": nll,
+    "z_loss": lambda a: nll(a, a["z"]),
+    "rms_norm": lambda a: a["weight"] * a["x"] / np.sqrt((a["x"] ** 2).mean(-1, keepdims=True) + a["eps"]),
+    "layer_norm": layer_norm,
+    "entropy": lambda a: -(softmax(a["x"]) * np.log(softmax(a["x"]))).sum(-1),
+    "kl": lambda a: (softmax(a["x"]) * np.log(softmax(a["x"]) / softmax(a["y"]))).sum(-1),
+    "kurtosis": lambda a: ((a["x"] - a["x"].mean(-1, keepdims=True)) ** 4).mean(-1) / a["x"].var(-1) ** 2 - 3,
+    "covariance": lambda a: (a["x"] * a["y"]).mean(-1) - a["x"].mean(-1) * a["y"].mean(-1),
+    "circular_mean": lambda a: np.cos(a["x"] - a["x"].mean(-1, keepdims=True)).mean(-1),
+    "argmax": lambda a: {"at": a["x"].argmax(-1), "top": a["x"].max(-1)},
+    "attention": lambda a: attend(scores(a), a["v"]),
+    "naive_attention": lambda a: attend(scores(a), a["v"]),
+    "causal_attention": lambda a: attend(scores(a, lambda i, j: j <= i), a["v"]),
+    "causal_attention_bottom_right": lambda a: attend(
+        scores(a, lambda i, j: j - len(a["k"]) <= i - len(a["q"])), a["v"]
+    ),
+    "window_attention": lambda a: attend(scores(a, lambda i, j: 0 <= i - j < a["window"]), a["v"]),
+    "alibi": lambda a: heads(a, lambda h, i, j: -a["slope"][h] * (i - j) if j <= i else -np.inf),
+    "softcap": lambda a: attend(a["cap"] * np.tanh(scores(a) / a["cap"]), a["v"]),
+    "gqa": lambda a: heads(a, lambda h, i, j: 0.0, group=len(a["q"]) // len(a["k"])),
+    "decode": lambda a: attend(a["k"] @ a["q"] / math.sqrt(len(a["q"])), a["v"]),
+    "attention_sink": sink_attention,
+    "sigmoid_attention": lambda a: 1 / (1 + np.exp(-scores(a) - a["b"])) @ a["v"],
+    "performer_g3": performer,
+}
+
+
+def inputs_for(spec: Spec, rng: np.random.Generator, **sizes: int) -> Arrays:
+    """Random inputs that keep every promise; |h| is a multiple of |g|."""
+    lengths = {axis.name: int(rng.integers(1, 6)) for axis in spec.axes} | sizes
+    if "g" in lengths:
+        lengths["h"] = 2 * lengths["g"]
+    found: Arrays = {}
+    for tensor in spec.tensors:
+        shape = [lengths[axis.name] for axis in tensor.axes]
+        if tensor.is_integer:
+            found[tensor.name] = np.where(rng.random(shape) < 0.7, rng.integers(0, lengths["c"], shape), -100)
+        else:
+            found[tensor.name] = 2 * rng.normal(size=shape)
+    for param in spec.params:
+        found[param.name] = 2 if param.is_integer else 0.5
+    return found
+
+
+@pytest.mark.parametrize("name", HAND)
+def test_example(name: str) -> None:
+    spec, rng = example(name), np.random.default_rng(len(name))
+    for _ in range(4):
+        given = inputs_for(spec, rng)
+        with np.errstate(all="ignore"):
+            wanted = HAND[name](given)
+        got = spec(**given)
+        for key in wanted if isinstance(wanted, dict) else [None]:
+            one, other = (got, wanted) if key is None else (got[key], wanted[key])
+            assert one.shape == other.shape
+            np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+
+
+def test_every_example_has_its_formula() -> None:
+    from pathlib import Path
+
+    import refold.examples
+
+    assert {path.stem for path in Path(next(iter(refold.examples.__path__))).glob("[!_]*.py")} == set(HAND)
+
+
+def test_nested_lists_and_arrays_are_the_same() -> None:
+    x = [[0.0, 1.0, 2.0], [3.0, -1.0, 0.5]]
+    spec = example("softmax")
+    np.testing.assert_array_equal(spec(x=x), spec(x=np.array(x)))
+    np.testing.assert_array_equal(spec(x=x), spec(x=np.asfortranarray(np.array(x, dtype=np.float32))))
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [("logsumexp", -np.inf), ("entropy", np.nan), ("kl", 0.0), ("covariance", np.nan), ("kurtosis", np.nan)],
+)
+def test_empty_axis(name: str, wanted: float) -> None:
+    spec = example(name)
+    got = spec(**{t.name: np.zeros((2, 0)) for t in spec.tensors})
+    np.testing.assert_array_equal(got, [wanted, wanted])
+
+
+def test_units_of_every_reducer() -> None:
+    i, j = axes("i j")
+    x = Tensor("x", i, j)
+    spec = pipeline(
+        sum=fold.sum(x[i, j], over=j)[i], prod=fold.prod(x[i, j], over=j)[i], max=fold.max(x[i, j], over=j)[i],
+        min=fold.min(x[i, j], over=j)[i], any=fold.any(j >= i, over=j)[i], all=fold.all(j >= i, over=j)[i],
+        count=fold.count(j >= i, over=j)[i], argmax=fold.argmax(x[i, j], over=j)[i],
+    )  # fmt: skip
+    wanted = {"sum": 0, "prod": 1, "max": -np.inf, "min": np.inf, "any": 0, "all": 1, "count": 0, "argmax": -1}
+    assert {k: v.tolist() for k, v in spec(x=np.zeros((1, 0))).items()} == {k: [v] for k, v in wanted.items()}
+    got = spec(x=[[1.0, 4.0, 4.0]])
+    assert {k: v.tolist() for k, v in got.items()} == {
+        "sum": [9], "prod": [16], "max": [4], "min": [1], "any": [1], "all": [1], "count": [3], "argmax": [1],
+    }  # fmt: skip
+
+
+def test_masked_rows() -> None:
+    spec = example("causal_attention_bottom_right")
+    rng = np.random.default_rng(0)
+    got = spec(q=rng.normal(size=(3, 2)), k=rng.normal(size=(1, 2)), v=[[5.0, 7.0]])
+    np.testing.assert_allclose(got, [[0, 0], [0, 0], [5, 7]])
+
+
+def test_masked_row_is_undefined_unless_empty_says_otherwise() -> None:
+    i, j = axes("i j")
+    x = Tensor("x", i, j)
+    s = where(j < i, x[i, j], -oo)
+    p = exp(s - fold.max(s, over=j))
+    y = (fold.sum(p * x[i, j], over=j) / fold.sum(p, over=j))[i]
+    assert np.isnan(pipeline(y=y)(x=[[1.0], [2.0]])).tolist() == [True, False]
+    assert pipeline(y=y, empty=7)(x=[[1.0], [2.0]]).tolist() == [7, 2]
+
+
+def test_large_logits() -> None:
+    assert example("softmax")(x=[[1e4, 1e4, -1e4]]).tolist() == [[0.5, 0.5, 0]]
+
+
+def test_every_head() -> None:
+    (i,) = axes("i")
+    x, a = Tensor("x", i), Scalar("a")
+    smooth, cut = sigmoid(x[i]) + erf(x[i]), relu(x[i] - a) + minimum(x[i], 0) * maximum(a, 2)
+    spec = pipeline(y=(smooth + cut + i % 2 + i // 2)[i])
+    x_ = [-1.0, 0.3, 2.0]
+    wanted = [1 / (1 + math.exp(-v)) + math.erf(v) + max(v - 0.5, 0) + min(v, 0) * 2 + n % 2 + n // 2
+              for n, v in enumerate(x_)]  # fmt: skip
+    np.testing.assert_allclose(spec(x=x_, a=0.5), wanted, rtol=1e-14)
+
+
+def test_read_outside_is_nan_unless_discarded() -> None:
+    (i,) = axes("i")
+    x = Tensor("x", i)
+    assert np.isnan(pipeline(y=x[i + 1][i])(x=[1.0, 2.0])).tolist() == [False, True]
+    assert pipeline(y=where(i + 1 < i.size, x[i + 1], 9)[i])(x=[1.0, 2.0]).tolist() == [2, 9]
+
+
+def test_order_of_axes() -> None:
+    i, j = axes("i j")
+    x = Tensor("x", i, j)
+    assert pipeline(y=x[i, j][j, i])(x=[[1, 2, 3]]).shape == (3, 1)
+
+
+def test_output_without_axes_and_length_by_name() -> None:
+    (j,) = axes("j")
+    assert pipeline(y=fold.sum(j, over=j))(j=4) == 6
+
+
+i, j = axes("i j")
+X, T, W = Tensor("x", i, j), Tensor("t", i, dtype="int64"), Scalar("w", integer=True, positive=True)
+SPEC = pipeline(y=fold.sum(where(j < W, X[i, j], X[i, T[i]]), over=j)[i])
+GOOD: Arrays = {"x": [[1, 2]], "t": [0], "w": 1}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"x": None}, "input x is missing: give t, x, w"),
+        ({"w": None}, "scalar w is missing: give w=<number>"),
+        ({"q": 3}, "input q is none of the pipeline's: give t, x, w"),
+        ({"x": [1, 2]}, "input x has 1 dimension and the spec says 2: give an array over (i, j)"),
+        ({"x": [[1, 2], [3]]}, "input x is no array of numbers: give nested lists of one length a level, or an array"),
+        ({"x": [["a", "b"]]}, "input x is no array of numbers: give nested lists of one length a level, or an array"),
+        ({"t": [0, 1]}, "axis i is 1 long in x and 2 before it: give every input the same |i|"),
+        ({"t": [0.5]}, "input t is int64 and holds fractions: give integers"),
+        ({"w": 0}, "scalar w is 0 and was declared positive integer: give one that is"),
+        ({"w": 1.5}, "scalar w is 1.5 and was declared positive integer: give one that is"),
+    ],
+)
+def test_wrong_inputs(change: Arrays, message: str) -> None:
+    given = {k: v for k, v in (GOOD | change).items() if v is not None}
+    with pytest.raises(SpecError) as raised:
+        SPEC(**given)
+    assert str(raised.value) == message
+
+
+def test_length_that_nothing_gives() -> None:
+    with pytest.raises(SpecError, match=r"^the length of axis j follows from no input: give j=<int>$"):
+        pipeline(y=fold.sum(j, over=j))()

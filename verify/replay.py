@@ -1,0 +1,121 @@
+"""Looks for the smallest input on which a form and its spec differ, by running both."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from refold.algebra.run import Order
+from refold.spec import Index, Read, Spec
+from refold.spec.evaluate import evaluate
+from refold.verify.result import Counterexample
+
+Run: TypeAlias = Callable[[dict[str, Any], "Order"], dict[str, Any]]
+TOLERANCE = 1e-6
+NUMBERS = (0.0, 1.0, -1.0, 2.0, 3.0, -2.0, 0.5, 40.0, -40.0)
+
+
+def search(spec: Spec, axis: Index, run: Run, *, merges: bool, empty_parts: bool, tries: int = 12) -> Counterexample | None:
+    """The first difference between `run(inputs, order)` and the spec, from short axes and small numbers up.
+
+    Every length up to 4 of the folded axis, other axes of 1 to 3, elements one by one, and, with `merges`, every split
+    in two and, with `empty_parts`, parts that hold nothing.
+    """
+    for with_empty in (False, True) if merges and empty_parts else (False,):
+        rng = random.Random(0)
+        for length in range(5):
+            for other in (1, 2, 3):
+                for attempt in range(tries):
+                    inputs = sample(spec, axis, length, other, attempt, rng)
+                    wanted = evaluate(spec, inputs)
+                    if all(np.isnan(v).all() for v in wanted.values()):
+                        continue
+                    for order, how in orders(length, merges, with_empty):
+                        if differs(wanted, run(inputs, order)):
+                            return shrink(spec, run, inputs, order, how)
+    return None
+
+
+def sample(spec: Spec, axis: Index, length: int, other: int, attempt: int, rng: random.Random) -> dict[str, Any]:
+    """Inputs of one size: small numbers first, then larger ones."""
+    pool = NUMBERS[: 3 + attempt // 2]
+    sizes = {a: length if a == axis else other for a in spec.axes}
+    for output in spec.outputs:
+        for read in output.expr.atoms(Read):
+            for declared, index in zip(read.tensor.axes, read.indices, strict=True):
+                if isinstance(index, Index) and index != declared:
+                    sizes[declared] = sizes[index]
+    inputs: dict[str, Any] = {a.name: n for a, n in sizes.items()}
+    for tensor in spec.tensors:
+        shape = [sizes[a] for a in tensor.axes]
+        count = int(np.prod(shape))
+        if tensor.is_integer:
+            values = [float(rng.randrange(max(length, 1))) for _ in range(count)]
+        else:
+            values = [rng.choice(pool) for _ in range(count)]
+        inputs[tensor.name] = np.array(values).reshape(shape)
+    for param in spec.params:
+        inputs[param.name] = 1.0 if param.is_positive or param.is_integer else rng.choice(pool)
+    return inputs
+
+
+def orders(length: int, merges: bool, empty_parts: bool) -> Iterator[tuple[Order, str]]:
+    """Schedules of an axis with their names: one by one and splits, or those with parts that hold nothing."""
+    positions = tuple(range(length))
+    if empty_parts:
+        yield (positions, ()), "all elements, merged with an empty part"
+        yield ((), positions), "an empty part, merged with all elements"
+        yield (((), ()), positions), "two empty parts merged, then all elements"
+        return
+    yield positions, "one element at a time"
+    if not merges:
+        return
+    for cut in range(1, length):
+        yield (positions[:cut], positions[cut:]), f"split into {list(positions[:cut])} and {list(positions[cut:])}, then merged"
+    if length > 2:
+        yield ((0,), (1,), positions[2:]), "split into three parts, then merged"
+
+
+def differs(wanted: dict[str, Any], got: dict[str, Any]) -> bool:
+    """Whether an output is off by more than rounding; where the spec is undefined, anything goes."""
+    for name, right in wanted.items():
+        value = np.asarray(got[name])
+        defined = ~np.isnan(right)
+        with np.errstate(all="ignore"):
+            off = np.abs(value - right) > TOLERANCE * (1 + np.abs(right))
+            same = (value == right) | (np.isinf(value) & np.isinf(right) & (np.sign(value) == np.sign(right)))
+        if np.any(defined & ~same & (off | np.isnan(value) | np.isinf(value))):
+            return True
+    return False
+
+
+def shrink(spec: Spec, run: Run, inputs: dict[str, Any], order: Order, how: str) -> Counterexample:
+    """Replaces numbers by 0 and then by 1 while the difference stays, and shows it."""
+    best = dict(inputs)
+    for tensor in spec.tensors:
+        for position in range(best[tensor.name].size):
+            for value in (0.0, 1.0):
+                trial = {**best, tensor.name: best[tensor.name].copy()}
+                if trial[tensor.name].flat[position] in (0.0, value):
+                    continue
+                trial[tensor.name].flat[position] = value
+                if differs(evaluate(spec, trial), run(trial, order)):
+                    best = trial
+                    break
+    wanted, got = evaluate(spec, best), run(best, order)
+    shown = tuple((name, _plain(value)) for name, value in best.items())
+    return Counterexample(shown, _outputs(wanted), _outputs(got), how)
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray) else value
+
+
+def _outputs(values: dict[str, Any]) -> str:
+    parts = []
+    for name, value in values.items():
+        parts.append(f"{name} = {np.array2string(np.asarray(value), precision=6, separator=', ', floatmode='maxprec')}")
+    return "; ".join(parts)
