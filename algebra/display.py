@@ -68,7 +68,7 @@ def plan_sections(plan: Plan) -> tuple[Section, ...]:
     anchors = [Line(str(a.stale), f"= {_plain(a.expr)}") for a in plan.anchors if str(a.expr) != str(a.stale)]
     found = [
         spec_section(plan.spec, prefer),
-        Section(f"At a position of {axis}", elements),
+        Section(f"At each position of {axis}", elements),
         Section(f"Derivation ({walks})", steps),
         Section(f"The loop over parts of {axis} (plain: before a part, primed: after it)", (*loop, *anchors)),
         Section("At the end", tuple(_finish(plan))),
@@ -106,12 +106,21 @@ def plan_text(plan: Plan) -> str:
 
 def plan_latex(plan: Plan) -> str:
     """The updates and the finish as an aligned block."""
-    rows = []
-    for a in plan.accumulators:
-        new = rf"\operatorname{{{a.reducer}}}_{{{plan.axis.name}}} {latex(a.element)}"
-        rows.append(rf"{latex(a.symbol)} &\leftarrow {latex(a.moved)} \oplus {new}")
+    rows = [rf"{latex(a.symbol)} &\leftarrow {_update_latex(a, plan.axis)}" for a in plan.accumulators]
+    rows += [rf"{latex(a.stale)} &= {latex(a.expr)}" for a in plan.anchors if str(a.expr) != str(a.stale)]
     rows += [rf"{f.name} &= {latex(f.expr)}" for f in plan.finish]
     return "$$\\begin{aligned}" + r"\\".join(rows) + "\\end{aligned}$$"
+
+
+def _update_latex(a: Accumulator, axis: Index) -> str:
+    if a.reducer in _INFIX:
+        sign = r"\prod" if a.reducer == "prod" else r"\sum"
+        element = latex(a.element)
+        element = rf"\left({element}\right)" if a.element.is_Add else element
+        joint = r" \cdot " if a.reducer == "prod" else " + "
+        return rf"{latex(a.moved)}{joint}{sign}_{{{axis.name}}} {element}"
+    word = rf"\operatorname{{{a.reducer}}}"
+    return rf"{word}\left({latex(a.moved)}, {word}_{{{axis.name}}} {latex(a.element)}\right)"
 
 
 def refusal_sections(refusal: Refusal) -> tuple[Section, ...]:

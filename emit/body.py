@@ -102,7 +102,7 @@ def settled(scope: Scope, anchor: Anchor, states: dict[sp.Symbol, sp.Symbol], wi
 
 def guarded(scope: Scope, guard: sp.Basic) -> Scope:
     """A scope writing to the same lines in which what a guard excludes has a harmless value instead."""
-    inner = Scope(scope.roles, scope.host, scope.strides, scope.outer, scope.bound, scope.lines, dict(scope.memo),
+    inner = Scope(scope.roles, scope.host, scope.strides, scope.names, scope.outer, scope.bound, scope.lines, dict(scope.memo),
                   scope.raw, scope.whole, scope.late)  # fmt: skip
     for atom in sp.And.make_args(guard):
         if isinstance(atom, sp.Ne | sp.Gt | sp.Lt) and atom.rhs in (0, sp.oo, -sp.oo):
@@ -135,7 +135,7 @@ class Step:
     def element(self, e: Element) -> None:
         """Loads or computes an element, with its masks."""
         scope, roles = self.scope, self.scope.roles
-        keys = {a.unit for a in self.plan.accumulators if a.reducer in ("max", "min") and e.symbol in sp.Add.make_args(a.element)}
+        keys = self.keys(e)
         core, masks, other = e.expr, [], None
         if isinstance(e.expr, Where):
             cond, then, other = e.expr.args
@@ -151,11 +151,12 @@ class Step:
             masks = [self.inside, *masks]
         elif len(keys) == 1:
             self.filled[e.symbol] = next(iter(keys))
+        seen_before = scope.lookup(core) is not None
         val = scope.value(core)
-        if masks or not val.text.isidentifier():
+        if masks and isinstance(core, Read) and not seen_before:
+            scope.memo.pop(core)  # what was read is overwritten where it is masked
+        elif masks or not val.text.isidentifier():
             val = scope.name(str(e.symbol), val)
-            if masks and isinstance(core, Read):
-                scope.memo.pop(core, None)
         if masks:
             keep = scope.join("&", [Val(f"({m.text})" if m.text != self.inside.text else m.text, m.axes) for m in masks], SUM)
             filled = scope.apply("tl.where({}, {}, {})", keep, val, scope.value(other))
@@ -165,6 +166,11 @@ class Step:
             scope.lines += ["if MASKED:", f"    {val.text} = {filled.text}"]
         scope.bind(e.symbol, val)
         scope.bind(e.expr, val)
+
+    def keys(self, e: Element) -> set[sp.Expr]:
+        """The units of the extrema that an element is a key of: what it is where it does not count."""
+        extrema = [a for a in self.plan.accumulators if a.reducer in ("max", "min")]
+        return {a.unit for a in extrema if e.symbol in sp.Add.make_args(a.element)} | ({-sp.oo} if e.infinite < 0 else set())
 
     def need(self, expr: sp.Expr) -> None:
         for e in self.plan.elements:
@@ -178,7 +184,7 @@ class Step:
             return self.position(a)
         mask, always = self.mask(a)
         if a.reducer == "sum":
-            products = {e.symbol: e.expr for e in self.plan.elements if isinstance(e.expr, sp.Mul)}
+            products = {e.symbol: e.expr for e in self.plan.elements if isinstance(e.expr, sp.Mul | Read) and not self.keys(e)}
             factors = [g for f in sp.Mul.make_args(a.element) for g in sp.Mul.make_args(products.get(f, f))]
             self.need(sp.Mul(*factors, evaluate=False))
             if not always:
@@ -197,7 +203,7 @@ class Step:
     def mask(self, a: Accumulator) -> tuple[Val | None, bool]:
         """The lanes that count, None where the others contribute the unit by themselves; whether always to be asked."""
         scope = self.scope
-        self.need(sp.Add(*(e.symbol for e in self.plan.elements if e.symbol in a.element.free_symbols and not e.expr.is_Mul)))
+        self.need(sp.Add(*(e.symbol for e in self.plan.elements if e.symbol in a.element.free_symbols and self.keys(e))))
         if a.reducer in ("max", "min"):
             terms = sp.Add.make_args(a.element)
             return (None, False) if any(self.filled.get(t) == a.unit for t in terms) else (self.inside, False)
@@ -276,7 +282,7 @@ def step_function(plan: Plan, prologue: Scope, name: str) -> Function:
     fold = plan.axis
     states = [a.symbol for a in plan.accumulators]
     bound = {fold, *states, *(e.symbol for e in plan.elements), *(x for a in plan.anchors for x in (a.stale, a.fresh))}
-    scope = prologue.inside(bound)
+    scope = prologue.function(bound)
     scope.lines += [
         f"{fold.name} = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)",
         f"in_{fold.name} = {fold.name} < size_{fold.name} if MASKED else tl.full([BLOCK_N], True, tl.int1)",
@@ -308,7 +314,7 @@ def merge_function(plan: Plan, prologue: Scope, name: str) -> Function:
     states = [a.symbol for a in plan.accumulators]
     part = {s: sp.Symbol(f"{s}_part", extended_real=True) for s in states}
     bound = {*states, *part.values(), *(x for a in plan.anchors for x in (a.stale, a.fresh))}
-    scope = prologue.inside(bound)
+    scope = prologue.function(bound)
     for a in plan.accumulators:
         axes = tile_axes(a, prologue.roles)
         scope.bind(a.symbol, Val(str(a.symbol), axes))
@@ -348,7 +354,7 @@ def store(scope: Scope, f: Finish, guard: Val | None) -> None:
         terms.append(f"{scope.spread(scope.integer(a), axes)} * {scope.strides[f.name, a]}")
     masks = [scope.spread(Val(f"in_{a.name}", (a,)), axes) for a in axes]
     mask = f", mask={' & '.join(masks)}" if masks else ""
-    cast = f"({scope.spread(val, axes, 0)}).to({f.name}_ptr.dtype.element_ty)"
-    if val.text.isidentifier():
-        cast = f"{scope.spread(val, axes)}.to({f.name}_ptr.dtype.element_ty)"
+    if not val.text.isidentifier():
+        val = scope.name(f.name, val)
+    cast = f"{scope.spread(val, axes)}.to({f.name}_ptr.dtype.element_ty)"
     scope.lines.append(f"tl.store({' + '.join(terms)}, {cast}{mask})")

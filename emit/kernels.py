@@ -15,7 +15,7 @@ from refold.emit.heads import HELPERS
 from refold.emit.lower import Host, Scope, Val
 from refold.emit.masks import Masks, masks_of, range_lines
 from refold.emit.roles import Roles, assign
-from refold.emit.source import RESERVED, Function, Names, block, free_names
+from refold.emit.source import RESERVED, Function, Names, block, free_names, read_names
 from refold.errors import EmitError
 from refold.spec import Index
 
@@ -48,7 +48,7 @@ def kernels(plan: Plan, name: str) -> Kernels:
     roles = assign(plan)
     strides = _strides(written)
     names = Names(_taken(written, strides))
-    prologue = Scope(roles, Host(names), strides)
+    prologue = Scope(roles, Host(names), strides, names)
     base = _indices(prologue)
     prologue.lines.clear()
     masks = masks_of(plan, roles)
@@ -67,8 +67,7 @@ def kernels(plan: Plan, name: str) -> Kernels:
     init = [f"{a.symbol} = {_unit(a.reducer, tile_axes(a, roles), roles)}" for a in plan.accumulators]
     loops = _loops(step, states, masks)
     ranges = prologue.inside(())
-    _bind_ends(prologue)
-    rolling_range = range_lines(masks, ranges, "0", _size(roles))
+    rolling_range = range_lines(masks, ranges, "0", f"size_{roles.fold.name}")
     parts_range = range_lines(masks, ranges, "part * chunk", "(part + 1) * chunk")
     part = ["part = tl.program_id(1)"]
     fold = roles.fold.name
@@ -78,16 +77,16 @@ def kernels(plan: Plan, name: str) -> Kernels:
         lines = needed([*base, *used], body)
         return Function(f"{name}_{suffix}", (), (*lines, *body), calls, comment)
 
-    writes = block(f"for j0 in range(0, size_{fold}, BLOCK_N):", [write.call()]) if write else []
+    writes = block(f"for j0 in range(0, size_{fold}, BLOCK_N):", write.call()) if write else []
     rolling = kernel("rolling", [*init, *rolling_range, *loops, *epilogue.lines, *writes],
                      f"One program holds its rows and goes over all of axis {fold}.")  # fmt: skip
     saved = [f"tl.store({_place(a, roles)}, {a.symbol}{_mask(a, roles)})" for a in plan.accumulators]
     parts = kernel("parts", [*part, *init, *parts_range, *loops, *saved],
                    f"One program leaves the state of one part of axis {fold}.")  # fmt: skip
     loads = [f"{a.symbol}_part = tl.load({_place(a, roles)}{_mask(a, roles, UNITS[a.reducer])})" for a in plan.accumulators]
-    joins = block("for part in range(0, parts):", [*loads, f"{_targets(states)} = {merge.call()}"])
+    joins = block("for part in range(0, parts):", [*loads, *merge.call(_targets(states))])
     chunks = block(f"for j0 in range(tl.program_id(1) * chunk, tl.minimum((tl.program_id(1) + 1) * chunk, size_{fold}), BLOCK_N):",
-                   [write.call()]) if write else []  # fmt: skip
+                   write.call()) if write else []  # fmt: skip
     finish = kernel("finish", [*init, *joins, *epilogue.lines, *chunks], "Merges the states of all parts and writes.")
     return Kernels(plan, roles, masks, tuple(sorted(prologue.host.helpers)), tuple(functions), rolling, parts, finish,
                    strides, prologue.host.scalars)  # fmt: skip
@@ -117,10 +116,6 @@ def _taken(plan: Plan, strides: dict[tuple[str, Any], str]) -> set[str]:
             raise EmitError(f"{name} is a word of the emitted kernel: give that tensor, axis, scalar or output another name")
     reserved = {a.name for a in spec.axes} | {p.name for p in spec.params} | set(states)
     return reserved | set(made) | {f"{s}_{x}" for s in states for x in ("part",)} | set(RESERVED)
-
-
-def _size(roles: Roles) -> str:
-    return f"size_{roles.fold.name}"
 
 
 def _indices(scope: Scope) -> list[str]:
@@ -168,14 +163,10 @@ def _indices(scope: Scope) -> list[str]:
         a = axis.name
         lines += [f"{a} = tl.arange(0, BLOCK_{a}).to(INDEX)  # [BLOCK_{a}]", f"in_{a} = {a} < SIZE_{a}"]
         scope.whole[axis] = Val(a, (axis,))
+    lines += ["lead0 = (lead // size_lead).to(tl.int64)", "lead1 = (lead % size_lead).to(tl.int64)"]
     for tensor in dict.fromkeys(t for t, _ in scope.strides):
-        shift = f"(lead // lead1).to(tl.int64) * {tensor}_lead0 + (lead % lead1).to(tl.int64) * {tensor}_lead1"
-        lines.append(f"{tensor}_ptr += {shift}")
+        lines.append(f"{tensor}_ptr += lead0 * {tensor}_lead0 + lead1 * {tensor}_lead1")
     return lines
-
-
-def _bind_ends(scope: Scope) -> None:
-    scope.memo.pop(sp.Symbol("first_row"), None)
 
 
 def needed(lines: Iterable[str], body: list[str]) -> list[str]:
@@ -186,7 +177,7 @@ def needed(lines: Iterable[str], body: list[str]) -> list[str]:
         target = line.split(" ", 1)[0]
         if target in wanted:
             kept.append(line)
-            wanted |= free_names([line]) - ({target} if "+=" not in line else set())
+            wanted |= read_names(line)
     return kept[::-1]
 
 
@@ -205,31 +196,26 @@ def _targets(states: list[Any]) -> str:
 
 def _loops(step: Any, states: list[Any], masks: Masks) -> list[str]:
     """The masked tiles before, the unmasked ones, and the masked ones after."""
-    spans = [("full_lo", "full_hi", "False"), ("full_hi", "hi", "True")]
-    if any(b.side == "lower" for b in masks.full):
-        spans.insert(0, ("lo", "full_lo", "True"))
+    spans = [("lo", "full_hi", "False"), ("full_hi", "hi", "True")]
+    if masks.starts_masked:
+        spans = [("lo", "full_lo", "True"), ("full_lo", "full_hi", "False"), ("full_hi", "hi", "True")]
     lines: list[str] = []
     for start, stop, masked in spans:
-        call = f"{_targets(states)} = {step.call(MASKED=masked)}"
-        lines += block(f"for j0 in range({start}, {stop}, BLOCK_N):", [call])
+        lines += block(f"for j0 in range({start}, {stop}, BLOCK_N):", step.call(_targets(states), MASKED=masked))
     return lines
 
 
 def _place(a: Any, roles: Roles) -> str:
     """The place of an accumulator in the workspace [parts, batch, rows, inner]."""
     axes = tile_axes(a, roles)
-    text = "part.to(tl.int64) * size_batch + batch" if False else "(part * size_batch + batch).to(tl.int64)"
-    if roles.rows in axes:
-        row = f"({text} * size_{roles.rows.name} + {roles.rows.name})" if roles.rows else text
-        text = row
-    inner = [x for x in axes if x != roles.rows]
-    for n, x in enumerate(inner):
-        before = axes[: axes.index(x)]
-        spread = f"[{', '.join([':'] * len(before) + ['None'])}]" if before else ""
-        index = f"{x.name}[{', '.join(['None'] * len(before) + [':'])}]" if before else x.name
-        text = f"{text}{spread} * SIZE_{x.name} + {index}"
-        if n < len(inner) - 1:
-            text = f"({text})"
+    text = "(part * size_batch + batch).to(tl.int64)"
+    if roles.rows is not None and roles.rows in axes:
+        text = f"({text} * size_{roles.rows.name} + {roles.rows.name})"
+    for n, x in enumerate(axes):
+        if x != roles.rows:
+            before = f"[{', '.join([':'] * n + ['None'])}]" if n else ""
+            index = f"{x.name}[{', '.join(['None'] * n + [':'])}]" if n else x.name
+            text = f"({text}{before} * SIZE_{x.name} + {index})"
     return f"part_{a.symbol}_ptr + {text}"
 
 
@@ -252,12 +238,12 @@ def _finish(plan: Plan, epilogue: Scope) -> Function | None:
     for f in plan.finish:
         scope, guard = epilogue, None
         if f.guard is not sp.true:
+            guard = epilogue.condition(f.guard)
             scope = guarded(epilogue, f.guard)
-            guard = scope.condition(f.guard) if len(scope.memo) == len(epilogue.memo) else epilogue.condition(f.guard)
         if fold not in f.axes:
             store(scope, f, guard)
             continue
-        tile = scope.inside({fold})
+        tile = scope.function({fold})
         tile.lines, tile.whole[fold] = lines, Val(fold.name, (fold,))
         if guard is not None:
             guard = epilogue.name("ok", guard)

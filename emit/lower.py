@@ -41,8 +41,7 @@ class Host:
 
     def scalar(self, expr: sp.Expr) -> str:
         if expr not in self.scalars:
-            wish = "scale" if expr.has(sp.Pow) or expr.has(sp.log) else "c"
-            self.scalars[expr] = self.names.fresh(wish)
+            self.scalars[expr] = expr.name if isinstance(expr, Param) else self.names.fresh("scale")
         return self.scalars[expr]
 
 
@@ -58,6 +57,7 @@ class Scope:
     roles: Roles
     host: Host
     strides: dict[tuple[str, Any], str]
+    names: Names
     outer: Scope | None = None
     bound: set[sp.Symbol] = field(default_factory=set)
     lines: list[str] = field(default_factory=list)
@@ -68,7 +68,11 @@ class Scope:
 
     def inside(self, bound: Iterable[sp.Symbol]) -> Scope:
         """A scope within this one, in which `bound` symbols vary."""
-        return Scope(self.roles, self.host, self.strides, self, set(bound))
+        return Scope(self.roles, self.host, self.strides, self.names, self, set(bound))
+
+    def function(self, bound: Iterable[sp.Symbol]) -> Scope:
+        """The scope of a function that is called from this one."""
+        return Scope(self.roles, self.host, self.strides, self.names.function(), self, set(bound))
 
     def with_index(self, axis: Index, val: Val) -> Scope:
         """This scope, with another value for the position along an axis."""
@@ -88,7 +92,7 @@ class Scope:
 
     def name(self, wish: str, val: Val) -> Val:
         """Assigns a value to a name of its own."""
-        name = self.host.names.fresh(wish)
+        name = self.names.fresh(wish)
         self.lines.append(f"{name} = {val.text}")
         return Val(name, val.axes)
 
@@ -103,6 +107,8 @@ class Scope:
         return tuple(a for a in self.roles.tiles if a in found)
 
     def join(self, sign: str, values: list[Val], level: int) -> Val:
+        if len(values) == 1:
+            return values[0]
         axes = self.union(*values)
         return Val(f" {sign} ".join(self.spread(v, axes, level) for v in values), axes, level)
 
@@ -160,7 +166,7 @@ class Scope:
         """A value for an inner scope: named here, so that it is computed once."""
         val = self.value(expr)
         if self.lookup(expr) is None and not val.text.isidentifier() and not expr.is_number:
-            val = self.name("c", val)
+            val = self.name("still", val)
             self.memo[expr] = val
         return val
 
@@ -190,10 +196,10 @@ class Scope:
             case Fold():
                 return self.fold(expr)
         if type(expr) in FORMS:
-            return self.function(expr)
+            return self.special(expr)
         raise EmitError(f"no Triton text for {expr}: write it with the heads that `refold.spec` knows")
 
-    def function(self, expr: sp.Basic) -> Val:
+    def special(self, expr: sp.Basic) -> Val:
         form = FORMS[type(expr)]
         if form.helper:
             self.host.helpers.add(form.helper)
@@ -212,7 +218,7 @@ class Scope:
 
     def add(self, expr: sp.Add) -> Val:
         terms = self.parts(expr.args, sp.Add)
-        terms.sort(key=lambda t: bool(t.could_extract_minus_sign()))
+        terms.sort(key=lambda t: (bool(t.could_extract_minus_sign()), t.is_number))
         values = [self.value(terms[0])]
         axes = {a for t in terms for a in self.axes(t)}
         order = tuple(a for a in self.roles.tiles if a in axes)
@@ -278,8 +284,12 @@ class Scope:
             case Param():
                 return Val(expr.name)
             case sp.Add():
-                terms = sorted(expr.args, key=lambda t: bool(t.could_extract_minus_sign()))
-                return self.join("+", [self.integer(t) for t in terms], SUM)
+                terms = sorted(expr.args, key=lambda t: (bool(t.could_extract_minus_sign()), t.is_number))
+                result = self.integer(terms[0])
+                for t in terms[1:]:
+                    negative = bool(t.could_extract_minus_sign())
+                    result = self.join("-" if negative else "+", [result, self.integer(-t if negative else t)], SUM)
+                return result
             case sp.Mul() if all(a.is_integer for a in expr.args):
                 if expr.args[0] == -1:
                     val = self.integer(-expr)
@@ -372,6 +382,8 @@ class Scope:
             elif index.has(Read):
                 # Never a scalar in a block's mask: the interpreter of Triton 3.9 refuses it.
                 val = Val(f"tl.minimum(tl.maximum({val.text}, 0), {self.size(axis)} - 1)")
+            if index.has(Read):
+                val = Val(f"{val.at(ATOM)}.to(INDEX)", val.axes)
             offsets.append(Val(f"{val.at(ATOM)} * {stride}", val.axes, PRODUCT))
         axes = self.union(*offsets)
         terms = [f"{tensor.name}_ptr"]

@@ -67,6 +67,11 @@ class Masks:
     skip: tuple[Bound, ...]
     full: tuple[Bound, ...]
 
+    @property
+    def starts_masked(self) -> bool:
+        """Whether there may be masked tiles before the first that needs no mask."""
+        return any(b.side == "lower" for b in self.full)
+
 
 def masks_of(plan: Plan, roles: Roles) -> Masks:
     """The bounds of a plan, from the predicates of its elements."""
@@ -114,7 +119,9 @@ def range_lines(masks: Masks, scope: Scope, start: str, stop: str) -> list[str]:
     Tiles in [lo, hi) are visited and those in [full_lo, full_hi) run without masks. Rows beyond the end do not count.
     """
     size = f"size_{scope.roles.fold.name}"
-    lines = [f"lo = {start}", f"hi = tl.minimum({stop}, {size})", f"full_lo = {start}", "full_hi = hi"]
+    lines = [f"lo = {start}", f"hi = tl.minimum({stop}, {size})" if stop != size else f"hi = {size}", "full_hi = hi"]
+    if masks.starts_masked:
+        lines.append("full_lo = lo")
 
     def tighten(name: str, form: str, bound: Bound, largest: bool) -> None:
         lines.append(f"{name} = {form}({name}, {_over_rows(bound.expr, largest, scope, lines)})")
@@ -129,12 +136,14 @@ def range_lines(masks: Masks, scope: Scope, start: str, stop: str) -> list[str]:
             tighten("full_hi", "tl.minimum", Bound("upper", bound.expr + 1), False)
         else:
             tighten("full_lo", "tl.maximum", bound, True)
-    lines += [
-        "lo = lo // BLOCK_N * BLOCK_N",
-        "hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)",
-        "full_lo = tl.minimum(tl.maximum(tl.cdiv(full_lo, BLOCK_N) * BLOCK_N, lo), hi)",
-        "full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, full_lo), hi)",
-    ]
+    if any(b.side == "lower" for b in masks.skip):
+        lines.append("lo = lo // BLOCK_N * BLOCK_N")
+    lines.append("hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)")
+    before = "lo"
+    if masks.starts_masked:
+        lines.append("full_lo = tl.minimum(tl.cdiv(full_lo, BLOCK_N) * BLOCK_N, hi)")
+        before = "full_lo"
+    lines.append(f"full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, {before}), hi)")
     return lines
 
 

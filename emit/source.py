@@ -14,22 +14,33 @@ from refold.emit.heads import HELPERS
 _GLOBAL = {"tl", "triton", *dir(builtins), *HELPERS}
 # Words of the kernels and of the launcher: a spec cannot have them for its own names.
 RESERVED = frozenset(
-    "tl triton torch math out schedule splits block_m block_n num_warps num_stages pid tile lead batch chunk "
-    "part lo hi j0 i0 in_rows in_fold full_lo full_hi reference".split()
+    "tl triton torch math out schedule splits block_m block_n num_warps num_stages pid tiles lead lead0 lead1 "
+    "batch chunk part parts group group_size groups in_group first_row last_row lo hi j0 i0 full_lo full_hi "
+    "size inputs args scale still ok reference size_lead size_batch".split()
 )
 
 
 @dataclass(slots=True)
 class Names:
-    """Hands out identifiers, each once."""
+    """Hands out identifiers, each once; a function's are its own, apart from those it may be handed from outside."""
 
     taken: set[str] = field(default_factory=set)
+    outer: Names | None = None
+    inner: list[Names] = field(default_factory=list)
+
+    def function(self) -> Names:
+        """The names of a function that is written next."""
+        self.inner.append(Names(set(), self))
+        return self.inner[-1]
+
+    def has(self, name: str) -> bool:
+        return name in self.taken or (self.outer is not None and self.outer.has(name))
 
     def fresh(self, wish: str) -> str:
         """`wish`, or `wish_2`, ... where it is taken."""
         wish = re.sub(r"\W", "", wish) or "t"
         name, n = wish, 2
-        while name in self.taken or name in _GLOBAL or keyword.iskeyword(name):
+        while self.has(name) or any(i.has(name) for i in self.inner) or name in _GLOBAL or keyword.iskeyword(name):
             name, n = f"{wish}_{n}", n + 1
         self.taken.add(name)
         return name
@@ -43,6 +54,13 @@ def free_names(lines: Iterable[str]) -> set[str]:
     bound -= {n.target.id for n in ast.walk(tree) if isinstance(n, ast.AugAssign) and isinstance(n.target, ast.Name)}
     used = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
     return used - bound - _GLOBAL
+
+
+def read_names(line: str) -> set[str]:
+    """The names that one line reads."""
+    tree = ast.parse(line)
+    updated = {n.target.id for n in ast.walk(tree) if isinstance(n, ast.AugAssign) and isinstance(n.target, ast.Name)}
+    return {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)} | updated
 
 
 def is_constant(name: str) -> bool:
@@ -72,9 +90,10 @@ class Function:
         later = free_names(self.body) - set(self.first) - set(self.functions)
         return (*self.first, *sorted(later, key=rank))
 
-    def call(self, **values: str) -> str:
+    def call(self, target: str = "", **values: str) -> list[str]:
         """The call by position, every argument by its own name unless `values` says otherwise."""
-        return f"{self.name}({', '.join(values.get(p, p) for p in self.parameters)})"
+        head = f"{target} = {self.name}(" if target else f"{self.name}("
+        return wrap(head, [values.get(p, p) for p in self.parameters], ")", 4)
 
     @property
     def text(self) -> str:
@@ -84,18 +103,18 @@ class Function:
         return "\n".join([*lines, *(f"    {line}" if line else "" for line in self.body)]) + "\n"
 
 
-def wrap(head: str, parts: list[str], tail: str, indent: str = "") -> list[str]:
-    """`head a, b, c tail` on one line if it fits, else the parts on lines of their own, filled."""
-    single = f"{indent}{head}{', '.join(parts)}{tail}"
-    if len(single) <= 110:
+def wrap(head: str, parts: list[str], tail: str, indent: int = 0) -> list[str]:
+    """`head a, b, c tail` on one line if it fits below an indent, else the parts on lines of their own, filled."""
+    single = f"{head}{', '.join(parts)}{tail}"
+    if len(single) <= 106 - indent:
         return [single]
-    lines, line = [f"{indent}{head}"], f"{indent}   "
+    lines, line = [head], "   "
     for part in parts:
-        if len(line) + len(part) + 2 > 108:
+        if len(line) + len(part) + 2 > 106 - indent:
             lines.append(line)
-            line = f"{indent}   "
+            line = "   "
         line += f" {part},"
-    return [*lines, line, f"{indent}{tail}"]
+    return [*lines, line, tail]
 
 
 def block(header: str, lines: Iterable[str]) -> list[str]:

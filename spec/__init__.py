@@ -30,6 +30,6 @@ from refold.spec.value import (
 
 __all__ = [
     "Axis", "Fold", "Index", "Output", "Param", "Predicate", "Read", "Ref", "Scalar", "Size", "Spec", "Tensor",
-    "TensorName", "Value", "Where", "absolute", "axes", "cos", "erf", "exp", "finite_or", "fold", "log", "maximum", "minimum",
-    "oo", "pipeline", "relu", "sigmoid", "sin", "sqrt", "tanh", "where",
+    "TensorName", "Value", "Where", "absolute", "axes", "cos", "erf", "exp", "finite_or", "fold", "log", "maximum",
+    "minimum", "oo", "pipeline", "relu", "sigmoid", "sin", "sqrt", "tanh", "where",
 ]  # fmt: skip

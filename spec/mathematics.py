@@ -104,4 +104,4 @@ def definition(expr: sp.Basic) -> str:
 
 def latex(expr: sp.Basic) -> str:
     """LaTeX, without dollar signs."""
-    return str(LatexPrinter().doprint(expr))
+    return str(LatexPrinter().doprint(expr)).replace("″", "''").replace("′", "'")

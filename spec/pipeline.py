@@ -165,8 +165,9 @@ def _resolve(exprs: dict[str, sp.Expr], found: dict[str, Value]) -> dict[str, sp
         expr = exprs[name]
         for read in [n for n in _walk(expr) if isinstance(n, Read) and n.tensor.ref]:
             if read.name not in exprs:
+                other = read.name
                 raise UnknownName(
-                    f"output {name} refers to {read.name}, which is no output: define {read.name}=... in the same pipeline"
+                    f"output {name} refers to {other}, which is no output: define {other}=... in the same pipeline"
                 )
             target, order = expand(read.name, (*trail, name)), found[read.name].order or ()
             if len(order) != len(read.indices):
@@ -259,12 +260,17 @@ def _check(expr: sp.Basic, output: str) -> None:
         return
     if isinstance(expr, sp.Symbol) and not isinstance(expr, ATOMS):
         raise HeadError(f"output {output}: {expr} is a bare SymPy symbol: declare it with axes, Tensor or Scalar")
-    if expr is sp.I or not isinstance(expr, (*HEADS, *ATOMS, Boolean)):
+    if not has_meaning(expr):
         known = ", ".join(sorted(h.__name__ for h in HEADS if h not in (Read, Fold, Where)))
         head = f"{type(expr).__name__} in {text(expr)}"
         raise HeadError(f"output {output}: {head} has no meaning here: use one of {known}")
     for arg in expr.args:
         _check(arg, output)
+
+
+def has_meaning(expr: sp.Basic) -> bool:
+    """Whether refold knows the head of an expression."""
+    return expr is not sp.I and isinstance(expr, (*HEADS, *ATOMS, Boolean))
 
 
 def _check_names(outputs: Any, tensors: Any, params: Any, axes: Any) -> None:

@@ -59,3 +59,13 @@ def test_imports_public_names_only(name: str) -> None:
     tree = ast.parse((FOLDER / f"{name}.py").read_text(encoding="utf-8"))
     modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert modules == {"refold", "refold.examples"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_main(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    module = importlib.import_module(f"refold.examples.{name}")
+    module.main()
+    printed = capsys.readouterr().out
+    assert str(derive(module.SPEC)) in printed
+    assert "refuted" not in printed
+    assert "unknown" not in printed

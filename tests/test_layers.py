@@ -12,7 +12,7 @@ import refold
 
 ROOT = Path(__file__).parents[1]
 # A layer may import itself and what stands before it.
-LAYERS = ("errors", "spec", "algebra", "verify", "emit", "cli")
+LAYERS = ("errors", "spec", "algebra", "verify", "emit", "report", "cli")
 HEAVY = {"sympy", "z3", "cvc5", "torch", "triton", "numpy"}
 
 

@@ -301,7 +301,10 @@ def test_malformed(case: str) -> None:
     assert str(raised.value) == message
 
 
-ADVICE = set("break combine compare declare define drop fold give index list name rename use write".split(" "))
+ADVICE = {
+    "break", "combine", "compare", "declare", "define", "drop", "fold", "give", "index", "list", "name", "rename",
+    "use", "write",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", MALFORMED)

@@ -29,8 +29,8 @@ def unproved_lines(result: Any) -> list[str]:
     if example is not None:
         width = max([len(name) for name, _ in example.inputs] + [len("wanted")])
         lines += [f"  {name.ljust(width)} = {value}" for name, value in example.inputs]
-        lines += [f"  {'wanted'.ljust(width)} = {example.wanted}", f"  {'got'.ljust(width)} = {example.got}"]
-        lines.append(f"  {example.how}")
+        lines += [f"  {'wanted'.ljust(width)} {example.wanted}", f"  {'got'.ljust(width)} {example.got}"]
+        lines += [f"  {example.how}"] if example.how != result.note else []
     return lines
 
 

@@ -62,6 +62,11 @@ class _Verified:
 
     __repr__ = __str__
 
+    def _repr_html_(self) -> str:
+        from refold.verify.display import report_html
+
+        return report_html(self)
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Proof(_Verified):
@@ -100,3 +105,8 @@ class Checked:
         return report_text(self)
 
     __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        from refold.verify.display import report_html
+
+        return report_html(self)

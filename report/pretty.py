@@ -12,7 +12,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from refold.cli.loading import Loaded
+from refold.report.loading import Loaded
 
 STYLES = {"proved": "green", "refuted": "bold red", "unknown": "yellow"}
 
@@ -115,9 +115,10 @@ def counterexample(result: Any) -> Group:
     if example is not None:
         for name, value in example.inputs:
             grid.add_row(Text(f"  {name}"), Text(f"= {value}"))
-        grid.add_row(Text("  wanted"), Text(f"= {example.wanted}", style="green"))
-        grid.add_row(Text("  got"), Text(f"= {example.got}", style="bold red"))
-        grid.add_row(Text("  how"), Text(example.how))
+        grid.add_row(Text("  wanted"), Text(f"{example.wanted}", style="green"))
+        grid.add_row(Text("  got"), Text(f"{example.got}", style="bold red"))
+        if example.how != result.note:
+            grid.add_row(Text("  how"), Text(example.how))
     return Group(title, grid)
 
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from xml.etree import ElementTree
 
 from refold import __version__
-from refold.cli.loading import Loaded
+from refold.report.loading import Loaded
 
 Verdict = Literal["proved", "refuted", "unknown"]
 

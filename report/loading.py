@@ -87,7 +87,7 @@ def _path(target: str, wanted: str | None) -> Path:
     if is_dir:
         raise UsageError(f"{target} is a folder: give one file in it, as in {target.rstrip('/')}/NAME.py")
     if not exists:
-        close = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.py")], 3, 0.5)
+        close = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.py") if p.is_file()], 3, 0.65)
         meant = " or ".join(str(path.parent / name) for name in close)
         hint = f"did you mean {meant}?" if close else "check the path"
         raise UsageError(f"{target}: no such file: {hint} ('refold list' shows the catalogue)")
@@ -146,6 +146,7 @@ def _run(path: Path, source: ast.Module) -> ModuleType:
     finally:
         sys.dont_write_bytecode = kept
         sys.path.pop(0)
+        del sys.modules[module.__name__]
     return module
 
 

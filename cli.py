@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -44,8 +45,24 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without Unicode gets `?` and no crash
-    with _politely():
+    with _politely(), _interruptible():
         app(prog_name="refold")
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C ends the process at once: an exception may come up inside of a destructor, where Python drops it."""
+
+    def stop(*_: object) -> None:
+        if sys.stderr.isatty():
+            os.write(2, b"\x1b[?25h\n")  # the cursor, which a moving line hides
+        os._exit(130)
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
@@ -97,7 +114,7 @@ def _root(version: Version = False) -> None:
 def list_() -> None:
     """The catalogue: name, class, rank, one line."""
     with _politely():
-        from refold.cli import steps
+        from refold.report import steps
 
         raise SystemExit(steps.list_catalogue())
 
@@ -106,7 +123,7 @@ def list_() -> None:
 def derive(spec: Spec, format: As = Format.pretty) -> None:
     """The derivation of SPEC, step by step, as mathematics; or why there is none."""
     with _politely():
-        from refold.cli import steps
+        from refold.report import steps
 
         raise SystemExit(steps.derive(spec, format))
 
@@ -118,7 +135,7 @@ def verify(spec: Spec, format: As = Format.pretty) -> None:
     A file that defines CLAIM, a fused form of one's own, has that verified instead.
     """
     with _politely():
-        from refold.cli import steps
+        from refold.report import steps
 
         raise SystemExit(steps.verify(spec, format))
 
@@ -127,7 +144,7 @@ def verify(spec: Spec, format: As = Format.pretty) -> None:
 def emit(spec: Spec, output: Out) -> None:
     """Write the kernel of SPEC with its proof and its tests to DIR."""
     with _politely():
-        from refold.cli import steps
+        from refold.report import steps
 
         raise SystemExit(steps.emit(spec, output))
 
@@ -136,7 +153,7 @@ def emit(spec: Spec, output: Out) -> None:
 def build(spec: Spec, output: Out, format: As = Format.pretty) -> None:
     """Derive, verify, emit to DIR, and run the emitted tests."""
     with _politely():
-        from refold.cli import steps
+        from refold.report import steps
 
         raise SystemExit(steps.build(spec, output, format))
 

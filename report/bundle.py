@@ -62,11 +62,12 @@ def need_pytest() -> None:
 
 def run_tests(folder: Path, notify: Callable[[str], None]) -> TestRun:
     """Runs pytest on a bundle, apart from the settings of the project around it; Triton interprets without a GPU."""
-    env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PY_COLORS": "0"}
+    env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PY_COLORS": "0", "PYTEST_ADDOPTS": ""}
     if not (os.path.exists("/dev/nvidia0") or os.path.exists("/dev/kfd")):
         env.setdefault("TRITON_INTERPRET", "1")
     root = str(folder.resolve())
-    options = ["-v", "--tb=short", "--no-header", "-p", "no:cacheprovider", "-c", os.devnull, f"--rootdir={root}"]
+    options = ["-v", "--tb=short", "--no-header", "-p", "no:cacheprovider", "-c", os.devnull]
+    options += [f"--rootdir={root}", f"--confcutdir={root}"]
     command = [sys.executable, "-m", "pytest", *options, root]
     start = time.perf_counter()
     lines: list[str] = []

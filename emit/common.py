@@ -1,0 +1,231 @@
+"""The part of a kernel file that is the same in all of them: checks, layout, launch, and the reference's reductions."""
+
+COMMON = '''
+INTERPRETED = not isinstance({kernel}, triton.runtime.JITFunction)
+FLOATS = (torch.float32, torch.float16, torch.bfloat16)
+
+
+def _sizes(inputs, check=True):
+    """The length of every axis; ValueError or TypeError names the tensor and the axis that do not fit."""
+    size, told, first = {{}}, {{}}, None
+    for name, tensor in inputs.items():
+        axes, wanted = INPUTS[name], DTYPES[name]
+        if not isinstance(tensor, torch.Tensor):
+            raise TypeError(f"{name}: {{name}} is a {{type(tensor).__name__}}: give a torch.Tensor")
+        if tensor.dim() < len(axes):
+            raise ValueError(f"{name}: {{name}} has {{tensor.dim()}} dimensions: give [..., {{', '.join(axes)}}]")
+        for axis, length in zip(axes, tensor.shape[tensor.dim() - len(axes):]):
+            if size.setdefault(axis, length) != length:
+                raise ValueError(f"{name}: axis {{axis}} is {{size[axis]}} long in {{told[axis]}} and {{length}} in {{name}}: "
+                                 "make them equal")
+            told.setdefault(axis, name)
+        if not check:
+            continue
+        if wanted == "float":
+            if tensor.dtype not in FLOATS:
+                raise TypeError(f"{name}: {{name}} is {{tensor.dtype}}: give float32, float16 or bfloat16")
+            if first is not None and tensor.dtype != first[1].dtype:
+                raise TypeError(f"{name}: {{name}} is {{tensor.dtype}} and {{first[0]}} {{first[1].dtype}}: convert one of them")
+            first = first or (name, tensor)
+        elif tensor.dtype != getattr(torch, wanted):
+            raise TypeError(f"{name}: {{name}} is {{tensor.dtype}}: give {{wanted}}")
+        device = next(iter(inputs.values())).device
+        if tensor.device != device:
+            raise ValueError(f"{name}: {{name}} is on {{tensor.device}} and the first tensor on {{device}}: move one of them")
+        if tensor.requires_grad and torch.is_grad_enabled():
+            raise ValueError(f"{name}: {{name}} requires a gradient and this kernel has none: call it under torch.no_grad()")
+        if not INTERPRETED and tensor.device.type == "cpu":
+            raise ValueError(f"{name}: {{name}} is on the CPU: move it to a GPU, or set TRITON_INTERPRET=1 before triton is imported")
+    return size
+
+
+def _length(axis, value):
+    if not isinstance(value, int) or value < 0:
+        raise TypeError(f"{name}: {{axis}} is {{value!r}}: give the length of axis {{axis}} as an int")
+    return value
+
+
+def _equal(size, axis, index, tensor):
+    if size[axis] != size[index]:
+        raise ValueError(f"{name}: {{tensor}} is read along axis {{axis}}, {{size[axis]}} long, at every {{index}} of {{size[index]}}: "
+                         "make them equal")
+
+
+def _positive_length(size, axis):
+    if size[axis] == 0:
+        raise ValueError(f"{name}: axis {{axis}} is 0 long: give it at least one position")
+
+
+def _within(tensor, axis, size, values):
+    try:
+        ok = all(0 <= v < size[axis] for v in values())
+    except ZeroDivisionError:
+        ok = False
+    if not ok:
+        raise ValueError(f"{name}: {{tensor}} is read outside of its axis {{axis}}, {{size[axis]}} long, at sizes {{size}}: "
+                         "make the sizes fit the index")
+
+
+def _scalar(name, value, integer, positive):
+    kinds = (int,) if integer else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds):
+        raise TypeError(f"{name}: {{name}} is {{value!r}}: give {{'an int' if integer else 'a number'}}")
+    if positive and not value > 0:
+        raise ValueError(f"{name}: {{name}} is {{value!r}}: give a positive number")
+    return value if integer else float(value)
+
+
+def _ratio(a, b):
+    """a / b as IEEE has it."""
+    return a / b if b else math.copysign(math.inf, a) if a else math.nan
+
+
+def _broadcast(inputs):
+    leads = {{n: tuple(t.shape[: t.dim() - len(INPUTS[n])]) for n, t in inputs.items()}}
+    try:
+        return tuple(torch.broadcast_shapes(*leads.values()))
+    except RuntimeError:
+        raise ValueError(f"{name}: leading dimensions {{leads}} do not broadcast: make them equal or 1") from None
+
+
+def _two(tensor, lead, axes):
+    """[*lead, *axes] as [lead0, lead1, *axes]: a view where the strides allow."""
+    tensor = tensor.expand(*lead, *tensor.shape[tensor.dim() - axes:])
+    tensor = tensor.flatten(0, len(lead) - 2) if len(lead) > 2 else tensor
+    return tensor[(None,) * (2 - min(len(lead), 2))]
+
+
+def _leading(inputs):
+    lead = _broadcast(inputs)
+    return lead, {{n: _two(t, lead, len(INPUTS[n])) for n, t in inputs.items()}}
+
+
+def _outputs(out, inputs, lead, size, whole):
+    """The results, and a view [lead0, lead1, *axes] of each to write to."""
+    floats = [t for n, t in inputs.items() if not DTYPES[n].startswith("int")]
+    dtype, device = (floats[0].dtype if floats else torch.float32), next(iter(inputs.values())).device
+    given = {{}} if out is None else out if isinstance(out, dict) else {{next(iter(OUTPUTS)): out}}
+    result = {{}}
+    for n, axes in OUTPUTS.items():
+        shape, kind = (*lead, *(size[a] for a in axes)), torch.int64 if n in whole else dtype
+        t = given.get(n)
+        if t is None:
+            t = torch.empty(shape, dtype=kind, device=device)
+        elif tuple(t.shape) != shape or t.dtype != kind or t.device != device:
+            raise ValueError(f"{name}: out has {{list(t.shape)}} {{t.dtype}} on {{t.device}} for {{n}}: give {{list(shape)}} {{kind}} on {{device}}")
+        elif len(lead) > 2 and not t.is_contiguous():
+            raise ValueError(f"{name}: out is not contiguous for {{n}}: with more than two leading dimensions give a contiguous tensor")
+        result[n] = t
+    return result, {{n: _two(t, lead, len(OUTPUTS[n])) for n, t in result.items()}}
+
+
+def _result(out):
+    return next(iter(out.values())) if len(out) == 1 else out
+
+
+def _pad(n, least):
+    return max(least, triton.next_power_of_2(n))
+
+
+def _blocks(block_m, block_n, rows, fold, pads, dots):
+    """Tile sizes: for a dot at least 16 a side, else as many cells as a program holds in registers."""
+    inner = max(pads.values(), default=1)
+    if dots:
+        block_m = block_m or min(_pad(rows, 16), 128 if inner <= 64 else 64)
+        block_n = block_n or min(_pad(fold, 16), 64 if inner <= 128 else 32)
+    else:
+        cells = max(16, 4096 // inner)
+        block_n = block_n or min(_pad(fold, 16), cells)
+        block_m = block_m or min(_pad(rows, 1), max(1, cells // block_n))
+    for word, value, least in (("block_m", block_m, 16 if dots else 1), ("block_n", block_n, 16 if dots else 1)):
+        if value < least or value & (value - 1):
+            raise ValueError(f"{name}: {{word}} is {{value}}: give a power of two of at least {{least}}")
+    return block_m, block_n
+
+
+def _schedule(schedule, splits, programs, fold, block_n, device):
+    """(parts, length of a part): one part where the programs fill the device or the axis is short."""
+    if schedule not in ("auto", "rolling", "split"):
+        raise ValueError(f"{name}: schedule is {{schedule!r}}: give 'auto', 'rolling' or 'split'")
+    tiles = max(1, triton.cdiv(fold, block_n))
+    units = torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 8
+    parts = splits
+    if schedule == "rolling":
+        parts = 1
+    elif parts is None:
+        parts = max(1, min(tiles // 4, 2 * units // programs, 64)) if schedule == "auto" else min(tiles, 64)
+        parts = max(2, parts) if schedule == "split" else parts
+    if not isinstance(parts, int) or parts < 1:
+        raise ValueError(f"{name}: splits is {{splits!r}}: give a positive int")
+    return parts, block_n * max(1, triton.cdiv(tiles, parts))
+
+
+def _pointers(args, views):
+    far = 0
+    for n, t in views.items():
+        args[f"{{n}}_ptr"] = t
+        for key, stride in zip(("lead0", "lead1", *(INPUTS.get(n) or OUTPUTS.get(n) or ())), t.stride()):
+            args[f"{{n}}_{{key}}"] = stride
+        far = max(far, sum((s - 1) * abs(d) for s, d in zip(t.shape[2:], t.stride()[2:])))
+    args["INDEX"] = tl.int32 if far < 2**31 - 2**20 else tl.int64
+
+
+def _operand(dtype):
+    """The dtype of the operands of a dot; Triton's interpreter cannot multiply bfloat16."""
+    if dtype == torch.float32 or (dtype == torch.bfloat16 and INTERPRETED):
+        return tl.float32
+    return tl.float16 if dtype == torch.float16 else tl.bfloat16
+
+
+def _options(num_warps, num_stages, cells):
+    chosen = {{"num_warps": num_warps or (8 if cells >= 8192 else 4), "num_stages": num_stages}}
+    return {{k: v for k, v in chosen.items() if v is not None}}
+
+
+def _launch(kernel, grid, args, options):
+    kernel[grid](**{{n: args[n] for n in kernel.arg_names}}, **options)
+'''
+
+REFERENCE = '''
+def _where(cond, a, b):
+    """torch.where that keeps the dtype of its tensors where a branch is a number."""
+    if not isinstance(a, torch.Tensor) and not isinstance(b, torch.Tensor):
+        return torch.where(cond, float(a), float(b))
+    return torch.where(cond, a, b)
+
+
+def _sum(x, dim):
+    return x.sum(dim)
+
+
+def _prod(x, dim):
+    return x.prod(dim)
+
+
+def _max(x, dim):
+    return x.amax(dim) if x.shape[dim] else x.sum(dim) - math.inf
+
+
+def _min(x, dim):
+    return x.amin(dim) if x.shape[dim] else x.sum(dim) + math.inf
+
+
+def _argmax(x, dim):
+    return x.argmax(dim) if x.shape[dim] else x.sum(dim).long() - 1
+
+
+def _take(x, axes, *index):
+    """`x[..., index]`: every index has `axes` dimensions at its end and may have leading ones."""
+    index = [i if isinstance(i, torch.Tensor) else torch.tensor(i, device=x.device) for i in index]
+    index = torch.broadcast_tensors(*[i.long() for i in index])
+    lead = torch.broadcast_shapes(x.shape[: x.dim() - len(index)], index[0].shape[: index[0].dim() - axes])
+    x = x.expand(*lead, *x.shape[x.dim() - len(index):])
+    index = [i.clamp(min=0, max=max(0, n - 1)) for i, n in zip(index, x.shape[len(lead):])]
+    places = [torch.arange(n, device=x.device).reshape([-1] + [1] * (len(lead) - k - 1 + axes)) for k, n in enumerate(lead)]
+    return x[(*places, *index)] if x.numel() else x.new_zeros(*lead, *index[0].shape[index[0].dim() - axes:])
+
+
+def _full(value, shape, dtype, device):
+    value = value if isinstance(value, torch.Tensor) else torch.tensor(float(value), device=device)
+    return value.to(dtype).expand(shape).contiguous()
+'''

@@ -1,0 +1,192 @@
+"""Prints the module: kernels, the launcher that checks and lays out tensors, and the eager reference."""
+
+from __future__ import annotations
+
+import sympy as sp
+
+from refold.algebra import Plan
+from refold.emit.body import tile_axes
+from refold.emit.common import COMMON, REFERENCE
+from refold.emit.host import host
+from refold.emit.kernels import Kernels
+from refold.emit.reference import is_whole, reference_lines
+from refold.errors import EmitError
+from refold.spec import Index, Param, Read, Spec
+
+
+def module_text(plan: Plan, name: str, kernels: Kernels) -> str:
+    """The whole of NAME.py."""
+    head = f'"""{name}: {plan.spec.outputs[0].name} and its kernels, emitted by refold from a proved plan.\n\n'
+    head += "\n".join(f"    {line}" for line in str(plan.spec).splitlines())
+    head += f'\n\nThe proof is {name}.proof.json, the test test_{name}.py. Needs torch and triton alone.\n"""\n'
+    imports = "import math\n\nimport torch\nimport triton\nimport triton.language as tl\n"
+    return "\n".join([
+        head, imports, *_tables(plan.spec), "", kernels.text, "", _launcher(plan, name, kernels), "",
+        COMMON.format(name=name, kernel=kernels.rolling.name).strip("\n"), "", "", _reference(plan), "", "", REFERENCE.strip("\n"), "",
+    ])  # fmt: skip
+
+
+def _tables(spec: Spec) -> list[str]:
+    inputs = ", ".join(f'"{t.name}": {_names(t.axes)}' for t in spec.tensors)
+    outputs = ", ".join(f'"{o.name}": {_names(o.axes)}' for o in spec.outputs)
+    dtypes = ", ".join(f'"{t.name}": "{t.dtype}"' for t in spec.tensors)
+    return [
+        "# The axes of every tensor; any dimensions before them are leading ones, which broadcast.",
+        f"INPUTS = {{{inputs}}}",
+        f"OUTPUTS = {{{outputs}}}",
+        '# "float" is float32, float16 or bfloat16, the same for all.',
+        f"DTYPES = {{{dtypes}}}",
+        "",
+    ]
+
+
+def _names(axes: tuple[Index, ...]) -> str:
+    return "(" + "".join(f'"{a.name}", ' for a in axes).rstrip(" ") + ")"
+
+
+def sized_by(spec: Spec) -> tuple[dict[Index, Index], list[tuple[Index, Index, str]], list[Index]]:
+    """Axes whose length is another's (no tensor has them), pairs that must be equally long, and axes no tensor tells."""
+    declared = {a for t in spec.tensors for a in t.axes}
+    same: dict[Index, Index] = {}
+    pairs: list[tuple[Index, Index, str]] = []
+    for o in spec.outputs:
+        for read in sp.preorder_traversal(o.expr):
+            if isinstance(read, Read):
+                for axis, index in zip(read.tensor.axes, read.indices, strict=True):
+                    if isinstance(index, Index) and index != axis:
+                        if index not in declared and index not in same:
+                            same[index] = axis
+                        elif (axis, index, read.name) not in pairs:
+                            pairs.append((axis, index, read.name))
+    unknown = [a for a in spec.axes if a not in declared and a not in same]
+    return same, pairs, unknown
+
+
+def _signature(spec: Spec) -> list[str]:
+    return [t.name for t in spec.tensors]
+
+
+def _keywords(spec: Spec) -> list[str]:
+    return [p.name for p in spec.params] + [a.name for a in sized_by(spec)[2]]
+
+
+def _launcher(plan: Plan, name: str, k: Kernels) -> str:
+    spec, roles = plan.spec, k.roles
+    same, pairs, unknown = sized_by(spec)
+    tensors, words = _signature(spec), _keywords(spec)
+    options = ['schedule="auto"', "splits=None", "block_m=None", "block_n=None", "num_warps=None", "num_stages=None"]
+    lines = [f"def {name}({', '.join(tensors)}, *, {''.join(w + ', ' for w in words)}out=None, {options[0]},"]
+    lines += [" " * (5 + len(name)) + ", ".join(options[1:]) + "):"]
+    shapes = "; ".join(f"{t.name} [..., {', '.join(a.name for a in t.axes)}]" for t in spec.tensors)
+    results = "; ".join(f"{o.name} [..., {', '.join(a.name for a in o.axes)}]".replace("[..., ]", "[...]") for o in spec.outputs)
+    lines += [
+        f'    """{shapes} -> {results}.',
+        "",
+        "    Leading dimensions broadcast and strides are free. `schedule` is auto, rolling or split; `splits` the parts",
+        "    of the axis for split; `block_m` and `block_n` are powers of two. Raises ValueError or TypeError for inputs",
+        "    that do not fit.",
+        '    """',
+    ]
+    body = [f"inputs = {{{', '.join(f'{_q(t)}: {t}' for t in tensors)}}}", "size = _sizes(inputs)"]
+    body += [f"size[{_q(a.name)}] = _length({_q(a.name)}, {a.name})" for a in unknown]
+    body += [f"size[{_q(b.name)}] = size[{_q(a.name)}]" for b, a in same.items()]
+    body += [f"_equal(size, {_q(a.name)}, {_q(b.name)}, {_q(t)})" for a, b, t in pairs]
+    body += [f"_positive_length(size, {_q(a.name)})" for a in roles.inner]
+    body += [f"{p.name} = _scalar({_q(p.name)}, {p.name}, integer={bool(p.is_integer)}, positive={bool(p.is_positive)})"
+             for p in spec.params]  # fmt: skip
+    body += _index_checks(plan, k)
+    body += [
+        "lead, views = _leading(inputs)",
+        f"out, outputs = _outputs(out, inputs, lead, size, whole={{{', '.join(_q(o.name) for o in spec.outputs if is_whole(plan, o.name))}}})"
+        .replace("whole={}", "whole=set()"),
+        "if not any(o.numel() for o in outputs.values()):",
+        "    return _result(out)",
+        "views.update(outputs)",
+    ]
+    rows = f"size[{_q(roles.rows.name)}]" if roles.rows else "1"
+    if roles.group is not None and roles.rows is not None:
+        body += [f"group = {host(roles.group)}", "groups = -(-" + rows + " // group)"]
+        rows = "group"
+    fold = f"size[{_q(roles.fold.name)}]"
+    least = 16 if roles.contracts else 1
+    pads = ", ".join(f'"BLOCK_{a.name}": _pad(size[{_q(a.name)}], {least})' for a in roles.inner)
+    body += [f"pads = {{{pads}}}"]
+    body += [f"block_m, block_n = _blocks(block_m, block_n, {rows}, {fold}, pads, dots={roles.contracts})"]
+    leads = "math.prod(lead)" + "".join(f" * size[{_q(a.name)}]" for a in roles.batch)
+    body += [f"batch = {leads}"]
+    programs = "batch" + (" * triton.cdiv(" + rows + ", block_m)" if roles.rows else "") + (" * groups" if roles.group else "")
+    body += [f"programs = {programs}"]
+    body += [f"parts, chunk = _schedule(schedule, splits, programs, {fold}, block_n, {tensors[0]}.device)"]
+    body += ["args = {"]
+    args = [f'"{text}": {host(expr)},' for expr, text in k.host.items()]
+    args += [f'"{p.name}": {p.name},' for p in spec.params if p not in k.host]
+    args += [f'"size_{a.name}": size["{a.name}"],' for a in spec.axes if a not in roles.inner]
+    args += [f'"SIZE_{a.name}": size["{a.name}"],' for a in roles.inner]
+    args += ['"size_lead": lead[-1] if lead else 1, "size_batch": batch, "parts": parts, "chunk": chunk,']
+    args += ['"BLOCK_M": block_m, "BLOCK_N": block_n, **pads,']
+    body += [f"    {a}" for a in args] + ["}"]
+    body += ["_pointers(args, views)"]
+    floats = next((t.name for t in spec.tensors if not t.is_integer), tensors[0])
+    body += [f'args["OPERAND"] = _operand({floats}.dtype)']
+    body += ["options = _options(num_warps, num_stages, block_m * block_n)"]
+    body += ["if parts == 1:", f"    _launch({k.rolling.name}, (programs,), args, options)", "    return _result(out)"]
+    device = f"{tensors[0]}.device"
+    for a in k.plan.accumulators:
+        dims = ["parts", "batch"] + [f"size[{_q(x.name)}]" for x in tile_axes(a, roles)]
+        dtype = "int32" if a.reducer == "argmax" else "float32"
+        body += [f'args["part_{a.symbol}_ptr"] = torch.empty([{", ".join(dims)}], dtype=torch.{dtype}, device={device})']
+    body += [f"_launch({k.parts.name}, (programs, parts), args, options)"]
+    chunks = "triton.cdiv(" + fold + ", chunk)" if any(roles.fold in f.axes for f in plan.finish) else "1"
+    body += [f"_launch({k.finish.name}, (programs, {chunks}), args, options)", "return _result(out)"]
+    return "\n".join([*lines, *(f"    {line}" for line in body)]) + "\n"
+
+
+def _q(name: str) -> str:
+    return f'"{name}"'
+
+
+def _index_checks(plan: Plan, k: Kernels) -> list[str]:
+    """Index maps such as `k[h // group, j, d]` stay inside of their tensors, which only the sizes can tell."""
+    lines: dict[str, None] = {}
+    still = {*k.roles.batch, *([k.roles.rows] if k.roles.group is not None else [])}
+    for o in plan.spec.outputs:
+        for read in sp.preorder_traversal(o.expr):
+            if not isinstance(read, Read):
+                continue
+            for axis, index in zip(read.tensor.axes, read.indices, strict=True):
+                axes = {s for s in index.free_symbols if isinstance(s, Index)}
+                if isinstance(index, Index) or index.has(Read) or not axes <= still:
+                    continue
+                if len(axes) > 1:
+                    raise EmitError(f"{read.name} is read at {index}, an index of several axes: use one axis an index")
+                loop = "".join(f" for {a.name} in range(size[{_q(a.name)}])" for a in axes)
+                values = f"lambda: [{host(index)}{loop}]"
+                lines[f"_within({_q(read.name)}, {_q(axis.name)}, size, {values})"] = None
+    return list(lines)
+
+
+def _reference(plan: Plan) -> str:
+    spec = plan.spec
+    same, _, unknown = sized_by(spec)
+    names, words = _signature(spec), _keywords(spec)
+    arguments = ", ".join(names) + (", *, " + ", ".join(words) if words else "")
+    lines = [f"def reference({arguments}):", '    """The same in eager torch, in the dtype of the inputs: the oracle in float64."""']
+    body = [f"inputs = {{{', '.join(f'{_q(t)}: {t}' for t in names)}}}", "size = _sizes(inputs, check=False)"]
+    body += [f"size[{_q(a.name)}] = {a.name}" for a in unknown]
+    body += [f"size[{_q(b.name)}] = size[{_q(a.name)}]" for b, a in same.items()]
+    floats = next((t.name for t in spec.tensors if not t.is_integer), names[0])
+    body += [f"dtype, device = {floats}.dtype, {floats}.device", "lead = _broadcast(inputs)", "out = {}"]
+    written = reference_lines(plan)
+    text = "\n".join(written)
+    for a in spec.axes:
+        if _uses(text, a.name):
+            body.append(f"{a.name} = torch.arange(size[{_q(a.name)}], device=device)")
+    body += written
+    body += ["return _result(out)"]
+    return "\n".join([*lines, *(f"    {line}" for line in body)])
+
+
+def _uses(text: str, name: str) -> bool:
+    import re
+
+    return re.search(rf"(?<![\w\"'.]){re.escape(name)}(?![\w\"'])", text) is not None

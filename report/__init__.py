@@ -1,0 +1,1 @@
+"""What the commands do and print: loading what the user names, five formats, the bundle and its tests."""
