@@ -20,6 +20,6 @@ from refold.algebra.plan import (
 )
 
 __all__ = [
-    "UNITS", "Accumulator", "Anchor", "Condition", "Element", "Evidence", "Family", "Finish", "Fresh", "Plan", "Reading",
-    "Refusal", "State", "Step", "Varying", "derive",
+    "UNITS", "Accumulator", "Anchor", "Condition", "Element", "Evidence", "Family", "Finish", "Fresh", "Plan",
+    "Reading", "Refusal", "State", "Step", "Varying", "derive",
 ]  # fmt: skip

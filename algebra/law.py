@@ -60,7 +60,9 @@ def solve(g: sp.Expr, anchors: Symbols, stale: Symbols, varying: Symbols) -> Law
 def _ratio(coefficient: sp.Expr, anchors: Symbols, stale: Symbols) -> sp.Expr:
     old = coefficient.xreplace(dict(zip(anchors, stale, strict=True)))
     ratio = sp.powsimp(coefficient / old)
-    return ratio if isinstance(ratio, sp.exp) else sp.factor(ratio, deep=False) if ratio.is_rational_function() else ratio
+    return (
+        ratio if isinstance(ratio, sp.exp) else sp.factor(ratio, deep=False) if ratio.is_rational_function() else ratio
+    )
 
 
 def _anchored_basis(g: sp.Expr, anchors: Symbols, varying: Symbols, functions: tuple[sp.Expr, ...]) -> list[sp.Expr]:
@@ -118,7 +120,7 @@ def _monomials(expr: sp.Expr, varying: Symbols) -> dict[sp.Expr, sp.Expr]:
 
 
 def _rank(basis: list[sp.Expr], anchors: Symbols, varying: Symbols, functions: tuple[sp.Expr, ...]) -> int:
-    """The rank of the coefficient rows at a random rational point: a lower bound of the generic one, met almost surely."""
+    """The rank of the coefficient rows at a random rational point: at most the generic rank, and almost surely it."""
     rng = random.Random(0)
     constants = {s for phi in basis for s in phi.free_symbols} - set(varying)
     point = {s: sp.Rational(rng.randint(1, 97), 13) for s in sorted(constants, key=str)}

@@ -72,7 +72,10 @@ def moved(plan: Plan, a: Accumulator, old: Values, new: Values | None) -> sp.Exp
 
 
 def combine(a: Accumulator, x: sp.Expr, y: sp.Expr, left: Values, right: Values) -> sp.Expr:
-    """The reducer of an accumulator on two values; argmax looks at its keys, the lower position on a tie (-1 is none)."""
+    """The reducer of an accumulator on two values; argmax looks at its keys, the lower position on a tie.
+
+    Of two positions -1, that of nothing, is never the lower.
+    """
     match a.reducer:
         case "sum" | "count":
             return x + y

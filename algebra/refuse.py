@@ -7,7 +7,8 @@ from typing import Any
 import sympy as sp
 from mpmath import iv, mp, nstr
 
-from refold.algebra.plan import Evidence
+from refold.algebra.plan import Evidence, Refusal
+from refold.spec import Fold, Spec
 from refold.spec.heads import sigmoid
 
 SAMPLE_ROWS = 5
@@ -81,3 +82,36 @@ def _determinant(rows: list[list[Any]]) -> Any:
 def _tanh(x: object) -> object:
     grown = iv.exp(2 * iv.mpf(x))
     return (grown - 1) / (grown + 1)
+
+
+class Refused(Exception):
+    """Carries a refusal out of the recursion."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.reason)
+        self.refusal = refusal
+
+
+def refuse(
+    spec: Spec, fold: Fold, body: sp.Expr, fresh: tuple[sp.Symbol, ...], varying: tuple[sp.Symbol, ...]
+) -> Refusal:
+    """The evidence that a fold has no small correction, in the names of the law."""
+    plain = {f: sp.Symbol(f"r{n + 1}" if len(fresh) > 1 else "r") for n, f in enumerate(fresh)}
+    bare = body.xreplace(plain)
+    proof = evidence(bare, tuple(plain.values()), tuple(varying)) if fold.kind == "sum" else None
+    if fold.kind == "sum":
+        reason = (
+            "no finite linear correction was found: the body does not separate into functions of r times functions of c"
+        )
+        advice = (
+            "keep two passes (finish r first, then fold), or change the body so that r enters "
+            "as a factor, a shift of an exponent or a polynomial"
+        )
+        kind = "class 2 (a second pass)"
+    else:
+        reason = (
+            f"the body is neither shifted nor scaled by r alone, so that a stale {fold.kind} can be of another element"
+        )
+        advice = "keep two passes (finish r first, then fold)"
+        kind = "class 2 (a second pass)"
+    return Refusal(spec, fold, bare, reason, proof, kind, advice)

@@ -122,3 +122,17 @@ def _takes(factor: sp.Basic, scale: sp.Expr) -> bool:
         return False
     terms = set(sp.Add.make_args(factor.args[0]))
     return terms >= set(sp.Add.make_args(scale))
+
+
+def has_fold(expr: sp.Basic, axis: Index) -> bool:
+    """Whether a fold over `axis` is anywhere in an expression."""
+    return any(isinstance(n, Fold) and n.axis == axis for n in walk(expr))
+
+
+def denominators(expr: sp.Basic) -> list[sp.Expr]:
+    """What an expression divides by, each once."""
+    found = []
+    for node in walk(expr):
+        if isinstance(node, sp.Pow) and node.exp.is_negative and not node.base.is_number and node.base not in found:
+            found.append(node.base)
+    return found

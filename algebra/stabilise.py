@@ -27,12 +27,18 @@ def _cancels(moving: sp.Expr, shift: sp.Expr, axis: Index) -> bool:
     factor, fold = shift.as_coeff_Mul()
     if factor < 0 and isinstance(fold, Fold) and fold.kind == "min":
         return bool(fold.axis == axis and sp.expand(fold.body + moving / -factor) == 0 and factor == -1)
-    return bool(isinstance(fold, Fold) and fold.kind == "max" and fold.axis == axis and factor > 0
-                and sp.expand(factor * fold.body - moving) == 0)  # fmt: skip
+    return bool(
+        isinstance(fold, Fold)
+        and fold.kind == "max"
+        and fold.axis == axis
+        and factor > 0
+        and sp.expand(factor * fold.body - moving) == 0
+    )
 
 
-def shift(body: sp.Expr, axis: Index, varying: Callable[[sp.Expr], bool],
-          floors: frozenset[sp.Expr] = frozenset()) -> tuple[sp.Expr, sp.Expr] | None:  # fmt: skip
+def shift(
+    body: sp.Expr, axis: Index, varying: Callable[[sp.Expr], bool], floors: frozenset[sp.Expr] = frozenset()
+) -> tuple[sp.Expr, sp.Expr] | None:
     """`exp(u + w) f -> (exp(u - max_j u) f, w + max_j u)`: the stabilised body and the logarithm of its scale.
 
     None where there is no single exponential, or it is anchored already, or `u <= 0` on its own, or what varies
@@ -47,4 +53,6 @@ def shift(body: sp.Expr, axis: Index, varying: Callable[[sp.Expr], bool],
     if any(isinstance(node, Fold) and node.axis == axis for node in sp.preorder_traversal(moving)):
         return None
     top = sp.Max(Fold("max", moving, axis), *floors)
-    return sp.Mul(sp.exp(moving - top), sp.Mul(*(f for f in sp.Mul.make_args(body) if f is not exponential))), still + top
+    return sp.Mul(
+        sp.exp(moving - top), sp.Mul(*(f for f in sp.Mul.make_args(body) if f is not exponential))
+    ), still + top

@@ -90,7 +90,7 @@ def _broadcast(inputs):
 
 def _two(tensor, lead, axes):
     """[*lead, *axes] as [lead0, lead1, *axes]: a view where the strides allow."""
-    tensor = tensor.expand(*lead, *tensor.shape[tensor.dim() - axes:])
+    tensor = tensor.expand((*lead, *tensor.shape[tensor.dim() - axes:]))
     tensor = tensor.flatten(0, len(lead) - 2) if len(lead) > 2 else tensor
     return tensor[(None,) * (2 - min(len(lead), 2))]
 
@@ -219,7 +219,7 @@ def _take(x, axes, *index):
     index = [i if isinstance(i, torch.Tensor) else torch.tensor(i, device=x.device) for i in index]
     index = torch.broadcast_tensors(*[i.long() for i in index])
     lead = torch.broadcast_shapes(x.shape[: x.dim() - len(index)], index[0].shape[: index[0].dim() - axes])
-    x = x.expand(*lead, *x.shape[x.dim() - len(index):])
+    x = x.expand((*lead, *x.shape[x.dim() - len(index):]))
     index = [i.clamp(min=0, max=max(0, n - 1)) for i, n in zip(index, x.shape[len(lead):])]
     places = [torch.arange(n, device=x.device).reshape([-1] + [1] * (len(lead) - k - 1 + axes)) for k, n in enumerate(lead)]
     return x[(*places, *index)] if x.numel() else x.new_zeros(*lead, *index[0].shape[index[0].dim() - axes:])

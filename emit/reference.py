@@ -68,11 +68,12 @@ class Torch:
             case Index():
                 return Val(expr.name, (expr,))
             case sp.Add():
+                value = self.value if expr.is_integer else self.real
                 terms = sorted(expr.args, key=lambda t: (bool(t.could_extract_minus_sign()), t.is_number))
-                result = self.value(terms[0])
+                result = value(terms[0])
                 for t in terms[1:]:
                     negative = bool(t.could_extract_minus_sign())
-                    right = self.value(-t if negative else t)
+                    right = value(-t if negative else t)
                     axes = self.union(result, right)
                     level = PRODUCT if negative else SUM
                     text = f"{self.text(result, axes, SUM)} {'-' if negative else '+'} {self.text(right, axes, level)}"
@@ -117,6 +118,12 @@ class Torch:
             return self.apply("({} if {} else {})", then, cond, other)
         return self.apply("_where({}, {}, {})", cond, then, other)
 
+    def real(self, expr: sp.Expr) -> Val:
+        """A value among floats: indices and integer data take the dtype of the inputs."""
+        val = self.value(expr)
+        whole = expr.is_integer and not is_host(expr) and expr.has(Index, Read)
+        return Val(f"{val.at(ATOM)}.to(dtype)", val.axes) if whole else val
+
     def multiply(self, expr: sp.Mul) -> Val:
         coefficient, rest = expr.as_coeff_Mul()
         if coefficient == -1:
@@ -126,7 +133,8 @@ class Torch:
         bottom = [1 / f for f in expr.args if f not in top]
         still = sp.Mul(*(f for f in top if is_host(f)))
         factors = [f for f in top if not is_host(f)] + ([still] if still != 1 else [])
-        val = self.join("*", [self.value(f) for f in factors], PRODUCT) if factors else Val("1.0")
+        value = self.value if expr.is_integer else self.real
+        val = self.join("*", [value(f) for f in factors], PRODUCT) if factors else Val("1.0")
         for f in bottom:
             under = self.value(f)
             axes = self.union(val, under)

@@ -1,23 +1,27 @@
 """SymPy -> Z3 over the extended reals: `exp(x)` becomes a variable E >= 0 that is 0 exactly where x = -oo.
 
-Every value is a fraction of polynomials, so that an equality is one of polynomials once the denominators are known
-not to vanish (an obligation of its own). Conditions (`max`, guards, masks) are decided one path at a time: `decide`
-raises `Undecided` with the condition, and the caller goes both ways.
+Every value is a fraction of polynomials, so that an equality is one of polynomials. Whatever has to hold for what was
+translated to have a value (no division by 0, no logarithm of 0, no -oo where a real is needed) is kept in `defined`.
+Conditions (`max`, guards, masks) are decided one path at a time: `decide` raises `Undecided` with the condition, and
+the caller goes both ways.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
 import sympy as sp
 import z3
 from sympy.core.relational import Relational
 
-from refold.algebra import Fresh, State, Varying
 from refold.algebra.rewrite import walk
 from refold.spec import Where
 from refold.spec.heads import sigmoid
+from refold.verify.fraction import Fraction, compare, number, same
+from refold.verify.shape import adds_logs, boundless, is_index, on_circle, plain
 
 
 class Undecided(Exception):
@@ -32,43 +36,12 @@ class Undefined(Exception):
     """An expression has no value in the encoding (an infinity where a real is needed)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fraction:
-    """`top / bottom`, with `bottom` not 0 by assumption."""
-
-    top: Any
-    bottom: Any
-
-    def __add__(self, other: Fraction) -> Fraction:
-        if self.bottom.eq(other.bottom):
-            return Fraction(self.top + other.top, self.bottom)
-        return Fraction(self.top * other.bottom + other.top * self.bottom, self.bottom * other.bottom)
-
-    def __mul__(self, other: Fraction) -> Fraction:
-        return Fraction(self.top * other.top, self.bottom * other.bottom)
-
-    def inverse(self) -> Fraction:
-        return Fraction(self.bottom, self.top)
-
-    def power(self, n: int) -> Fraction:
-        result = Fraction(z3.RealVal(1), z3.RealVal(1))
-        base = self if n >= 0 else self.inverse()
-        for _ in range(abs(n)):
-            result = result * base
-        return result
-
-
-def exponents(expr: sp.Basic) -> set[sp.Basic]:
-    """The symbols that occur inside of an exponential."""
-    return {s for node in walk(expr) if isinstance(node, sp.exp) for s in node.free_symbols}
-
-
 @dataclass
 class Encoder:
-    """Translates the formulas of one obligation; `axioms` grows with the variables that it makes.
+    """Translates the formulas of one obligation; `axioms` and `defined` grow with what it translates.
 
-    `infinite` holds the symbols that may be -oo (or +oo for the negated ones in `rising`); `coded` those that are
-    represented by their exponential, which is a monotone coordinate of [-oo, oo) and so serves for comparisons.
+    `infinite` holds the symbols that may be -oo, or +oo for those in `rising`; `coded` those that are known by their
+    exponential (that of the negative for rising ones), a monotone coordinate of [-oo, oo) that serves for comparisons.
     """
 
     infinite: frozenset[sp.Basic]
@@ -76,12 +49,13 @@ class Encoder:
     coded: frozenset[sp.Basic]
     path: dict[str, bool] = field(default_factory=dict)
     axioms: list[Any] = field(default_factory=list)
-    denominators: list[Any] = field(default_factory=list)
+    defined: list[Any] = field(default_factory=list)
     hypotheses: list[Any] = field(default_factory=list)
     values: dict[sp.Basic, Any] = field(default_factory=dict)
     powers: dict[sp.Basic, Any] = field(default_factory=dict)
     angles: dict[sp.Basic, tuple[Any, Any]] = field(default_factory=dict)
     flags: dict[sp.Basic, Any] = field(default_factory=dict)
+    names: dict[str, Any] = field(default_factory=dict)
 
     # --- conditions ------------------------------------------------------------------------------------------
 
@@ -105,133 +79,136 @@ class Encoder:
                 return z3.Or(*(self.formula(a) for a in cond.args))
             case sp.Not():
                 return z3.Not(self.formula(cond.args[0]))
-            case sp.Implies():
-                return z3.Implies(self.formula(cond.args[0]), self.formula(cond.args[1]))
             case Relational():
                 return self.relation(cond)
-        return z3.Bool(f"[{cond}]")
+        return z3.Bool(self.name("", cond))
 
     def relation(self, cond: Any) -> Any:
         left, right = cond.lhs, cond.rhs
         if left == right:
             return z3.BoolVal(cond.rel_op in ("==", "<=", ">="))
-        if right == -sp.oo or left == -sp.oo or right == sp.oo or left == sp.oo:
-            return self.finite(cond)
-        if not _is_index(cond):
-            if cond.rel_op in ("==", "!="):
-                equal = self.equal(left, right)
-                return equal if cond.rel_op == "==" else z3.Not(equal)
-            if cond.rel_op in ("<=", "<"):
-                left, right = right, left
-            return self.at_least(left, right, strict=cond.rel_op in ("<", ">"))
-        # A predicate over indices is the same proposition wherever it occurs.
-        positive = cond if cond.rel_op in ("<=", "<", "==") else cond.negated
-        atom = z3.Bool(f"[{positive}]")
-        return atom if positive is cond else z3.Not(atom)
+        if is_index(cond):
+            # A predicate over indices is the same proposition wherever it occurs.
+            positive = cond if cond.rel_op in ("<=", "<", "==") else cond.negated
+            atom = z3.Bool(self.name("", positive))
+            return atom if positive is cond else z3.Not(atom)
+        if cond.rel_op in ("==", "!="):
+            equal = self.equal(left, right)
+            return equal if cond.rel_op == "==" else z3.Not(equal)
+        if cond.rel_op in ("<=", "<"):
+            left, right = right, left
+        return self.at_least(left, right, strict=cond.rel_op in ("<", ">"))
 
-    def finite(self, cond: Any) -> Any:
-        """`x > -oo` and `x < oo` for a symbol."""
-        left, right = cond.lhs, cond.rhs
-        symbol, strict = (left, cond.rel_op) if right in (sp.oo, -sp.oo) else (right, cond.rel_op)
-        limit = right if symbol is left else left
-        is_finite = z3.Not(self.is_infinite(symbol))
-        if strict in (">", "<", "!="):
-            return is_finite if self.reaches(symbol, limit) else z3.BoolVal(True)
-        return z3.Not(is_finite) if self.reaches(symbol, limit) and strict == "==" else z3.BoolVal(False)
-
-    def reaches(self, expr: sp.Expr, limit: sp.Expr) -> bool:
-        return any(s in self.infinite for s in expr.free_symbols) and (limit == sp.oo) == bool(expr.free_symbols & self.rising)
-
-    def is_infinite(self, expr: sp.Expr) -> Any:
-        """Whether an extended value is infinite: of a maximum, when all of its arguments are; of a sum, when one is."""
+    def is_infinite(self, expr: sp.Expr, sign: int) -> Any:
+        """Whether `expr = sign * oo`: a maximum is -oo where all of its arguments are, +oo where one is."""
+        if expr in (sp.oo, -sp.oo):
+            return z3.BoolVal((expr == sp.oo) == (sign > 0))
         match expr:
             case sp.Max() | sp.Min():
-                return z3.And(*(self.is_infinite(a) for a in expr.args))
+                join = z3.Or if isinstance(expr, sp.Max) == (sign > 0) else z3.And
+                return join(*(self.is_infinite(a, sign) for a in expr.args))
             case Where():
-                return self.is_infinite(expr.args[1] if self.decide(self.formula(expr.args[0])) else expr.args[2])
+                return self.is_infinite(self.branch(expr), sign)
             case sp.Add():
-                return z3.Or(*(self.is_infinite(a) for a in expr.args))
+                return z3.Or(*(self.is_infinite(a, sign) for a in expr.args))
             case sp.Mul() if expr.args[0].is_number and len(expr.args) == 2:
-                return self.is_infinite(expr.args[1])
-        if expr in (sp.oo, -sp.oo):
-            return z3.BoolVal(True)
-        return self.flag(expr) if expr in self.infinite else z3.BoolVal(False)
+                return self.is_infinite(expr.args[1], sign if expr.args[0].is_positive else -sign)
+        return self.flag(expr) if expr in self.infinite and (expr in self.rising) == (sign > 0) else z3.BoolVal(False)
+
+    def rank(self, expr: sp.Expr) -> int:
+        """-1 where the path has the value at -oo, 1 at +oo, else 0."""
+        return 1 if self.decide(self.is_infinite(expr, 1)) else -1 if self.decide(self.is_infinite(expr, -1)) else 0
 
     def flag(self, symbol: sp.Basic) -> Any:
         if symbol in self.coded:
             return self.coordinate(symbol) == 0
         if symbol not in self.flags:
-            self.flags[symbol] = z3.Bool(f"inf_{_name(symbol)}")
+            self.flags[symbol] = z3.Bool(self.name("inf_", symbol))
         return self.flags[symbol]
+
+    def branch(self, expr: Where) -> sp.Expr:
+        return expr.args[1] if self.decide(self.formula(expr.args[0])) else expr.args[2]
 
     def at_least(self, left: sp.Expr, right: sp.Expr, *, strict: bool) -> Any:
         """`left >= right` (or `>`), through exponentials where those are how the two are known."""
         symbols = plain(left, right)
-        if symbols & self.coded and not symbols & self.infinite - self.coded:
-            return _compare(self.expo(left), self.expo(right), strict)
-        if not symbols & self.infinite and not any(_boundless(x, limit) for x in (left, right) for limit in (sp.oo, -sp.oo)):
-            return _compare(self.real(left), self.real(right), strict)
-        up = bool(symbols & self.rising) or _boundless(left, sp.oo) or _boundless(right, sp.oo)
-        never, always = z3.BoolVal(False), z3.BoolVal(True)
-        lost, won = (self.decide(self.is_infinite(x)) for x in (left, right))
-        if up:
-            lost, won = won, lost
-        if lost or won:
-            return always if won and not (lost and strict) else never if lost else always
-        return _compare(self.real(left), self.real(right), strict)
+        if symbols & self.coded and not symbols & self.infinite - self.coded and sp.oo not in (left, right):
+            return compare(self.expo(left), self.expo(right), strict)
+        a, b = self.rank(left), self.rank(right)
+        if a or b:
+            return z3.BoolVal(a > b if strict else a >= b)
+        return compare(self.real(left), self.real(right), strict)
 
     def equal(self, left: sp.Expr, right: sp.Expr) -> Any:
         """`left = right`, as polynomials; where logarithms are added, of the exponentials of both sides."""
         if left == right:
             return z3.BoolVal(True)
-        if _adds_logs(left, right) or self.is_coordinate(left, right) or (_boundless(left, -sp.oo) and plain(left, right) & self.coded):
-            a, b = self.expo(left), self.expo(right)
-            return a.top * b.bottom == b.top * a.bottom
-        if plain(left, right) & self.infinite - self.coded or any(
-            _boundless(x, limit) for x in (left, right) for limit in (sp.oo, -sp.oo)
+        if (
+            adds_logs(left, right)
+            or self.is_coordinate(left, right)
+            or (boundless(left, -sp.oo) and plain(left, right) & self.coded and not plain(left, right) & self.rising)
         ):
-            low, high = (self.decide(self.is_infinite(x)) for x in (left, right))
-            if low or high:
-                return z3.BoolVal(low == high)
+            return same(self.expo(left), self.expo(right))
+        a, b = self.rank(left), self.rank(right)
+        if a or b:
+            return z3.BoolVal(a == b)
         if left.has(sp.sin, sp.cos) or right.has(sp.sin, sp.cos):
             left, right = on_circle(left - right), sp.S.Zero
-        a, b = self.real(left), self.real(right)
-        return a.top * b.bottom == b.top * a.bottom
+        return same(self.real(left), self.real(right))
 
     def is_coordinate(self, left: sp.Expr, right: sp.Expr) -> bool:
         """Whether both sides are extremes of symbols that are known by their exponentials alone."""
         symbols = left.free_symbols | right.free_symbols
         return bool(symbols) and symbols <= self.coded and all(
-            isinstance(n, sp.Max | sp.Min | sp.Symbol | Where | Relational | sp.logic.boolalg.Boolean) or n in (-sp.oo, sp.oo)
+            isinstance(n, sp.Max | sp.Min | sp.Symbol | Where | Relational | sp.logic.boolalg.Boolean) or n == -sp.oo
             for side in (left, right)
             for n in walk(side)
         ) and not symbols & self.rising  # fmt: skip
+
+    def define(self, expr: sp.Expr) -> None:
+        """Records what an expression needs to have a value, an infinite one included."""
+        match expr:
+            case sp.Max() | sp.Min():
+                for arg in expr.args:
+                    self.define(arg)
+            case sp.Add():
+                for arg in expr.args:
+                    self.define(arg)
+                self.defined.append(z3.Not(z3.And(self.is_infinite(expr, 1), self.is_infinite(expr, -1))))
+            case Where():
+                self.define(self.branch(expr))
+            case sp.Mul() if expr.args[0].is_number and len(expr.args) == 2:
+                self.define(expr.args[1])
+            case sp.log():
+                self.real(sp.exp(expr))
+            case _ if expr not in self.infinite and expr not in (sp.oo, -sp.oo):
+                self.real(expr)
 
     # --- values ----------------------------------------------------------------------------------------------
 
     def real(self, expr: sp.Basic) -> Fraction:
         """The value of an expression as a fraction of polynomials."""
         if expr.is_Rational:
-            return Fraction(z3.RealVal(str(expr)), z3.RealVal(1))
+            return number(str(expr))
         if expr in (sp.oo, -sp.oo, sp.nan, sp.zoo):
             raise Undefined(str(expr))
         match expr:
             case sp.Add():
-                return _fold(Fraction.__add__, [self.real(a) for a in expr.args])
+                return reduce(Fraction.__add__, [self.real(a) for a in expr.args])
             case sp.Mul():
-                return _fold(Fraction.__mul__, [self.real(a) for a in expr.args])
+                return reduce(Fraction.__mul__, [self.real(a) for a in expr.args])
             case sp.Pow() if expr.exp.is_Integer:
-                base = self.real(expr.base)
-                if expr.exp.is_negative:
-                    self.denominators.append(base.top != 0)
-                return base.power(int(expr.exp))
+                return self.raised(self.real(expr.base), int(expr.exp))
             case sp.Pow() if expr.exp.is_Rational and expr.exp.q == 2:
-                return Fraction(self.root(expr.base), z3.RealVal(1)).power(int(expr.exp.p))
+                return self.raised(Fraction(self.root(expr.base), z3.RealVal(1)), int(expr.exp.p))
             case sp.exp():
                 return self.expo(expr.args[0])
             case sp.log():
+                value = self.real(expr.args[0])
+                self.defined.append(value.top * value.bottom > 0)
                 return self.logarithm(expr.args[0])
             case sp.cos() | sp.sin():
+                self.finite(expr)
                 return Fraction(self.angle(expr.args[0])[0 if isinstance(expr, sp.cos) else 1], z3.RealVal(1))
             case sp.Max() | sp.Min():
                 return self.extremum(expr, self.real)
@@ -240,20 +217,41 @@ class Encoder:
                 positive = self.decide(value.top * value.bottom >= 0)
                 return value if positive else Fraction(-value.top, value.bottom)
             case Where():
-                return self.real(expr.args[1] if self.decide(self.formula(expr.args[0])) else expr.args[2])
+                return self.real(self.branch(expr))
             case sigmoid():
-                grown = self.expo(-expr.args[0])
-                return (Fraction(z3.RealVal(1), z3.RealVal(1)) + grown).inverse()
+                # In this form it is 0 at -oo.
+                grown = self.expo(expr.args[0])
+                return grown * self.raised(number(1) + grown, -1)
             case sp.tanh():
                 grown = self.expo(2 * expr.args[0])
-                one = Fraction(z3.RealVal(1), z3.RealVal(1))
-                return (grown + Fraction(z3.RealVal(-1), z3.RealVal(1))) * (grown + one).inverse()
+                return (grown + number(-1)) * self.raised(grown + number(1), -1)
+        self.finite(expr)
         return Fraction(self.variable(expr), z3.RealVal(1))
+
+    def raised(self, value: Fraction, n: int) -> Fraction:
+        """A power; a negative one is defined where the base is not 0."""
+        if n < 0:
+            self.defined.append(value.top != 0)
+        return value.power(n)
+
+    def finite(self, expr: sp.Basic) -> None:
+        """Records that none of the symbols of an expression is infinite."""
+        for symbol in sorted(expr.free_symbols & self.infinite, key=str):
+            self.defined.append(z3.Not(self.flag(symbol)))
+
+    def name(self, mark: str, expr: sp.Basic) -> str:
+        """A name for a Z3 variable: two expressions never share one, whatever they print as."""
+        base = name = mark + _text(expr)
+        n = 1
+        while self.names.setdefault(name, expr) != expr:
+            n += 1
+            name = f"{base} ({n})"
+        return name
 
     def variable(self, expr: sp.Basic) -> Any:
         """A symbol, a read, or a function without a meaning of its own here: one variable a structure."""
         if expr not in self.values:
-            value = z3.Real(_name(expr))
+            value = z3.Real(self.name("", expr))
             self.values[expr] = value
             if expr.is_positive:
                 self.axioms.append(value > 0)
@@ -263,11 +261,13 @@ class Encoder:
         return self.values[expr]
 
     def coordinate(self, expr: sp.Basic) -> Any:
-        """The exponential of a symbol or an opaque term: positive, or nonnegative where the term may be -oo."""
+        """The exponential of a symbol or an opaque term: positive, or nonnegative where the term may be infinite."""
         if expr not in self.powers:
-            power = z3.Real(f"E_{_name(expr)}")
+            power = z3.Real(self.name("E_", expr))
             self.powers[expr] = power
             self.axioms.append(power >= 0 if expr in self.infinite else power > 0)
+            if expr not in self.infinite:
+                self.finite(expr)
             self.link(expr)
         return self.powers[expr]
 
@@ -275,97 +275,86 @@ class Encoder:
         """`x <= y` exactly where `exp(x) <= exp(y)`, among those that are used in both ways; and against 0."""
         if expr not in self.values or expr not in self.powers:
             return
-        x, ex = self.values[expr], self.powers[expr]
-        here = ex > 0
-        self.axioms.append(z3.Implies(here, (x <= 0) == (ex <= 1)))
+        x, ex = self._signed(expr)
+        self.axioms.append(z3.Implies(ex > 0, (x <= 0) == (ex <= 1)))
         for other in self.values.keys() & self.powers.keys():
-            if other != expr:
-                y, ey = self.values[other], self.powers[other]
-                self.axioms.append(z3.Implies(z3.And(here, ey > 0), z3.And((x <= y) == (ex <= ey), (x == y) == (ex == ey))))
+            # A falling and a rising one have no common coordinate, and are left unrelated.
+            if other != expr and (other in self.rising) == (expr in self.rising):
+                y, ey = self._signed(other)
+                order = z3.And((x <= y) == (ex <= ey), (x == y) == (ex == ey))
+                self.axioms.append(z3.Implies(z3.And(ex > 0, ey > 0), order))
+
+    def _signed(self, expr: sp.Basic) -> tuple[Any, Any]:
+        """What a coordinate is the exponential of, and the coordinate."""
+        value = self.values[expr]
+        return -value if expr in self.rising else value, self.powers[expr]
 
     def root(self, expr: sp.Expr) -> Any:
-        """The square root: the nonnegative y with y^2 = x."""
+        """The square root: the nonnegative y with y^2 = x, where x is not negative."""
         key = sp.sqrt(expr, evaluate=False)
+        x = self.real(expr)
+        self.defined.append(x.top * x.bottom >= 0)
         if key not in self.values:
-            y, x = z3.Real(f"sqrt({_name(expr)})"), self.real(expr)
+            y = z3.Real(self.name("", key))
             self.values[key] = y
-            self.axioms += [y >= 0, y * y * x.bottom == x.top]
+            self.axioms += [y >= 0, z3.Implies(x.top * x.bottom >= 0, y * y * x.bottom == x.top)]
         return self.values[key]
-
-    def power(self, expr: sp.Expr) -> Any:
-        """The exponential of an expression that divides by nothing: a polynomial."""
-        value = self.expo(expr)
-        return value.top if z3.is_rational_value(value.bottom) and value.bottom.as_fraction() == 1 else value.top / value.bottom
 
     def expo(self, expr: sp.Expr) -> Fraction:
         """`exp(sum_i k_i t_i) -> prod_i E_i^k_i`."""
-        one = z3.RealVal(1)
-        if expr == -sp.oo:
-            return Fraction(z3.RealVal(0), one)
-        if expr in (sp.oo, sp.nan, sp.zoo):
-            raise Undefined(str(expr))
         expr = sp.expand(expr, deep=False) if not isinstance(expr, Where | sp.Max | sp.Min) else expr
-        result = Fraction(one, one)
-        for term in sp.Add.make_args(expr):
-            result = result * self.expo_term(term)
-        return result
+        return reduce(Fraction.__mul__, [self.expo_term(*t.as_coeff_Mul()) for t in sp.Add.make_args(expr)], number(1))
 
-    def expo_term(self, term: sp.Expr) -> Fraction:
-        one = z3.RealVal(1)
-        factor, rest = term.as_coeff_Mul()
-        if rest == 1:
-            if factor == 0:
-                return Fraction(one, one)
-            return Fraction(self.coordinate(sp.S.One), one).power(int(factor)) if factor.is_Integer else self.opaque(term)
-        if not factor.is_Integer:
-            return self.root_power(factor, rest)
+    def expo_term(self, factor: sp.Expr, rest: sp.Expr) -> Fraction:
+        """`exp(factor rest)` for a number and a term."""
+        if rest in (sp.oo, -sp.oo, sp.nan, sp.zoo) or factor in (sp.oo, -sp.oo, sp.nan, sp.zoo):
+            if sp.Mul(factor, rest) != -sp.oo:
+                raise Undefined(str(factor * rest))
+            return number(0)
         match rest:
+            case _ if rest == 1:
+                return number(1) if factor == 0 else self.leaf(factor, sp.S.One)
             case sp.Max() | sp.Min():
-                return self.extremum(rest, self.expo).power(int(factor))
+                return self.extremum(rest, lambda best: self.expo(sp.Mul(factor, best)))
             case Where():
-                chosen = rest.args[1] if self.decide(self.formula(rest.args[0])) else rest.args[2]
-                return self.expo(sp.Mul(factor, chosen))
-            case sp.log():
-                return self.real(rest.args[0]).power(int(factor))
+                return self.expo(sp.Mul(factor, self.branch(rest)))
             case sp.Add():
-                return self.expo(sp.expand(term))
-        if rest in self.rising:
-            return Fraction(self.coordinate(rest), one).power(-int(factor))
-        value = Fraction(self.coordinate(rest), one)
-        if factor.is_negative:
-            self.denominators.append(value.top != 0)
-        return value.power(int(factor))
+                return self.expo(sp.expand(factor * rest))
+            case sp.log() if factor.is_Integer:
+                value = self.real(rest.args[0])
+                self.defined.append(value.top * value.bottom >= 0)
+                return self.raised(value, int(factor))
+        return self.leaf(factor, rest)
 
-    def root_power(self, factor: sp.Expr, rest: sp.Expr) -> Fraction:
-        """`exp(p/q t)` through the variable of `t/q`."""
-        part = sp.Mul(sp.Rational(1, factor.q), rest, evaluate=False)
-        whole = self.coordinate(rest)
-        root = self.coordinate(part)
-        self.axioms.append(root**factor.q == whole)
-        return Fraction(root, z3.RealVal(1)).power(int(factor.p))
+    def leaf(self, factor: sp.Expr, rest: sp.Expr) -> Fraction:
+        """`exp(p/q t)` through the variable of `t`, or that of `t/q`."""
+        if not factor.is_Rational:
+            return Fraction(self.coordinate(sp.Mul(factor, rest)), z3.RealVal(1))
+        value = self.coordinate(rest)
+        if factor.q != 1:
+            whole, value = value, z3.Real(self.name("E_", sp.Mul(sp.Rational(1, factor.q), rest, evaluate=False)))
+            self.axioms += [value >= 0, value**factor.q == whole]
+        power = int(factor.p)
+        return self.raised(Fraction(value, z3.RealVal(1)), -power if rest in self.rising else power)
 
-    def opaque(self, term: sp.Expr) -> Fraction:
-        return Fraction(self.coordinate(term), z3.RealVal(1))
-
-    def extremum(self, expr: sp.Expr, value: Any) -> Fraction:
+    def extremum(self, expr: sp.Expr, value: Callable[[sp.Expr], Fraction]) -> Fraction:
         """The argument that the path says is the largest (the smallest)."""
         best = expr.args[0]
         for arg in expr.args[1:]:
-            first = self.decide(self.at_least(best, arg, strict=False))
-            if isinstance(expr, sp.Min):
-                first = not first if self.decide(z3.Not(self.equal(best, arg))) else True
-            best = best if first else arg
-        result: Fraction = value(best)
-        return result
+            if isinstance(expr, sp.Max):
+                best = best if self.decide(self.at_least(best, arg, strict=False)) else arg
+            else:
+                best = best if self.decide(self.at_least(arg, best, strict=False)) else arg
+        return value(best)
 
     def logarithm(self, expr: sp.Expr) -> Fraction:
-        """`log(exp(a) b^k) -> a + k log(b)`: every factor is positive wherever the product of them has a logarithm here."""
-        total = Fraction(z3.RealVal(0), z3.RealVal(1))
+        """`log(exp(a) b^k) -> a + k log|b|`, for a product that is positive."""
+        total = number(0)
         for factor in sp.Mul.make_args(expr):
             if isinstance(factor, sp.exp):
                 total = total + self.real(factor.args[0])
             elif isinstance(factor, sp.Pow) and factor.exp.is_Rational:
-                total = total + self.real(sp.Integer(1) * factor.exp) * self.logarithm(factor.base)
+                total = total + number(str(factor.exp)) * self.logarithm(factor.base)
             elif factor != 1:
                 total = total + Fraction(self.variable(sp.log(factor)), z3.RealVal(1))
         return total
@@ -377,7 +366,7 @@ class Encoder:
             factor, rest = term.as_coeff_Mul()
             times, rest = (abs(int(factor)), rest) if factor.is_Integer and rest != 1 else (1, term)
             if rest not in self.angles:
-                pair = (z3.Real(f"cos({_name(rest)})"), z3.Real(f"sin({_name(rest)})"))
+                pair = (z3.Real(self.name("cos ", rest)), z3.Real(self.name("sin ", rest)))
                 self.angles[rest] = pair
                 self.axioms.append(pair[0] * pair[0] + pair[1] * pair[1] == 1)
             tc, ts = self.angles[rest]
@@ -387,68 +376,7 @@ class Encoder:
         return c, s
 
 
-def _adds_logs(*exprs: sp.Expr) -> bool:
-    """Whether logarithms occur, and only as terms of sums: exponentials of both sides then know nothing but products."""
-    terms = [t for expr in exprs for t in sp.Add.make_args(expr)]
-    return any(isinstance(t, sp.log) for t in terms) and not any(
-        isinstance(n, sp.log) for t in terms for n in walk(t) if n is not t
-    )
-
-
-def on_circle(expr: sp.Expr) -> sp.Expr:
-    """The normal form modulo `cos^2 + sin^2 = 1` of every angle: sums of angles apart, and no square of a sine."""
-    expr = sp.expand(sp.expand_trig(sp.expand(expr)))
-    squares = expr.replace(
-        lambda n: isinstance(n, sp.Pow) and isinstance(n.base, sp.sin) and n.exp.is_Integer and n.exp >= 2,
-        lambda n: (1 - sp.cos(n.base.args[0]) ** 2) ** (n.exp // 2) * n.base ** (n.exp % 2),
-    )
-    return sp.expand(squares)
-
-
-def plain(*exprs: sp.Basic) -> set[sp.Basic]:
-    """The symbols that occur outside of exponentials, as plain values."""
-    found: set[sp.Basic] = set()
-
-    def visit(expr: sp.Basic) -> None:
-        if isinstance(expr, sp.Symbol):
-            found.add(expr)
-        elif not isinstance(expr, sp.exp | Relational):
-            for arg in expr.args:
-                visit(arg)
-
-    for expr in exprs:
-        visit(expr)
-    return found
-
-
-def _boundless(expr: sp.Basic, limit: sp.Expr) -> bool:
-    """Whether an infinity is among the values that an expression may take, as a branch, an argument or a term."""
-    if expr == limit:
-        return True
-    if isinstance(expr, Where):
-        return any(_boundless(a, limit) for a in expr.args[1:])
-    return isinstance(expr, sp.Max | sp.Min | sp.Add) and any(_boundless(a, limit) for a in expr.args)
-
-
-def _fold(join: Any, parts: list[Fraction]) -> Fraction:
-    result = parts[0]
-    for part in parts[1:]:
-        result = join(result, part)
-    return result
-
-
-def _compare(a: Fraction, b: Fraction, strict: bool) -> Any:
-    """`a >= b` without a division: both sides times the squares of the denominators."""
-    left, right = a.top * a.bottom * b.bottom * b.bottom, b.top * b.bottom * a.bottom * a.bottom
-    return left > right if strict else left >= right
-
-
-def _is_index(cond: Any) -> bool:
-    """Whether a relation is one over indices, of the spec's own making."""
-    return bool(cond.free_symbols and cond.lhs.is_integer and cond.rhs.is_integer and not cond.has(State, Fresh, Varying))
-
-
-def _name(expr: sp.Basic) -> str:
+def _text(expr: sp.Basic) -> str:
     from refold.spec.mathematics import text
 
     return text(expr).replace("|", "#")

@@ -1,0 +1,63 @@
+"""Splits a body into what varies with the axis (elements) and what waits for an earlier fold (anchors)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import sympy as sp
+
+from refold.algebra.plan import Anchor
+from refold.algebra.rewrite import has_fold
+from refold.spec import Index
+
+
+def abstract(
+    body: sp.Expr,
+    axis: Index,
+    element: Callable[[sp.Expr], sp.Expr],
+    anchor: Callable[[sp.Expr, bool], Anchor],
+) -> tuple[sp.Expr, list[Anchor]]:
+    """The body over element symbols and fresh anchors, and the anchors, each standing for a part as large as can be.
+
+    `anchor` is also told whether something is divided by it.
+    """
+    used: dict[Anchor, None] = {}
+
+    def visit(expr: sp.Expr, divided: bool) -> sp.Expr:
+        waits, moves = has_fold(expr, axis), axis in expr.free_symbols
+        if not waits:
+            return element(expr) if moves else expr
+        if not moves:
+            if isinstance(expr, sp.Pow) and expr.exp.is_number:
+                return visit(expr.base, divided or expr.exp.is_negative) ** expr.exp
+            factor, rest = expr.as_coeff_Mul()
+            if rest.is_Add and rest.could_extract_minus_sign():
+                factor, rest = -factor, -rest
+            found = anchor(rest, divided)
+            used[found] = None
+            return factor * found.fresh
+        if isinstance(expr, sp.Add | sp.Mul):
+            groups: dict[str, list[sp.Expr]] = {"element": [], "anchor": [], "mixed": [], "number": []}
+            for arg in expr.args:
+                w, m = has_fold(arg, axis), axis in arg.free_symbols
+                kind = "mixed" if w and m else "anchor" if w else "element" if m else "number"
+                groups[kind].append(arg)
+            if groups["element"] and isinstance(expr, sp.Add):
+                groups["element"] += groups.pop("number")
+            parts: list[sp.Expr] = []
+            if groups["element"]:
+                joined = expr.func(*groups["element"])
+                sign, joined = joined.as_coeff_Mul()
+                parts.append(sign * element(joined))
+            if groups["anchor"] and isinstance(expr, sp.Mul):
+                parts += [visit(a, divided) for a in groups["anchor"]]
+            elif groups["anchor"]:
+                parts.append(visit(expr.func(*groups["anchor"]), divided))
+            parts += [visit(a, divided) for a in groups["mixed"]] + groups.get("number", [])
+            return expr.func(*parts)
+        if isinstance(expr, sp.Pow):
+            negative = bool(expr.exp.is_negative)
+            return sp.Pow(visit(expr.base, divided or negative), visit(expr.exp, divided))
+        return expr.func(*(visit(a, divided) if isinstance(a, sp.Expr) else a for a in expr.args))
+
+    return visit(body, False), list(used)

@@ -1,0 +1,237 @@
+"""From folds in normal form to accumulators: anchors, correction laws, what can be dropped."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import sympy as sp
+
+from refold.algebra.abstract import abstract
+from refold.algebra.journal import Journal
+from refold.algebra.law import Law, express, solve
+from refold.algebra.names import Names
+from refold.algebra.plan import Accumulator, Anchor, Element, Family, Fresh, State, Varying
+from refold.algebra.refuse import Refused, refuse
+from refold.algebra.rewrite import denominators, map_folds, walk
+from refold.spec import Fold, Index, Spec, Where
+from refold.spec.mathematics import text
+
+
+class Accumulation:
+    """The accumulators and anchors of one derivation, found fold by fold from the innermost."""
+
+    def __init__(self, spec: Spec, axis: Index, journal: Journal, names: Names) -> None:
+        self.spec, self.axis, self.journal, self.names = spec, axis, journal, names
+        self.elements: dict[sp.Expr, Element] = {}
+        self.anchors: list[Anchor] = []
+        self.accumulators: list[Accumulator] = []
+        self.values: dict[Fold, sp.Expr] = {}
+
+    def value(self, fold: Fold) -> Any:
+        """The value of a normal fold over accumulators, deriving them on first sight."""
+        if fold not in self.values:
+            self.values[fold] = self.correct(fold)
+        return self.values[fold]
+
+    def correct(self, fold: Fold) -> sp.Expr:
+        """Finds the correction law of one fold and adds its accumulators."""
+        body, used = abstract(fold.body, self.axis, self.element, self.anchor)
+        axes = tuple(sorted((s for s in fold.free_symbols if isinstance(s, Index)), key=lambda a: a.name))
+        if fold.kind == "argmax":
+            return self.argmax(fold, body, used, axes)
+        if not used:
+            return self.add(fold, fold.kind, body, None, axes, 1, (), self.names.accumulator(fold, body, axes))
+        fresh, stale = tuple(a.fresh for a in used), tuple(a.stale for a in used)
+        varying = tuple(e.symbol for e in self.elements.values() if e.symbol in body.free_symbols)
+        match fold.kind:
+            case "sum":
+                return self.correct_sum(fold, body, used, varying, axes)
+            case "max" | "min":
+                moved = self.correct_extremum(fold, body, fresh, stale, varying)
+            case "prod":
+                moved = self.correct_product(fold, body, fresh, stale, varying)
+            case _:
+                moved = None
+        if moved is None:
+            raise Refused(refuse(self.spec, fold, body, fresh, varying))
+        name = self.names.accumulator(fold, body, axes)
+        symbol = State(name)
+        return self.add(fold, fold.kind, body, moved(symbol), axes, 1, stale, name)
+
+    def correct_sum(self, fold: Fold, body: sp.Expr, used: list[Anchor], varying: Any, axes: Any) -> sp.Expr:
+        fresh, stale = tuple(a.fresh for a in used), tuple(a.stale for a in used)
+        law = solve(body, fresh, stale, varying)
+        if law is None:
+            raise Refused(refuse(self.spec, fold, body, fresh, varying))
+        rank = len(law.basis)
+        base = self.names.accumulator(fold, law.basis[0], axes)
+        values: list[sp.Expr | None] = [None] * rank
+        states: list[State | None] = [None] * rank
+        back: dict[Any, Any] = {a.fresh: a.stale for a in self.anchors}
+        dropped: list[tuple[int, tuple[tuple[State, sp.Expr], ...]]] = []
+        sources = [a for a in self.accumulators if a.reducer in ("sum", "count")]
+        # All elements vary, those of other accumulators too: a coefficient must hold none of them.
+        moving = tuple(e.symbol for e in self.elements.values())
+        # The name of a guarded anchor stands for its default where there is nothing, and not for the accumulator.
+        self.never_zero(law, used)
+        guarded = {a.stale for a in used if a.default != 0}
+        for k in reversed(range(1, rank)):
+            known = express(law.basis[k].xreplace(back), [a.element.xreplace(back) for a in sources], moving)
+            if known is not None and not any(
+                c != 0 and a.symbol in guarded for a, c in zip(sources, known, strict=True)
+            ):
+                terms = tuple((a.symbol, c) for a, c in zip(sources, known, strict=True) if c != 0)
+                values[k] = sp.factor(sp.Add(*(c * symbol for symbol, c in terms)))
+                dropped.append((k, terms))
+        fresh_rows = [k for k in range(rank) if values[k] is None]
+        for k in fresh_rows:
+            name = base if k == 0 else self.names.member(base, law.basis[k])
+            states[k] = State(name)
+            values[k] = states[k]
+            self.names.taken.add(name)
+        self.journal.step("law", body, sp.Tuple(*law.basis), _shown(law))
+        result: sp.Expr = sp.S.Zero
+        for k in reversed(range(rank)):
+            state = states[k]
+            if state is None:
+                self.journal.step(
+                    "drop", Fold("sum", law.basis[k].xreplace(back), self.axis), values[k], "given by the others"
+                )
+                continue
+            moved = sp.Add(*(law.matrix[k, c] * values[c] for c in range(rank)))
+            family = Family(law.basis, law.matrix, tuple(sp.sympify(v) for v in values), tuple(dropped), k)
+            result = self.add(
+                fold if k == 0 else None, "sum", law.basis[k], moved, axes, rank, stale, str(state), family
+            )
+        return result
+
+    def never_zero(self, law: Law, used: list[Anchor]) -> None:
+        """An anchor that T divides by has 1 for its default, if it is an exponential, which is never 0 itself."""
+        divisors = {d for entry in law.matrix for d in denominators(entry)}
+        for n, anchor in enumerate(used):
+            if anchor.default == 0 and isinstance(anchor.expr, sp.exp) and anchor.stale in divisors:
+                used[n] = replace(anchor, default=sp.S.One)
+                self.anchors[self.anchors.index(anchor)] = used[n]
+
+    def correct_extremum(self, fold: Fold, g: sp.Expr, fresh: Any, stale: Any, varying: Any) -> Any:
+        """`t + d(r, r')`, or `t q(r, r')` with q > 0: a strictly monotone map carries over a maximum."""
+        old = g.xreplace(dict(zip(fresh, stale, strict=True)))
+        difference = sp.simplify(g - old)
+        if not difference.has(*varying):
+            return lambda t: t + difference
+        ratio = sp.simplify(g / old)
+        if not ratio.has(*varying) and (ratio.is_positive or isinstance(ratio, sp.exp)):
+            return lambda t: t * ratio
+        return None
+
+    def correct_product(self, fold: Fold, g: sp.Expr, fresh: Any, stale: Any, varying: Any) -> Any:
+        """`t q(r, r')^n` with n the number of factors so far."""
+        old = g.xreplace(dict(zip(fresh, stale, strict=True)))
+        ratio = sp.simplify(g / old)
+        if ratio.has(*varying):
+            return None
+        count = self.value(Fold("count", sp.S.One, self.axis))
+        return lambda t: t * ratio**count
+
+    def argmax(self, fold: Fold, body: sp.Expr, used: list[Anchor], axes: Any) -> sp.Expr:
+        """Carries the position beside its key; a strictly monotone correction of the key keeps the position."""
+        key = self.value(Fold("max", fold.body, self.axis))
+        assert isinstance(key, State)
+        position = self.element(self.axis)
+        name = self.names.free("at")
+        symbol = State(name)
+        self.names.taken.add(name)
+        stale = tuple(a.stale for a in used)
+        self.accumulators.append(Accumulator(symbol, "argmax", position, symbol, axes, 1, stale, key))
+        self.journal.step("argmax", fold, symbol, "the lowest position at which the key is largest")
+        return symbol
+
+    def add(
+        self,
+        fold: Fold | None,
+        kind: str,
+        element: sp.Expr,
+        moved: sp.Expr | None,
+        axes: Any,
+        rank: int,
+        stale: Any,
+        name: str,
+        family: Family | None = None,
+    ) -> sp.Expr:
+        for known in self.accumulators:
+            if known.reducer == kind and known.element == element and known.axes == axes:
+                return known.symbol
+        symbol = State(name)
+        self.names.taken.add(name)
+        moved = symbol if moved is None else moved
+        accumulator = Accumulator(symbol, kind, element, moved, axes, rank, tuple(stale), family=family)  # type: ignore[arg-type]
+        self.accumulators.append(accumulator)
+        if fold is not None:
+            self.journal.step("accumulate", fold, symbol)
+        if moved != symbol:
+            self.journal.step("correct", symbol, moved)
+        return symbol
+
+    def element(self, expr: sp.Expr) -> sp.Expr:
+        if expr.is_number:
+            return expr
+        if expr not in self.elements:
+            name = self.names.element(expr, self.axis)
+            below = any(isinstance(n, Where) and -sp.oo in n.args[1:] for n in walk(expr))
+            above = any(isinstance(n, Where) and sp.oo in n.args[1:] for n in walk(expr))
+            self.elements[expr] = Element(Varying(name), expr, -1 if below else 1 if above else 0)
+        return self.elements[expr].symbol
+
+    def anchor(self, expr: sp.Expr, divided: bool) -> Anchor:
+        """The anchor of a finished value; a mean `sum b / n` becomes the fold `sum (b/n)`, which is itself anchored."""
+        factors = sp.Mul.make_args(expr)
+        sums = [f for f in factors if isinstance(f, Fold) and f.kind == "sum"]
+        counts = [
+            f
+            for f in factors
+            if isinstance(f, sp.Pow) and f.exp == -1 and isinstance(f.base, Fold) and f.base.kind == "count"
+        ]
+        if len(factors) == 2 and len(sums) == 1 and len(counts) == 1:
+            mean = Fold("sum", sums[0].body * counts[0], self.axis)
+            self.journal.step("mean", expr, mean, "a ratio of folds as one fold, carried as the mean itself")
+            value = self.value(mean)
+            self.values[sums[0]] = value * self.value(counts[0].base)
+        else:
+            value = map_folds(expr, self.axis, self.value)
+        for known in self.anchors:
+            if known.expr == value:
+                if divided and known.default == 0:
+                    break
+                return known
+        name = str(value) if isinstance(value, State) else self.names.free("r")
+        self.names.taken.add(name)
+        stale = State(name)
+        anchor = Anchor(stale, Fresh(name), value, self.regular(value, divided), sp.S.One if divided else sp.S.Zero)
+        self.anchors = [a for a in self.anchors if a.stale != stale] + [anchor]
+        return anchor
+
+    def regular(self, value: sp.Expr, divided: bool) -> sp.Basic:
+        """Where an anchor is usable: finite, and not 0 where something is divided by it."""
+        conditions: list[sp.Basic] = []
+        by_symbol = {a.symbol: a for a in self.accumulators}
+        if not (isinstance(value, sp.Max | sp.Min) and any(not a.has(State) for a in value.args)):
+            for symbol in sorted((s for s in value.free_symbols if s in by_symbol), key=str):
+                if by_symbol[symbol].reducer == "max":
+                    conditions.append(sp.Gt(symbol, -sp.oo, evaluate=False))
+                if by_symbol[symbol].reducer == "min":
+                    conditions.append(sp.Lt(symbol, sp.oo, evaluate=False))
+        for node in walk(value):
+            if isinstance(node, sp.Pow) and node.exp.is_negative and node.base.has(State):
+                conditions.append(sp.Ne(node.base, 0, evaluate=False))
+        if divided:
+            conditions.append(sp.Ne(value, 0, evaluate=False))
+        return sp.And(*conditions, evaluate=False) if len(conditions) > 1 else conditions[0] if conditions else sp.true
+
+
+def _shown(law: Law) -> str:
+    """A law of a rank above 1 with its matrix."""
+    if len(law.basis) == 1:
+        return ""
+    rows = ["[" + ", ".join(text(x) for x in law.matrix.row(n)) + "]" for n in range(law.matrix.rows)]
+    return f"separable rank {len(law.basis)}: T = [{', '.join(rows)}]"

@@ -1,0 +1,147 @@
+"""The end of a derivation: outputs with their guards, side conditions, readings, and what no output needs."""
+
+from __future__ import annotations
+
+import numpy as np
+import sympy as sp
+
+from refold.algebra.accumulate import Accumulation
+from refold.algebra.ieee import ieee
+from refold.algebra.normal import NormalForm
+from refold.algebra.plan import UNITS, Accumulator, Condition, Finish, Reading, State
+from refold.algebra.rewrite import denominators, folds, map_folds, walk
+from refold.spec import Fold, Output, Size
+
+
+class Ending:
+    """What follows once every fold has its accumulators."""
+
+    def __init__(self, form: NormalForm, found: Accumulation, empty: sp.Expr) -> None:
+        self.form, self.found, self.empty, self.axis = form, found, empty, form.axis
+
+    def finish(self, output: Output, expr: sp.Expr) -> Finish:
+        """Guards an output whose expression is undefined in the state of nothing."""
+        empty = self.empty
+        guard: sp.Basic = sp.true
+        if self.undefined_at_unit(expr):
+            zero = [d for d in denominators(expr) if d.has(State) and self.at_unit(d) in (0.0,)]
+            infinite = sorted(
+                (s for s in expr.free_symbols if isinstance(s, State) and not np.isfinite(self.unit_of(s))), key=str
+            )
+            if zero:
+                guard = sp.And(*(sp.Ne(d, 0, evaluate=False) for d in zero))
+            elif infinite:
+                guard = sp.And(*(sp.Gt(s, -sp.oo, evaluate=False) for s in infinite))
+        if guard is not sp.true and self.fails_on_nothing_alone(guard):
+            empty = self.over_nothing(output.expr, empty)
+        return Finish(output.name, expr, output.axes, guard, empty)
+
+    def fails_on_nothing_alone(self, guard: sp.Basic) -> bool:
+        """Whether a guard holds as soon as there is one element: nothing masked, and only counts and sums of exp."""
+        tested = [a for a in self.found.accumulators if a.symbol in guard.free_symbols]
+        return not any(e.infinite for e in self.found.elements.values()) and all(
+            isinstance(part.args[0], State) for part in sp.And.make_args(guard)
+        ) and all(a.reducer in ("count", "max", "min") or isinstance(a.element, sp.exp) for a in tested)  # fmt: skip
+
+    def over_nothing(self, written: sp.Expr, empty: sp.Expr) -> sp.Expr:
+        """What an output says of an empty axis, where that is a number: sum_j p/r is 0, and (sum_j p)/r is 0/0."""
+        length = sp.Dummy()
+        units: dict[sp.Basic, float] = {length: 0.0}
+
+        def unit(fold: Fold) -> sp.Expr:
+            symbol = sp.Dummy()
+            units[symbol] = float(UNITS[fold.kind])
+            return symbol
+
+        bare = map_folds(written.xreplace({Size(self.axis.name): length}), self.axis, unit)
+        value = ieee(bare, units, {}) if bare.free_symbols <= set(units) else np.nan
+        return sp.nsimplify(value) if np.isfinite(value) else empty
+
+    def readings(self, kept: set[State]) -> tuple[Reading, ...]:
+        """What every fold of the spec is in the final state."""
+        found = []
+        for fold, expr in self.form.normal.items():
+            whole = map_folds(expr, self.axis, lambda f: self.found.values.get(f, f))
+            main = self.form.results.get(fold)
+            if main is None or main not in self.found.values:
+                continue
+            value = self.found.values[main]
+            symbols = [s for s in sp.Mul.make_args(value) if isinstance(s, State)]
+            symbol = next(
+                (s for s in symbols if any(a.symbol == s and a.anchors for a in self.found.accumulators)), symbols[0]
+            )
+            if {s for s in whole.free_symbols if isinstance(s, State)} <= kept:
+                found.append(Reading(fold, whole, symbol, sp.Mul(whole, sp.Pow(symbol, -1))))
+        return tuple(found)
+
+    def unit_of(self, symbol: State) -> float:
+        unit = next(a.unit for a in self.found.accumulators if a.symbol == symbol)
+        return float(unit)
+
+    def at_unit(self, expr: sp.Expr) -> float:
+        """The IEEE value of an expression in the state of nothing, its elements masked and its constants positive."""
+        values: dict[sp.Basic, float] = {}
+        for s in expr.free_symbols:
+            if isinstance(s, State):
+                values[s] = self.unit_of(s)
+        masked = {e.expr: float(e.infinite) * np.inf for e in self.found.elements.values() if e.infinite}
+        return ieee(expr, values, masked)
+
+    def undefined_at_unit(self, expr: sp.Expr) -> bool:
+        return bool(np.isnan(self.at_unit(expr)))
+
+    def rising_exponents(self, finish: tuple[Finish, ...]) -> frozenset[sp.Expr]:
+        """Constants `z` in an `exp(z - m)` of a finish, m a derived shift: the shift has to be `max(m, z)` instead."""
+        shifts = {self.found.values[f] for s in self.form.scales for f in folds(s, self.axis) if f in self.found.values}
+        found = set()
+        for f in finish:
+            for node in walk(f.expr):
+                if isinstance(node, sp.exp) and not self.form.varies(node):
+                    taken = [t for t in sp.Add.make_args(node.args[0]) if -t in shifts]
+                    rest = node.args[0] - sp.Add(*taken)
+                    if taken and rest != 0 and not rest.has(State):
+                        found.add(rest)
+        return frozenset(found)
+
+    def drop_unused(self, finish: tuple[Finish, ...]) -> tuple[Accumulator, ...]:
+        """The accumulators that an output needs, in the order of their updates."""
+        needed = {s for f in finish for s in (f.expr.free_symbols | f.guard.free_symbols) if isinstance(s, State)}
+        known = {a.symbol for a in self.found.accumulators}
+        for a in reversed(self.found.accumulators):
+            if a.symbol in needed:
+                anchors = [x for x in self.found.anchors if x.stale in a.anchors]
+                read = a.moved.free_symbols.union(*(x.expr.free_symbols for x in anchors))
+                needed |= (read & known) | ({a.key} if a.key is not None else set())
+        return tuple(a for a in self.found.accumulators if a.symbol in needed)
+
+    def conditions(self, finish: tuple[Finish, ...], accumulators: tuple[Accumulator, ...]) -> tuple[Condition, ...]:
+        found: dict[tuple[str, str], Condition] = {}
+
+        def note(claim: sp.Basic, where: str, guarded: bool) -> None:
+            found.setdefault((str(claim), where), Condition(claim, where, guarded))
+
+        stales = {s for a in accumulators for s in a.anchors}
+        for anchor in self.found.anchors:
+            if anchor.stale in stales and anchor.regular is not sp.true:
+                note(anchor.regular, f"anchor {anchor.stale}", True)
+        for a in accumulators:
+            for d in denominators(a.moved):
+                if not all(self.inverted(factor) for factor in sp.Mul.make_args(d)):
+                    note(sp.Ne(d, 0, evaluate=False), f"correction of {a.symbol}", False)
+        for f in finish:
+            for d in denominators(f.expr):
+                if not d.is_nonzero:
+                    guarded = any(sp.Ne(d, 0, evaluate=False) == g for g in sp.And.make_args(f.guard))
+                    note(sp.Ne(d, 0, evaluate=False), f"output {f.name}", guarded)
+            if f.guard is not sp.true and not any(c.where == f"output {f.name}" and c.guarded for c in found.values()):
+                note(f.guard, f"output {f.name}", True)
+        return tuple(found.values())
+
+    def inverted(self, factor: sp.Expr) -> bool:
+        """Whether a factor of a denominator is a number, or an anchor that its guard or its form keeps from 0."""
+        base = factor.base if isinstance(factor, sp.Pow) else factor
+        anchor = next((a for a in self.found.anchors if base in (a.stale, a.fresh)), None)
+        if anchor is None:
+            return bool(base.is_nonzero)
+        apart = sp.Ne(anchor.expr, 0, evaluate=False)
+        return isinstance(anchor.expr, sp.exp) or apart in sp.And.make_args(anchor.regular)

@@ -1,0 +1,20 @@
+"""The journal of a derivation: its steps, each once, in the order in which they were found."""
+
+from __future__ import annotations
+
+import sympy as sp
+
+from refold.algebra.plan import Step
+
+
+class Journal:
+    """Collects steps."""
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+
+    def step(self, rule: str, before: sp.Basic | None, after: sp.Basic | None, note: str = "") -> None:
+        """Notes that `rule` made `after` of `before`."""
+        step = Step(rule, before, after, note)
+        if step not in self.steps:
+            self.steps.append(step)

@@ -1,0 +1,72 @@
+"""The normal form of a pipeline's folds: masks inside, finished factors outside, exponents shifted by their maximum."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sympy as sp
+
+from refold.algebra.journal import Journal
+from refold.algebra.rewrite import expand_logs, folds, has_fold, map_folds, push_masks, replace_size
+from refold.algebra.stabilise import shift
+from refold.spec import Fold, Index, Size
+
+
+class NormalForm:
+    """Folds as written beside the expressions over folds in normal form that they are equal to."""
+
+    def __init__(self, axis: Index, journal: Journal, floors: frozenset[sp.Expr]) -> None:
+        self.axis, self.journal, self.floors = axis, journal, floors
+        self.normal: dict[Fold, sp.Expr] = {}
+        self.results: dict[Fold, Fold] = {}
+        self.scales: list[sp.Expr] = []
+
+    def count_positions(self, exprs: list[sp.Expr]) -> list[sp.Expr]:
+        """A length inside of a body is a fold itself: `|j| -> count_j(true)`, so that it has a partial value."""
+        size = Size(self.axis.name)
+        bodies = [f.body for e in exprs for f in folds(e, self.axis)]
+        count = Fold("count", sp.S.One, self.axis)
+        if all(replace_size(body, self.axis, count) == body for body in bodies):
+            return exprs
+        self.journal.step("count", size, count, "a length that a body reads has a partial value too")
+        return [replace_size(e, self.axis, count) for e in exprs]
+
+    def varies(self, expr: sp.Expr) -> bool:
+        return self.axis in expr.free_symbols
+
+    def waits(self, expr: sp.Basic) -> bool:
+        return has_fold(expr, self.axis)
+
+    def normalise(self, fold: Fold) -> Any:
+        """A fold as written -> an expression over folds in normal form: masks inside, constants out, shifted."""
+        if fold in self.normal:
+            return self.normal[fold]
+        body = map_folds(fold.body, self.axis, self.normalise)
+        body = sp.powsimp(expand_logs(push_masks(body, self.varies, self.waits)), combine="exp")
+        scale: sp.Expr = sp.S.One
+        if fold.kind == "sum":
+            scale, body = self.hoist(body)
+            shifted = shift(body, self.axis, self.varies, self.floors)
+            if shifted is not None:
+                stable, log_scale = shifted
+                self.scales.append(log_scale)
+                before, after = Fold("sum", body, self.axis), Fold("sum", stable, self.axis)
+                note = "shifted by its maximum, so that every exponent is at most 0"
+                self.journal.step("stabilise", before, sp.exp(log_scale) * after, note)
+                scale, body = scale * sp.exp(log_scale), stable
+        main = Fold(fold.kind, body, self.axis)
+        self.normal[fold], self.results[fold] = scale * main, main
+        return self.normal[fold]
+
+    def hoist(self, body: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
+        """Constant factors leave a sum; a running maximum stays, since it is there to scale what is summed."""
+        out: list[sp.Expr] = []
+        kept: list[sp.Expr] = []
+        for factor in sp.Mul.make_args(body):
+            still = not self.varies(factor) and not isinstance(factor, sp.exp)
+            sized = any(f.kind in ("max", "min") for f in folds(factor, self.axis))
+            (out if still and not sized else kept).append(factor)
+        if out and folds(sp.Mul(*out), self.axis):
+            before, after = Fold("sum", body, self.axis), Fold("sum", sp.Mul(*kept), self.axis)
+            self.journal.step("hoist", before, sp.Mul(*out) * after, "finished factors leave the sum")
+        return sp.Mul(*out), sp.Mul(*kept)
