@@ -99,7 +99,7 @@ class Ending:
                 if isinstance(node, sp.exp) and not self.form.varies(node):
                     taken = [t for t in sp.Add.make_args(node.args[0]) if -t in shifts]
                     rest = node.args[0] - sp.Add(*taken)
-                    if taken and rest != 0 and not rest.has(State):
+                    if taken and not rest.has(State):
                         found.add(rest)
         return frozenset(found)
 

@@ -120,7 +120,7 @@ SCHEDULES = {
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-def draw(size, dtype, lead=(), strided=False, large=1.0, constant=False):
+def draw(size, dtype, lead=(), strided=False, large=1.0, constant=False, rising=False):
     """One set of inputs, quantised to `dtype` once."""
     g = torch.Generator().manual_seed(size[FOLD])
     found = {}
@@ -135,6 +135,10 @@ def draw(size, dtype, lead=(), strided=False, large=1.0, constant=False):
             wide = [2 * s for s in shape] if strided else shape
             x = (torch.randn(wide, generator=g) * large).to(dtype)
             x = x[tuple(slice(None, None, 2) for _ in shape)] if strided else x
+            if rising and FOLD in axes:
+                # Later tiles hold the larger values: what was summed before has to be moved.
+                ramp = 1 + torch.arange(size[FOLD]) / 4
+                x = (x * ramp.reshape([-1] + [1] * (len(axes) - 1 - axes.index(FOLD)))).to(dtype)
             if constant and FOLD in axes:
                 x = x.narrow(x.dim() - len(axes) + axes.index(FOLD), 0, min(1, size[FOLD])).expand(shape)
         found[name] = x.to(DEVICE)
@@ -216,6 +220,11 @@ def test_length(length, schedule):
 def test_more_rows_than_positions(schedule):
     # Where rows are masked from the end, the first ones are masked altogether.
     check(SIZES | {FOLD: 18} | ({ROWS: 40 if SIZES[ROWS] == 21 else SIZES[ROWS]} if ROWS else {}), torch.float32, SCHEDULES[schedule])
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_rising_values(schedule):
+    check(SIZES, torch.float32, SCHEDULES[schedule], rising=True)
 
 
 @pytest.mark.parametrize("dtype", DTYPES[:2], ids=str)

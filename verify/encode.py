@@ -92,12 +92,22 @@ class Encoder:
             positive = cond if cond.rel_op in ("<=", "<", "==") else cond.negated
             atom = z3.Bool(self.name("", positive))
             return atom if positive is cond else z3.Not(atom)
+        if right in (sp.oo, -sp.oo):
+            return self.at_limit(left, cond.rel_op, 1 if right == sp.oo else -1)
         if cond.rel_op in ("==", "!="):
             equal = self.equal(left, right)
             return equal if cond.rel_op == "==" else z3.Not(equal)
         if cond.rel_op in ("<=", "<"):
             left, right = right, left
         return self.at_least(left, right, strict=cond.rel_op in ("<", ">"))
+
+    def at_limit(self, expr: sp.Expr, relation: str, sign: int) -> Any:
+        """`expr < oo`, `expr > -oo` and so on, without a decision."""
+        there = self.is_infinite(expr, sign)
+        beyond, within = ("<=", ">") if sign < 0 else (">=", "<")
+        if relation in ("==", beyond):
+            return there
+        return z3.Not(there) if relation in ("!=", within) else z3.BoolVal(relation in ("<=", ">="))
 
     def is_infinite(self, expr: sp.Expr, sign: int) -> Any:
         """Whether `expr = sign * oo`: a maximum is -oo where all of its arguments are, +oo where one is."""

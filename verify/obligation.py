@@ -6,32 +6,42 @@ from dataclasses import dataclass
 from typing import Any
 
 import sympy as sp
+import z3
+from sympy.core.relational import Relational
 
-from refold.algebra import Fresh, Plan, State, Varying
+from refold.algebra import Plan, State
 from refold.algebra.rewrite import walk
-from refold.verify.encode import Encoder, exponents
-from refold.verify.solver import Answer, Query, ask
+from refold.verify.encode import Encoder
+from refold.verify.shape import exponents
+from refold.verify.solver import TIMEOUT_MS, Answer, Query, ask
+
+# What `fresh_symbols` puts behind the names of a state's accumulators.
+MARKS = ("", "₁", "₂", "₃")
 
 
 class Defined(sp.Basic):
-    """The goal that an expression divides by nothing that is 0, and takes no logarithm of it."""
+    """That an expression has a value: no division by 0, no 0/0, no oo - oo, no logarithm or root outside its domain."""
 
 
 @dataclass(frozen=True, slots=True)
 class Obligation:
-    """`assumptions` imply every one of `goals`; `claim` says so as a line of mathematics."""
+    """`assumptions` imply every one of `goals`; `claim` says so as a line of mathematics.
+
+    Unless it is `partial`, they also imply that both sides of the goals are defined.
+    """
 
     name: str
     claim: str
     assumptions: tuple[sp.Basic, ...]
     goals: tuple[sp.Basic, ...]
+    partial: bool = False
 
 
-def discharge(obligation: Obligation, plan: Plan) -> Answer:
+def discharge(obligation: Obligation, plan: Plan, timeout_ms: int = TIMEOUT_MS) -> Answer:
     """The solver's answer to an obligation of a plan."""
     formulas = (*obligation.assumptions, *obligation.goals)
+    infinite, rising = _extended(plan)
     coded = frozenset(s for f in formulas for s in exponents(f))
-    infinite, rising = _extended(plan, formulas)
     # What is compared with an exponent is known by its exponential too: a maximum and what it ranges over.
     coded = _compared(coded, formulas) - rising
 
@@ -43,39 +53,43 @@ def discharge(obligation: Obligation, plan: Plan) -> Answer:
             if value in coded:
                 e.variable(value)
         for assumption in obligation.assumptions:
-            e.hypotheses.append(e.formula(assumption))
-        return [f for goal in obligation.goals for f in _goal(e, goal)]
+            e.hypotheses.append(_assumption(e, assumption))
+        goals = [f for goal in obligation.goals for f in _goal(e, goal)]
+        if obligation.partial:
+            e.hypotheses += e.defined
+        else:
+            goals += e.defined
+        return goals
 
-    return ask(Query(obligation.name, encoder, build))
+    return ask(Query(obligation.name, encoder, build), timeout_ms)
 
 
 def _goal(e: Encoder, goal: sp.Basic) -> list[Any]:
-    if not isinstance(goal, Defined):
-        return [e.formula(goal)]
-    before = len(e.denominators)
-    e.real(goal.args[0])
-    found = e.denominators[before:]
-    del e.denominators[before:]
-    return found
+    if isinstance(goal, Defined):
+        e.define(goal.args[0])
+        return []
+    return [e.formula(goal)]
 
 
-def _extended(plan: Plan, formulas: tuple[sp.Basic, ...]) -> tuple[frozenset[sp.Basic], frozenset[sp.Basic]]:
+def _assumption(e: Encoder, assumption: sp.Basic) -> Any:
+    """An assumption says something where it is defined, and only there."""
+    kept, e.defined = e.defined, []
+    if isinstance(assumption, Defined):
+        e.define(assumption.args[0])
+        formula = z3.And(*e.defined)
+    else:
+        formula = e.formula(assumption)
+        formula = z3.Implies(z3.And(*e.defined), formula) if e.defined else formula
+    e.defined = kept
+    return formula
+
+
+def _extended(plan: Plan) -> tuple[frozenset[sp.Basic], frozenset[sp.Basic]]:
     """The symbols that may be infinite, and those of them for which that is +oo."""
-    extremes = {str(a.symbol): a.reducer for a in plan.accumulators if a.reducer in ("max", "min")}
-    elements = {e.symbol: e.infinite for e in plan.elements}
-    infinite, rising = set(), set()
-    for formula in formulas:
-        for s in formula.free_symbols:
-            base = str(s).split("·")[0].rstrip("₁₂₃")
-            if isinstance(s, State | Fresh) and base in extremes:
-                infinite.add(s)
-                if extremes[base] == "min":
-                    rising.add(s)
-            elif isinstance(s, Varying) and elements.get(s):
-                infinite.add(s)
-                if elements[s] == 1:
-                    rising.add(s)
-    return frozenset(infinite), frozenset(rising)
+    extremes = [a for a in plan.accumulators if a.reducer in ("max", "min")]
+    infinite = {State(f"{a.symbol}{mark}"): a.reducer == "min" for a in extremes for mark in MARKS}
+    infinite |= {e.symbol: e.infinite == 1 for e in plan.elements if e.infinite}
+    return frozenset(infinite), frozenset(s for s, rises in infinite.items() if rises)
 
 
 def _compared(coded: frozenset[sp.Basic], formulas: tuple[sp.Basic, ...]) -> frozenset[sp.Basic]:
@@ -83,11 +97,10 @@ def _compared(coded: frozenset[sp.Basic], formulas: tuple[sp.Basic, ...]) -> fro
     groups = []
     for formula in formulas:
         for node in walk(formula):
-            if isinstance(node, sp.Max | sp.Min | sp.core.relational.Relational):
-                members = {s for a in node.args for s in ([a] if isinstance(a, sp.Symbol) else a.free_symbols if isinstance(a, sp.Max | sp.Min | sp.Add) else [])}
-                if not isinstance(node, sp.Max | sp.Min) and any(isinstance(n, sp.exp | sp.Pow | sp.Mul) for n in walk(node)):
-                    continue
-                groups.append(members)
+            if isinstance(node, sp.Max | sp.Min | Relational):
+                extreme = isinstance(node, sp.Max | sp.Min)
+                if extreme or not any(isinstance(n, sp.exp | sp.Pow | sp.Mul) for n in walk(node)):
+                    groups.append({s for a in node.args for s in _members(a)})
     grown = set(coded)
     while True:
         more = {s for g in groups if g & grown for s in g} | grown
@@ -96,21 +109,25 @@ def _compared(coded: frozenset[sp.Basic], formulas: tuple[sp.Basic, ...]) -> fro
         grown = more
 
 
-def _outside(formulas: tuple[sp.Basic, ...]) -> set[sp.Basic]:
+def _members(side: sp.Basic) -> set[sp.Basic]:
+    return side.free_symbols if isinstance(side, sp.Symbol | sp.Max | sp.Min | sp.Add) else set()
+
+
+def _outside(formulas: tuple[sp.Basic, ...]) -> list[sp.Basic]:
     """The symbols that occur as plain values: outside of exponentials, comparisons and extremes."""
-    found: set[sp.Basic] = set()
+    found: dict[sp.Basic, None] = {}
 
     def visit(expr: sp.Basic) -> None:
         if isinstance(expr, sp.exp):
             return
         if isinstance(expr, sp.Symbol):
-            found.add(expr)
+            found[expr] = None
             return
         for arg in expr.args:
-            if isinstance(expr, sp.Max | sp.Min | sp.core.relational.Relational) and isinstance(arg, sp.Symbol | sp.Max | sp.Min):
-                continue
-            visit(arg)
+            bare = isinstance(arg, sp.Symbol | sp.Max | sp.Min)
+            if not (bare and isinstance(expr, sp.Max | sp.Min | Relational)):
+                visit(arg)
 
     for formula in formulas:
         visit(formula)
-    return found
+    return list(found)

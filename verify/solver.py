@@ -85,7 +85,7 @@ def _paths(query: Query) -> Iterator[tuple[list[Any], list[Any]]]:
                 if _feasible([*taken, *encoder.axioms, *encoder.hypotheses]):
                     stack.append(({**decided, pending.condition.sexpr(): choice}, taken))
             continue
-        premises = [*encoder.axioms, *conditions, *encoder.denominators, *encoder.hypotheses]
+        premises = [*encoder.axioms, *conditions, *encoder.hypotheses]
         if _feasible(premises):
             yield premises, goals
 

@@ -1,0 +1,86 @@
+"""Compiles an emitted kernel for GPUs that need not be there, and says what it takes of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from refold.emit import compiler
+from refold.emit.bundle import Kernel
+from refold.emit.kernels import Kernels, kernels
+from refold.emit.source import Function, is_constant
+from refold.errors import EmitError
+
+TARGETS = ("cuda:80", "cuda:90", "cuda:100", "hip:gfx942")
+DType = Literal["float32", "float16", "bfloat16"]
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """One kernel on one target: bytes of shared memory, registers a thread, and what spilled (-1: not known)."""
+
+    kernel: str
+    target: str
+    shared: int
+    registers: int
+    spills: int
+
+
+def compile_for(kernel: Kernel, targets: tuple[str, ...] = TARGETS, dtype: DType = "float16", *, inner: int = 64,
+                block_m: int = 64, block_n: int = 64, num_warps: int = 4, num_stages: int = 2,
+                python: str = sys.executable) -> tuple[Compiled, ...]:  # fmt: skip
+    """Compiles every kernel of a bundle for every target, without a GPU, in a process of its own.
+
+    `inner` is the length of axes held in registers. Raises `EmitError` with the compiler's words where it fails.
+    """
+    made = kernels(kernel.proof.plan, kernel.name)
+    if not made.roles.contracts:
+        cells = 4096 // (inner if made.roles.inner else 1)
+        block_n = min(block_n * 16, cells)
+        block_m = max(1, cells // block_n)
+    blocks = {"BLOCK_M": block_m, "BLOCK_N": block_n}
+    jobs = [_job(made, f, dtype, inner, blocks) | {"num_warps": num_warps, "num_stages": num_stages}
+            for f in (made.rolling, made.parts, made.finish)]  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="refold-") as folder:
+        kernel.write(folder)
+        request = {"file": str(Path(folder) / f"{kernel.name}.py"), "targets": targets, "kernels": jobs}
+        env = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+        env.setdefault("TRITON_DEFAULT_FP_FUSION", "1")
+        done = subprocess.run([python, compiler.__file__], input=json.dumps(request), capture_output=True, text=True, env=env)
+    if done.returncode:
+        last = "\n".join(done.stderr.strip().splitlines()[-5:])
+        raise EmitError(f"{kernel.name} does not compile for {', '.join(targets)}: {last}\nreport this: it is refold's mistake")
+    return tuple(Compiled(**row) for row in json.loads(done.stdout.strip().splitlines()[-1]))
+
+
+def _job(made: Kernels, function: Function, dtype: DType, inner: int, blocks: dict[str, int]) -> dict[str, Any]:
+    """What the compiler is told of the arguments of one kernel: dense tensors of aligned sizes."""
+    spec = made.plan.spec
+    pointers = {f"{t.name}_ptr": dtype if t.dtype == "float" else t.dtype for t in spec.tensors}
+    pointers |= {f"{o.name}_ptr": "int64" if o.expr.is_integer else dtype for o in spec.outputs}
+    pointers |= {f"part_{a.symbol}_ptr": "int32" if a.reducer == "argmax" else "float32" for a in made.plan.accumulators}
+    last = {made.strides[t.name, t.axes[-1]] for t in (*spec.tensors, *spec.outputs) if t.axes}
+    real = {text for expr, text in made.host.items() if not expr.is_integer} | {p.name for p in spec.params if not p.is_integer}
+    types: dict[str, str] = {}
+    constants: dict[str, Any] = {}
+    for name in function.parameters:
+        if name.startswith("BLOCK_"):
+            constants[name] = blocks.get(name, inner)
+        elif name.startswith("SIZE_"):
+            constants[name] = inner
+        elif is_constant(name):
+            constants[name] = {"INDEX": "tl.int32", "OPERAND": f"tl.{dtype}"}[name]
+        elif name in last:
+            constants[name] = 1
+        elif name in pointers:
+            types[name] = f"*{compiler.DTYPES[pointers[name]]}"
+        else:
+            types[name] = "fp32" if name in real else "i32"
+    aligned = [n for n, t in types.items() if t.startswith("*") or n in set(made.strides.values()) or n.startswith("size_")]
+    return {"name": function.name, "types": types, "constants": constants, "aligned": aligned}
