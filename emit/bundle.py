@@ -42,7 +42,7 @@ class Kernel:
         for n, result in enumerate(self.proof.results):
             if result.smt2:
                 slug = re.sub(r"[^A-Za-z0-9]+", "-", result.name).strip("-")
-                files[f"{self.name}.smt2/{n:02}-{slug}.smt2"] = result.smt2
+                files[f"{self.name}.smt2/{n:02}-{slug}.smt2"] = _separate(result.smt2)
         paths = []
         for name, text in files.items():
             path = root / name
@@ -74,9 +74,14 @@ def emit(proof: Proof, name: str = "fused") -> Kernel:
     return Kernel(name, proof, module_text(proof.plan, name, made), test_text(name, made), _document(proof, name))
 
 
+def _separate(smt2: str) -> str:
+    """Several scripts in one file, each from the start."""
+    return smt2.replace("(check-sat)", "(check-sat)\n(reset)")
+
+
 def _document(proof: Proof, name: str) -> str:
     obligations = [
-        {"name": r.name, "claim": r.claim, "verdict": r.verdict, "seconds": round(r.seconds, 6), "note": r.note, "smt2": r.smt2}
+        {"name": r.name, "claim": r.claim, "verdict": r.verdict, "seconds": round(r.seconds, 6), "note": r.note, "smt2": _separate(r.smt2)}
         for r in proof.results
     ]
     data = {"version": VERSION, "name": name, "spec": str(proof.plan.spec), "plan": str(proof.plan),

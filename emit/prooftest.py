@@ -254,9 +254,10 @@ def test_proof():
 def test_solver_agrees():
     z3 = pytest.importorskip("z3")
     for obligation in json.loads((HERE / "NAME.proof.json").read_text())["obligations"]:
-        if obligation["smt2"]:
+        # One script a path through the case distinctions; unsat says that the claim holds on it.
+        for script in obligation["smt2"].split("(check-sat)")[:-1]:
             solver = z3.Solver()
             solver.set("timeout", 10000)
-            solver.from_string(obligation["smt2"])
+            solver.from_string(script.replace("(reset)", ""))
             assert solver.check() == z3.unsat, obligation["name"]
 '''

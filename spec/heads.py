@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import sympy as sp
@@ -38,13 +39,19 @@ class Param(sp.Symbol):
 
 
 class TensorName(sp.Atom):
-    """A tensor as declared: its name, one axis a dimension, its dtype; `ref` where it names another output."""
+    """A tensor as declared: its name, one axis a dimension, its dtype; `ref` where it names another output.
 
-    __slots__ = ("axes", "dtype", "name", "ref")
+    `order` counts declarations, so that a kernel takes its tensors in the order in which the user wrote them down;
+    it is no part of what the tensor is.
+    """
+
+    __slots__ = ("axes", "dtype", "name", "order", "ref")
+    declared = itertools.count()
 
     def __new__(cls, name: str, axes: tuple[Index, ...], dtype: str, ref: bool = False) -> TensorName:
         self = sp.Atom.__new__(cls)
         self.name, self.axes, self.dtype, self.ref = name, axes, dtype, ref
+        self.order = next(TensorName.declared)
         return self
 
     @property

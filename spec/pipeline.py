@@ -149,7 +149,7 @@ def _declarations(outputs: list[Output]) -> tuple[TensorName, ...]:
                 other = by_name.setdefault(node.name, node)
                 if other != node:
                     raise NameTaken(f"two tensors named {node.name}: rename one of them")
-    return tuple(by_name[name] for name in sorted(by_name))
+    return tuple(sorted(by_name.values(), key=lambda t: t.order))
 
 
 def _resolve(exprs: dict[str, sp.Expr], found: dict[str, Value]) -> dict[str, sp.Expr]:

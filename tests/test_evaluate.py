@@ -242,13 +242,13 @@ GOOD: Arrays = {"x": [[1, 2]], "t": [0], "w": 1}
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"x": None}, "input x is missing: give t, x, w"),
+        ({"x": None}, "input x is missing: give x, t, w"),
         ({"w": None}, "scalar w is missing: give w=<number>"),
-        ({"q": 3}, "input q is none of the pipeline's: give t, x, w"),
+        ({"q": 3}, "input q is none of the pipeline's: give x, t, w"),
         ({"x": [1, 2]}, "input x has 1 dimension and the spec says 2: give an array over (i, j)"),
         ({"x": [[1, 2], [3]]}, "input x is no array of numbers: give nested lists of one length a level, or an array"),
         ({"x": [["a", "b"]]}, "input x is no array of numbers: give nested lists of one length a level, or an array"),
-        ({"t": [0, 1]}, "axis i is 1 long in x and 2 before it: give every input the same |i|"),
+        ({"t": [0, 1]}, "axis i is 2 long in t and 1 before it: give every input the same |i|"),
         ({"t": [0.5]}, "input t is int64 and holds fractions: give integers"),
         ({"w": 0}, "scalar w is 0 and was declared positive integer: give one that is"),
         ({"w": 1.5}, "scalar w is 1.5 and was declared positive integer: give one that is"),

@@ -134,7 +134,13 @@ class Encoder:
             return self.coordinate(symbol) == 0
         if symbol not in self.flags:
             self.flags[symbol] = z3.Bool(self.name("inf_", symbol))
+            self.tie(symbol)
         return self.flags[symbol]
+
+    def tie(self, symbol: sp.Basic) -> None:
+        """The flag of a symbol that is known in both ways says that its coordinate is 0."""
+        if symbol in self.flags and symbol in self.powers:
+            self.axioms.append(self.flags[symbol] == (self.powers[symbol] == 0))
 
     def branch(self, expr: Where) -> sp.Expr:
         return expr.args[1] if self.decide(self.formula(expr.args[0])) else expr.args[2]
@@ -278,6 +284,7 @@ class Encoder:
             self.axioms.append(power >= 0 if expr in self.infinite else power > 0)
             if expr not in self.infinite:
                 self.finite(expr)
+            self.tie(expr)
             self.link(expr)
         return self.powers[expr]
 

@@ -210,10 +210,10 @@ def merges(plan: Plan, reach: Reach) -> Iterator[Obligation]:
     for a in plan.accumulators:
         divided = tuple(sp.Ne(x.fresh, 0, evaluate=False) for x in plan.anchors if x.stale in a.anchors and x.default != 0)
         yield Obligation(f"merge {a.symbol}: associative", f"(x ⊕ y) ⊕ z = x ⊕ (y ⊕ z) in {a.symbol}", (*known, *divided),
-                         (eq(_joined(plan, a, left, three), _joined(plan, a, one, right)),))  # fmt: skip
+                         (eq(_joined(plan, a, left, three), _joined(plan, a, one, right)),), partial=True)  # fmt: skip
         yield Obligation(f"merge {a.symbol}: commutative", f"x ⊕ y = y ⊕ x in {a.symbol}",
                          (*reach.state(one), *reach.state(two), *divided),
-                         (eq(_joined(plan, a, one, two), _joined(plan, a, two, one)),))  # fmt: skip
+                         (eq(_joined(plan, a, one, two), _joined(plan, a, two, one)),), partial=True)  # fmt: skip
 
 
 def _joined(plan: Plan, a: Accumulator, x: dict[State, sp.Expr], y: dict[State, sp.Expr]) -> sp.Expr:
