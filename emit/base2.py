@@ -48,7 +48,9 @@ def in_base2(plan: Plan) -> Plan:
 
 def _scaled(plan: Plan) -> set[sp.Symbol]:
     """Elements that are computed scores, with the maxima and anchors that live on their scale."""
-    exponents = [n.args[0] for a in plan.accumulators for n in sp.preorder_traversal(a.element) if isinstance(n, sp.exp)]
+    exponents = [
+        n.args[0] for a in plan.accumulators for n in sp.preorder_traversal(a.element) if isinstance(n, sp.exp)
+    ]
     found: set[sp.Symbol] = {
         e.symbol
         for e in plan.elements

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import sympy as sp
 
@@ -21,8 +21,9 @@ UNITS = {"sum": "0.0", "count": "0.0", "any": "0.0", "all": "1.0", "prod": "1.0"
 
 def combine(reducer: str) -> str:
     """The two-place form of a reducer."""
-    return {"sum": "{} + {}", "count": "{} + {}", "prod": "{} * {}", "max": "tl.maximum({}, {})", "any": "tl.maximum({}, {})",
-            "min": "tl.minimum({}, {})", "all": "tl.minimum({}, {})"}[reducer]  # fmt: skip
+    larger, smaller = "tl.maximum({}, {})", "tl.minimum({}, {})"
+    plain = {"sum": "{} + {}", "count": "{} + {}", "prod": "{} * {}"}
+    return (plain | {"max": larger, "any": larger, "min": smaller, "all": smaller})[reducer]
 
 
 def tile_axes(a: Accumulator, roles: Roles) -> tuple[Index, ...]:
@@ -60,7 +61,7 @@ class Update:
         return any(a.symbol == symbol for a in self.plan.accumulators)
 
     def moved(self, a: Accumulator, part: dict[sp.Symbol, sp.Symbol]) -> sp.Expr:
-        """The accumulator re-anchored, over the states that `part` names: raw anchors in exponents, settled ones elsewhere."""
+        """The accumulator re-anchored, over the states of `part`: raw anchors in exponents, settled ones elsewhere."""
         anchors = [self.plan.anchor(s) for s in a.anchors]
         raw = {x.stale: x.expr.xreplace(part) for x in anchors}
         calm = {x.stale: self.calm(x, part) for x in anchors}
@@ -97,13 +98,14 @@ def settled(scope: Scope, anchor: Anchor, states: dict[sp.Symbol, sp.Symbol], wi
                                             scope.value(anchor.default)))  # fmt: skip
     with_guard = guarded(scope, regular)
     val = with_guard.value(expr)
-    return scope.name(wish, scope.apply("tl.where({}, {}, {})", scope.condition(regular), val, scope.value(anchor.default)))
+    return scope.name(
+        wish, scope.apply("tl.where({}, {}, {})", scope.condition(regular), val, scope.value(anchor.default))
+    )
 
 
 def guarded(scope: Scope, guard: sp.Basic) -> Scope:
     """A scope writing to the same lines in which what a guard excludes has a harmless value instead."""
-    inner = Scope(scope.roles, scope.host, scope.strides, scope.names, scope.outer, scope.bound, scope.lines, dict(scope.memo),
-                  scope.raw, scope.whole, scope.late)  # fmt: skip
+    inner = replace(scope, memo=dict(scope.memo))
     for atom in sp.And.make_args(guard):
         if isinstance(atom, sp.Ne | sp.Gt | sp.Lt) and atom.rhs in (0, sp.oo, -sp.oo):
             harmless = "1.0" if atom.rhs == 0 else "0.0"
@@ -158,7 +160,9 @@ class Step:
         elif masks or not val.text.isidentifier():
             val = scope.name(str(e.symbol), val)
         if masks:
-            keep = scope.join("&", [Val(f"({m.text})" if m.text != self.inside.text else m.text, m.axes) for m in masks], SUM)
+            keep = scope.join(
+                "&", [Val(f"({m.text})" if m.text != self.inside.text else m.text, m.axes) for m in masks], SUM
+            )
             filled = scope.apply("tl.where({}, {}, {})", keep, val, scope.value(other))
             scope.lines += ["if MASKED:", f"    {val.text} = {filled.text}"]
         if self.filled.get(e.symbol) not in (None, other):
@@ -170,7 +174,9 @@ class Step:
     def keys(self, e: Element) -> set[sp.Expr]:
         """The units of the extrema that an element is a key of: what it is where it does not count."""
         extrema = [a for a in self.plan.accumulators if a.reducer in ("max", "min")]
-        return {a.unit for a in extrema if e.symbol in sp.Add.make_args(a.element)} | ({-sp.oo} if e.infinite < 0 else set())
+        return {a.unit for a in extrema if e.symbol in sp.Add.make_args(a.element)} | (
+            {-sp.oo} if e.infinite < 0 else set()
+        )
 
     def need(self, expr: sp.Expr) -> None:
         for e in self.plan.elements:
@@ -184,7 +190,9 @@ class Step:
             return self.position(a)
         mask, always = self.mask(a)
         if a.reducer == "sum":
-            products = {e.symbol: e.expr for e in self.plan.elements if isinstance(e.expr, sp.Mul | Read) and not self.keys(e)}
+            products = {
+                e.symbol: e.expr for e in self.plan.elements if isinstance(e.expr, sp.Mul | Read) and not self.keys(e)
+            }
             factors = [g for f in sp.Mul.make_args(a.element) for g in sp.Mul.make_args(products.get(f, f))]
             self.need(sp.Mul(*factors, evaluate=False))
             if not always:
@@ -203,21 +211,29 @@ class Step:
     def mask(self, a: Accumulator) -> tuple[Val | None, bool]:
         """The lanes that count, None where the others contribute the unit by themselves; whether always to be asked."""
         scope = self.scope
-        self.need(sp.Add(*(e.symbol for e in self.plan.elements if e.symbol in a.element.free_symbols and self.keys(e))))
+        self.need(
+            sp.Add(*(e.symbol for e in self.plan.elements if e.symbol in a.element.free_symbols and self.keys(e)))
+        )
         if a.reducer in ("max", "min"):
             terms = sp.Add.make_args(a.element)
             return (None, False) if any(self.filled.get(t) == a.unit for t in terms) else (self.inside, False)
         factors = sp.Mul.make_args(a.element)
         exponents = [f.args[0] for f in factors if isinstance(f, sp.exp | exp2)]
         others = {s for f in factors if not isinstance(f, sp.exp | exp2) for s in f.free_symbols}
-        infinite = [s for s in self.filled if s in others]
+        infinite = [e.symbol for e in self.plan.elements if e.symbol in others and self.reads_filled(e)]
         if infinite:
+            if all(not e.infinite for e in self.plan.elements if e.symbol in infinite):
+                return self.inside, False
             # Over masked lanes 0 * oo is 0.
-            ok = scope.apply("tl.abs({}) < " + INFINITY, scope.value(infinite[0]))
-            plain = all(not e.infinite for e in self.plan.elements if e.symbol in infinite)
-            return (self.inside, False) if plain else (ok, True)
+            self.need(infinite[0])
+            return scope.apply("tl.abs({}) < " + INFINITY, scope.value(infinite[0])), True
         gone = any(self.filled.get(t) == -sp.oo for x in exponents for t in sp.Add.make_args(x))
         return (None, False) if gone and a.reducer == "sum" else (self.inside, False)
+
+    def reads_filled(self, e: Element) -> bool:
+        """Whether an element is infinite on masked lanes, or made of one that is: -oo - (-oo) is no number."""
+        filled = {x.expr for x in self.plan.elements if x.symbol in self.filled}
+        return any(node in filled for node in sp.preorder_traversal(e.expr))
 
     def tile(self, element: sp.Expr, mask: Val | None, unit: str, always: bool) -> Val:
         """The contributions of a tile, the unit where they do not count."""

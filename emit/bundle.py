@@ -38,7 +38,11 @@ class Kernel:
     def write(self, folder: str | Path) -> tuple[Path, ...]:
         """Writes the bundle, with the SMT-LIB text of every obligation in NAME.smt2/; returns the paths."""
         root = Path(folder)
-        files = {f"{self.name}.py": self.source, f"test_{self.name}.py": self.test, f"{self.name}.proof.json": self.document}
+        files = {
+            f"{self.name}.py": self.source,
+            f"test_{self.name}.py": self.test,
+            f"{self.name}.proof.json": self.document,
+        }
         for n, result in enumerate(self.proof.results):
             if result.smt2:
                 slug = re.sub(r"[^A-Za-z0-9]+", "-", result.name).strip("-")
@@ -63,13 +67,17 @@ class Kernel:
 
 
 def emit(proof: Proof, name: str = "fused") -> Kernel:
-    """The bundle of a proved plan. Raises `EmitError` for what is not a proof, or a pipeline no kernel exists for yet."""
+    """The bundle of a proved plan. Raises `EmitError` for anything but a proof, or a pipeline of no known kernel."""
     if not isinstance(proof, Proof):
-        raise EmitError(f"emit takes a Proof, not a {type(proof).__name__}: pass what refold.verify returns when all is proved")
+        raise EmitError(
+            f"emit takes a Proof, not a {type(proof).__name__}: pass what refold.verify returns when all is proved"
+        )
     spec = proof.plan.spec
     words = {t.name for t in spec.tensors} | {p.name for p in spec.params} | {a.name for a in spec.axes} | RESERVED
     if not name.isidentifier() or name.startswith("_") or name in words:
-        raise EmitError(f"{name!r} cannot be the name of the kernel: use an identifier that nothing in the pipeline has")
+        raise EmitError(
+            f"{name!r} cannot be the name of the kernel: use an identifier that nothing in the pipeline has"
+        )
     made = kernels(proof.plan, name)
     return Kernel(name, proof, module_text(proof.plan, name, made), test_text(name, made), _document(proof, name))
 
@@ -81,7 +89,14 @@ def _separate(smt2: str) -> str:
 
 def _document(proof: Proof, name: str) -> str:
     obligations = [
-        {"name": r.name, "claim": r.claim, "verdict": r.verdict, "seconds": round(r.seconds, 6), "note": r.note, "smt2": _separate(r.smt2)}
+        {
+            "name": r.name,
+            "claim": r.claim,
+            "verdict": r.verdict,
+            "seconds": round(r.seconds, 6),
+            "note": r.note,
+            "smt2": _separate(r.smt2),
+        }
         for r in proof.results
     ]
     data = {"version": VERSION, "name": name, "spec": str(proof.plan.spec), "plan": str(proof.plan),
@@ -114,7 +129,7 @@ def compile(pipeline: Spec | Proof, name: str = "fused") -> Callable[..., Any]:
     assert found is not None and found.loader is not None
     module = importlib.util.module_from_spec(found)
     found.loader.exec_module(module)
-    return getattr(module, name)  # type: ignore[no-any-return]
+    return getattr(module, name)
 
 
 def _cache() -> Path:

@@ -16,8 +16,8 @@ def _sizes(inputs, check=True):
             raise ValueError(f"{name}: {{name}} has {{tensor.dim()}} dimensions: give [..., {{', '.join(axes)}}]")
         for axis, length in zip(axes, tensor.shape[tensor.dim() - len(axes):]):
             if size.setdefault(axis, length) != length:
-                raise ValueError(f"{name}: axis {{axis}} is {{size[axis]}} long in {{told[axis]}} and {{length}} in {{name}}: "
-                                 "make them equal")
+                raise ValueError(f"{name}: axis {{axis}} is {{size[axis]}} long in {{told[axis]}} and {{length}} in "
+                                 f"{{name}}: make them equal")
             told.setdefault(axis, name)
         if not check:
             continue
@@ -25,17 +25,21 @@ def _sizes(inputs, check=True):
             if tensor.dtype not in FLOATS:
                 raise TypeError(f"{name}: {{name}} is {{tensor.dtype}}: give float32, float16 or bfloat16")
             if first is not None and tensor.dtype != first[1].dtype:
-                raise TypeError(f"{name}: {{name}} is {{tensor.dtype}} and {{first[0]}} {{first[1].dtype}}: convert one of them")
+                raise TypeError(f"{name}: {{name}} is {{tensor.dtype}} and {{first[0]}} {{first[1].dtype}}: "
+                                "convert one of them")
             first = first or (name, tensor)
         elif tensor.dtype != getattr(torch, wanted):
             raise TypeError(f"{name}: {{name}} is {{tensor.dtype}}: give {{wanted}}")
         device = next(iter(inputs.values())).device
         if tensor.device != device:
-            raise ValueError(f"{name}: {{name}} is on {{tensor.device}} and the first tensor on {{device}}: move one of them")
+            raise ValueError(f"{name}: {{name}} is on {{tensor.device}} and the first tensor on {{device}}: "
+                             "move one of them")
         if tensor.requires_grad and torch.is_grad_enabled():
-            raise ValueError(f"{name}: {{name}} requires a gradient and this kernel has none: call it under torch.no_grad()")
+            raise ValueError(f"{name}: {{name}} requires a gradient and this kernel has none: "
+                             "call it under torch.no_grad()")
         if not INTERPRETED and tensor.device.type == "cpu":
-            raise ValueError(f"{name}: {{name}} is on the CPU: move it to a GPU, or set TRITON_INTERPRET=1 before triton is imported")
+            raise ValueError(f"{name}: {{name}} is on the CPU: move it to a GPU, or set TRITON_INTERPRET=1 before "
+                             "triton is imported")
     return size
 
 
@@ -47,8 +51,8 @@ def _length(axis, value):
 
 def _equal(size, axis, index, tensor):
     if size[axis] != size[index]:
-        raise ValueError(f"{name}: {{tensor}} is read along axis {{axis}}, {{size[axis]}} long, at every {{index}} of {{size[index]}}: "
-                         "make them equal")
+        raise ValueError(f"{name}: {{tensor}} is read along axis {{axis}}, {{size[axis]}} long, at every {{index}} "
+                         f"of {{size[index]}}: make them equal")
 
 
 def _positive_length(size, axis):
@@ -62,8 +66,8 @@ def _within(tensor, axis, size, values):
     except ZeroDivisionError:
         ok = False
     if not ok:
-        raise ValueError(f"{name}: {{tensor}} is read outside of its axis {{axis}}, {{size[axis]}} long, at sizes {{size}}: "
-                         "make the sizes fit the index")
+        raise ValueError(f"{name}: {{tensor}} is read outside of its axis {{axis}}, {{size[axis]}} long, at sizes "
+                         f"{{size}}: make the sizes fit the index")
 
 
 def _scalar(name, value, integer, positive):
@@ -112,9 +116,11 @@ def _outputs(out, inputs, lead, size, whole):
         if t is None:
             t = torch.empty(shape, dtype=kind, device=device)
         elif tuple(t.shape) != shape or t.dtype != kind or t.device != device:
-            raise ValueError(f"{name}: out has {{list(t.shape)}} {{t.dtype}} on {{t.device}} for {{n}}: give {{list(shape)}} {{kind}} on {{device}}")
+            raise ValueError(f"{name}: out has {{list(t.shape)}} {{t.dtype}} on {{t.device}} for {{n}}: "
+                             f"give {{list(shape)}} {{kind}} on {{device}}")
         elif len(lead) > 2 and not t.is_contiguous():
-            raise ValueError(f"{name}: out is not contiguous for {{n}}: with more than two leading dimensions give a contiguous tensor")
+            raise ValueError(f"{name}: out is not contiguous for {{n}}: with more than two leading dimensions "
+                             "give a contiguous tensor")
         result[n] = t
     return result, {{n: _two(t, lead, len(OUTPUTS[n])) for n, t in result.items()}}
 
@@ -127,19 +133,21 @@ def _pad(n, least):
     return max(least, triton.next_power_of_2(n))
 
 
-def _blocks(block_m, block_n, rows, fold, pads, dots):
-    """Tile sizes: for a dot at least 16 a side, else as many cells as a program holds in registers."""
+def _blocks(block_m, block_n, rows, fold, pads, dots, itemsize):
+    """Tile sizes: for dots at least 16 a side and what shared memory holds, else what registers hold."""
     inner = max(pads.values(), default=1)
     if dots:
         block_m = block_m or min(_pad(rows, 16), 128 if inner <= 64 else 64)
-        block_n = block_n or min(_pad(fold, 16), 64 if inner <= 128 else 32)
+        # Three stages of two operands in about 100 KB.
+        room = 1 << (98304 // (6 * inner * itemsize)).bit_length() - 1
+        block_n = block_n or max(16, min(_pad(fold, 16), 64, room))
     else:
-        cells = max(16, 4096 // inner)
+        cells = 8192 if inner == 1 else max(16, 4096 // inner)
         block_n = block_n or min(_pad(fold, 16), cells)
-        block_m = block_m or min(_pad(rows, 1), max(1, cells // block_n))
+        block_m = block_m or min(_pad(rows, 1), max(1, cells // 2 // block_n))
     for word, value, least in (("block_m", block_m, 16 if dots else 1), ("block_n", block_n, 16 if dots else 1)):
-        if value < least or value & (value - 1):
-            raise ValueError(f"{name}: {{word}} is {{value}}: give a power of two of at least {{least}}")
+        if not isinstance(value, int) or value < least or value & (value - 1):
+            raise ValueError(f"{name}: {{word}} is {{value!r}}: give a power of two of at least {{least}}")
     return block_m, block_n
 
 
@@ -178,8 +186,8 @@ def _operand(dtype):
 
 
 def _options(num_warps, num_stages, cells):
-    chosen = {{"num_warps": num_warps or (8 if cells >= 8192 else 4), "num_stages": num_stages}}
-    return {{k: v for k, v in chosen.items() if v is not None}}
+    warps = num_warps or (8 if cells >= 8192 or (cells >= 4096 and not DOTS) else 4)
+    return {{"num_warps": warps, "enable_fp_fusion": FUSED}} | ({{"num_stages": num_stages}} if num_stages else {{}})
 
 
 def _launch(kernel, grid, args, options):
@@ -221,7 +229,8 @@ def _take(x, axes, *index):
     lead = torch.broadcast_shapes(x.shape[: x.dim() - len(index)], index[0].shape[: index[0].dim() - axes])
     x = x.expand((*lead, *x.shape[x.dim() - len(index):]))
     index = [i.clamp(min=0, max=max(0, n - 1)) for i, n in zip(index, x.shape[len(lead):])]
-    places = [torch.arange(n, device=x.device).reshape([-1] + [1] * (len(lead) - k - 1 + axes)) for k, n in enumerate(lead)]
+    inner = [len(lead) - k - 1 + axes for k in range(len(lead))]
+    places = [torch.arange(n, device=x.device).reshape([-1] + [1] * m) for n, m in zip(lead, inner)]
     return x[(*places, *index)] if x.numel() else x.new_zeros(*lead, *index[0].shape[index[0].dim() - axes:])
 
 

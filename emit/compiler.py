@@ -27,7 +27,11 @@ def main() -> None:
     assert found is not None and found.loader is not None
     module = importlib.util.module_from_spec(found)
     found.loader.exec_module(module)
-    print(json.dumps([_compile(triton, module, kernel, target) for target in request["targets"] for kernel in request["kernels"]]))
+    print(
+        json.dumps(
+            [_compile(triton, module, kernel, target) for target in request["targets"] for kernel in request["kernels"]]
+        )
+    )
 
 
 def _compile(triton: Any, module: Any, kernel: dict[str, Any], target: str) -> dict[str, Any]:
@@ -37,14 +41,22 @@ def _compile(triton: Any, module: Any, kernel: dict[str, Any], target: str) -> d
     backend, _, arch = target.partition(":")
     chip = GPUTarget("cuda", int(arch), 32) if backend == "cuda" else GPUTarget("hip", arch, 64)
     function = getattr(module, kernel["name"])
-    constants = {n: getattr(triton.language, v[3:]) if str(v).startswith("tl.") else v for n, v in kernel["constants"].items()}
+    constants = {
+        n: getattr(triton.language, v[3:]) if str(v).startswith("tl.") else v for n, v in kernel["constants"].items()
+    }
     signature = {n: "constexpr" if n in constants else kernel["types"][n] for n in function.arg_names}
     aligned = {(k,): [["tt.divisibility", 16]] for k, n in enumerate(function.arg_names) if n in kernel["aligned"]}
     source = ASTSource(fn=function, signature=signature, constexprs=constants, attrs=aligned)
     options = {"num_warps": kernel["num_warps"], "num_stages": kernel["num_stages"], "enable_fp_fusion": True}
     made = triton.compile(source, target=chip, options=options)
     registers, spills = _registers(made, backend)
-    return {"kernel": kernel["name"], "target": target, "shared": made.metadata.shared, "registers": registers, "spills": spills}
+    return {
+        "kernel": kernel["name"],
+        "target": target,
+        "shared": made.metadata.shared,
+        "registers": registers,
+        "spills": spills,
+    }
 
 
 def _registers(made: Any, backend: str) -> tuple[int, int]:

@@ -37,7 +37,9 @@ class Kernels:
 
     @property
     def text(self) -> str:
-        pieces = [HELPERS[h] for h in self.helpers] + [f.text for f in (*self.functions, self.rolling, self.parts, self.finish)]
+        pieces = [HELPERS[h] for h in self.helpers] + [
+            f.text for f in (*self.functions, self.rolling, self.parts, self.finish)
+        ]
         return "\n\n".join(pieces)
 
 
@@ -83,10 +85,16 @@ def kernels(plan: Plan, name: str) -> Kernels:
     saved = [f"tl.store({_place(a, roles)}, {a.symbol}{_mask(a, roles)})" for a in plan.accumulators]
     parts = kernel("parts", [*part, *init, *parts_range, *loops, *saved],
                    f"One program leaves the state of one part of axis {fold}.")  # fmt: skip
-    loads = [f"{a.symbol}_part = tl.load({_place(a, roles)}{_mask(a, roles, UNITS[a.reducer])})" for a in plan.accumulators]
+    loads = [
+        f"{a.symbol}_part = tl.load({_place(a, roles)}{_mask(a, roles, UNITS[a.reducer])})" for a in plan.accumulators
+    ]
     joins = block("for part in range(0, parts):", [*loads, *merge.call(_targets(states))])
-    chunks = block(f"for j0 in range(tl.program_id(1) * chunk, tl.minimum((tl.program_id(1) + 1) * chunk, size_{fold}), BLOCK_N):",
-                   write.call()) if write else []  # fmt: skip
+    chunks = ["start = tl.program_id(1) * chunk"] if write else []
+    chunks += (
+        block(f"for j0 in range(start, tl.minimum(start + chunk, size_{fold}), BLOCK_N):", write.call())
+        if write
+        else []
+    )
     finish = kernel("finish", [*init, *joins, *epilogue.lines, *chunks], "Merges the states of all parts and writes.")
     return Kernels(plan, roles, masks, tuple(sorted(prologue.host.helpers)), tuple(functions), rolling, parts, finish,
                    strides, prologue.host.scalars)  # fmt: skip
@@ -108,12 +116,22 @@ def _taken(plan: Plan, strides: dict[tuple[str, Any], str]) -> set[str]:
     users = [t.name for t in spec.tensors] + [o.name for o in spec.outputs] + [a.name for a in spec.axes]
     users += [p.name for p in spec.params]
     states = [str(a.symbol) for a in plan.accumulators]
-    made = [f"{t}_ptr" for t in (*(t.name for t in spec.tensors), *(o.name for o in spec.outputs), *(f"part_{s}" for s in states))]
+    made = [
+        f"{t}_ptr"
+        for t in (*(t.name for t in spec.tensors), *(o.name for o in spec.outputs), *(f"part_{s}" for s in states))
+    ]
     made += [f"{prefix}_{a.name}" for a in spec.axes for prefix in ("size", "SIZE", "BLOCK", "in")]
     made += strides.values()
     for name in users:
-        if name in RESERVED or name in made or name.startswith(("BLOCK_", "SIZE_")) or name in ("MASKED", "INDEX", "OPERAND"):
-            raise EmitError(f"{name} is a word of the emitted kernel: give that tensor, axis, scalar or output another name")
+        if (
+            name in RESERVED
+            or name in made
+            or name.startswith(("BLOCK_", "SIZE_"))
+            or name in ("MASKED", "INDEX", "OPERAND")
+        ):
+            raise EmitError(
+                f"{name} is a word of the emitted kernel: give that tensor, axis, scalar or output another name"
+            )
     reserved = {a.name for a in spec.axes} | {p.name for p in spec.params} | set(states)
     return reserved | set(made) | {f"{s}_{x}" for s in states for x in ("part",)} | set(RESERVED)
 
@@ -233,7 +251,10 @@ def _mask(a: Any, roles: Roles, other: str = "") -> str:
 def _finish(plan: Plan, epilogue: Scope) -> Function | None:
     """Writes the outputs that do not vary with the fold axis into the epilogue; the others become `_write`."""
     fold = plan.axis
-    lines = [f"{fold.name} = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)", f"in_{fold.name} = {fold.name} < size_{fold.name}"]
+    lines = [
+        f"{fold.name} = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)",
+        f"in_{fold.name} = {fold.name} < size_{fold.name}",
+    ]
     count = len(lines)
     for f in plan.finish:
         scope, guard = epilogue, None
@@ -250,4 +271,6 @@ def _finish(plan: Plan, epilogue: Scope) -> Function | None:
         store(tile, f, guard)
     if len(lines) == count:
         return None
-    return Function("_write", ("j0",), tuple(lines), tuple(epilogue.host.helpers), f"One tile of what varies with axis {fold.name}.")
+    return Function(
+        "_write", ("j0",), tuple(lines), tuple(epilogue.host.helpers), f"One tile of what varies with axis {fold.name}."
+    )

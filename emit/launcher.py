@@ -11,7 +11,7 @@ from refold.emit.host import host
 from refold.emit.kernels import Kernels
 from refold.emit.reference import is_whole, reference_lines
 from refold.errors import EmitError
-from refold.spec import Index, Param, Read, Spec
+from refold.spec import Fold, Index, Read, Spec
 
 
 def module_text(plan: Plan, name: str, kernels: Kernels) -> str:
@@ -21,12 +21,14 @@ def module_text(plan: Plan, name: str, kernels: Kernels) -> str:
     head += f'\n\nThe proof is {name}.proof.json, the test test_{name}.py. Needs torch and triton alone.\n"""\n'
     imports = "import math\n\nimport torch\nimport triton\nimport triton.language as tl\n"
     return "\n".join([
-        head, imports, *_tables(plan.spec), "", kernels.text, "", _launcher(plan, name, kernels), "",
-        COMMON.format(name=name, kernel=kernels.rolling.name).strip("\n"), "", "", _reference(plan), "", "", REFERENCE.strip("\n"), "",
+        head, imports, *_tables(plan, kernels), "", kernels.text, "", _launcher(plan, name, kernels), "",
+        COMMON.format(name=name, kernel=kernels.rolling.name).strip("\n"), "", "",
+        _reference(plan), "", "", REFERENCE.strip("\n"), "",
     ])  # fmt: skip
 
 
-def _tables(spec: Spec) -> list[str]:
+def _tables(plan: Plan, k: Kernels) -> list[str]:
+    spec = plan.spec
     inputs = ", ".join(f'"{t.name}": {_names(t.axes)}' for t in spec.tensors)
     outputs = ", ".join(f'"{o.name}": {_names(o.axes)}' for o in spec.outputs)
     dtypes = ", ".join(f'"{t.name}": "{t.dtype}"' for t in spec.tensors)
@@ -36,8 +38,17 @@ def _tables(spec: Spec) -> list[str]:
         f"OUTPUTS = {{{outputs}}}",
         '# "float" is float32, float16 or bfloat16, the same for all.',
         f"DTYPES = {{{dtypes}}}",
+        f"DOTS = {k.roles.contracts}",
+        "# Whether a product and a sum may round as one. Not where scores are computed twice, once to be summed and",
+        "# once to be divided by the sum: both have to round alike.",
+        f"FUSED = {not _computed_twice(plan)}",
         "",
     ]
+
+
+def _computed_twice(plan: Plan) -> bool:
+    """Whether an output that varies with the fold axis holds a computed score."""
+    return any(plan.axis in f.axes and f.expr.has(Fold) for f in plan.finish)
 
 
 def _names(axes: tuple[Index, ...]) -> str:
@@ -45,7 +56,7 @@ def _names(axes: tuple[Index, ...]) -> str:
 
 
 def sized_by(spec: Spec) -> tuple[dict[Index, Index], list[tuple[Index, Index, str]], list[Index]]:
-    """Axes whose length is another's (no tensor has them), pairs that must be equally long, and axes no tensor tells."""
+    """Axes as long as another one (no tensor has them), pairs that must be equally long, axes that nothing tells."""
     declared = {a for t in spec.tensors for a in t.axes}
     same: dict[Index, Index] = {}
     pairs: list[tuple[Index, Index, str]] = []
@@ -78,13 +89,15 @@ def _launcher(plan: Plan, name: str, k: Kernels) -> str:
     lines = [f"def {name}({', '.join(tensors)}, *, {''.join(w + ', ' for w in words)}out=None, {options[0]},"]
     lines += [" " * (5 + len(name)) + ", ".join(options[1:]) + "):"]
     shapes = "; ".join(f"{t.name} [..., {', '.join(a.name for a in t.axes)}]" for t in spec.tensors)
-    results = "; ".join(f"{o.name} [..., {', '.join(a.name for a in o.axes)}]".replace("[..., ]", "[...]") for o in spec.outputs)
+    results = "; ".join(
+        f"{o.name} [..., {', '.join(a.name for a in o.axes)}]".replace("[..., ]", "[...]") for o in spec.outputs
+    )
     lines += [
         f'    """{shapes} -> {results}.',
         "",
-        "    Leading dimensions broadcast and strides are free. `schedule` is auto, rolling or split; `splits` the parts",
-        "    of the axis for split; `block_m` and `block_n` are powers of two. Raises ValueError or TypeError for inputs",
-        "    that do not fit.",
+        "    Leading dimensions broadcast and strides are free. `schedule` is auto, rolling or split; `splits` the",
+        "    parts of the axis for split; `block_m` and `block_n` are powers of two. Raises ValueError or TypeError",
+        "    for inputs that do not fit.",
         '    """',
     ]
     body = [f"inputs = {{{', '.join(f'{_q(t)}: {t}' for t in tensors)}}}", "size = _sizes(inputs)"]
@@ -95,10 +108,10 @@ def _launcher(plan: Plan, name: str, k: Kernels) -> str:
     body += [f"{p.name} = _scalar({_q(p.name)}, {p.name}, integer={bool(p.is_integer)}, positive={bool(p.is_positive)})"
              for p in spec.params]  # fmt: skip
     body += _index_checks(plan, k)
+    whole = "".join(f"{_q(o.name)}, " for o in spec.outputs if is_whole(plan, o.name))
     body += [
         "lead, views = _leading(inputs)",
-        f"out, outputs = _outputs(out, inputs, lead, size, whole={{{', '.join(_q(o.name) for o in spec.outputs if is_whole(plan, o.name))}}})"
-        .replace("whole={}", "whole=set()"),
+        f"out, outputs = _outputs(out, inputs, lead, size, whole=({whole}))",
         "if not any(o.numel() for o in outputs.values()):",
         "    return _result(out)",
         "views.update(outputs)",
@@ -108,13 +121,16 @@ def _launcher(plan: Plan, name: str, k: Kernels) -> str:
         body += [f"group = {host(roles.group)}", "groups = -(-" + rows + " // group)"]
         rows = "group"
     fold = f"size[{_q(roles.fold.name)}]"
+    floats = next((t.name for t in spec.tensors if not t.is_integer), tensors[0])
     least = 16 if roles.contracts else 1
     pads = ", ".join(f'"BLOCK_{a.name}": _pad(size[{_q(a.name)}], {least})' for a in roles.inner)
     body += [f"pads = {{{pads}}}"]
-    body += [f"block_m, block_n = _blocks(block_m, block_n, {rows}, {fold}, pads, dots={roles.contracts})"]
+    body += [f"block_m, block_n = _blocks(block_m, block_n, {rows}, {fold}, pads, DOTS, {floats}.element_size())"]
     leads = "math.prod(lead)" + "".join(f" * size[{_q(a.name)}]" for a in roles.batch)
     body += [f"batch = {leads}"]
-    programs = "batch" + (" * triton.cdiv(" + rows + ", block_m)" if roles.rows else "") + (" * groups" if roles.group else "")
+    programs = (
+        "batch" + (" * triton.cdiv(" + rows + ", block_m)" if roles.rows else "") + (" * groups" if roles.group else "")
+    )
     body += [f"programs = {programs}"]
     body += [f"parts, chunk = _schedule(schedule, splits, programs, {fold}, block_n, {tensors[0]}.device)"]
     body += ["args = {"]
@@ -126,7 +142,6 @@ def _launcher(plan: Plan, name: str, k: Kernels) -> str:
     args += ['"BLOCK_M": block_m, "BLOCK_N": block_n, **pads,']
     body += [f"    {a}" for a in args] + ["}"]
     body += ["_pointers(args, views)"]
-    floats = next((t.name for t in spec.tensors if not t.is_integer), tensors[0])
     body += [f'args["OPERAND"] = _operand({floats}.dtype)']
     body += ["options = _options(num_warps, num_stages, block_m * block_n)"]
     body += ["if parts == 1:", f"    _launch({k.rolling.name}, (programs,), args, options)", "    return _result(out)"]
@@ -134,7 +149,9 @@ def _launcher(plan: Plan, name: str, k: Kernels) -> str:
     for a in k.plan.accumulators:
         dims = ["parts", "batch"] + [f"size[{_q(x.name)}]" for x in tile_axes(a, roles)]
         dtype = "int32" if a.reducer == "argmax" else "float32"
-        body += [f'args["part_{a.symbol}_ptr"] = torch.empty([{", ".join(dims)}], dtype=torch.{dtype}, device={device})']
+        body += [
+            f'args["part_{a.symbol}_ptr"] = torch.empty([{", ".join(dims)}], dtype=torch.{dtype}, device={device})'
+        ]
     body += [f"_launch({k.parts.name}, (programs, parts), args, options)"]
     chunks = "triton.cdiv(" + fold + ", chunk)" if any(roles.fold in f.axes for f in plan.finish) else "1"
     body += [f"_launch({k.finish.name}, (programs, {chunks}), args, options)", "return _result(out)"]
@@ -170,7 +187,10 @@ def _reference(plan: Plan) -> str:
     same, _, unknown = sized_by(spec)
     names, words = _signature(spec), _keywords(spec)
     arguments = ", ".join(names) + (", *, " + ", ".join(words) if words else "")
-    lines = [f"def reference({arguments}):", '    """The same in eager torch, in the dtype of the inputs: the oracle in float64."""']
+    lines = [
+        f"def reference({arguments}):",
+        '    """The same in eager torch, in the dtype of the inputs: the oracle in float64."""',
+    ]
     body = [f"inputs = {{{', '.join(f'{_q(t)}: {t}' for t in names)}}}", "size = _sizes(inputs, check=False)"]
     body += [f"size[{_q(a.name)}] = {a.name}" for a in unknown]
     body += [f"size[{_q(b.name)}] = size[{_q(a.name)}]" for b, a in same.items()]

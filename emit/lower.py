@@ -333,7 +333,9 @@ class Scope:
         match cond:
             case sp.And() | sp.Or():
                 parts = sorted((self.condition(a) for a in cond.args), key=lambda v: v.text)
-                return self.join("&" if isinstance(cond, sp.And) else "|", [Val(f"({p.text})", p.axes) for p in parts], COMPARISON)
+                return self.join(
+                    "&" if isinstance(cond, sp.And) else "|", [Val(f"({p.text})", p.axes) for p in parts], COMPARISON
+                )
             case sp.Not():
                 return self.condition(sp.to_nnf(cond, simplify=False))
             case Relational():
@@ -415,15 +417,18 @@ class Scope:
         unit = {"sum": "0.0", "count": "0.0", "any": "0.0", "all": "1.0", "prod": "1.0", "max": f"-{INFINITY}",
                 "min": INFINITY}.get(expr.kind)  # fmt: skip
         if unit is None:
-            raise EmitError(f"{expr.kind} over {axis.name}, inside of the fused loop: fold {axis.name} by sum, max or min")
+            raise EmitError(
+                f"{expr.kind} over {axis.name}, inside of the fused loop: fold {axis.name} by sum, max or min"
+            )
         if not (expr.kind == "sum" and vanishes(expr.body, axis)):
             text = f"tl.where({inside}, {text}, {unit})"
         val = reduced(expr.kind, text, order, axis, self.host)
         self.memo[expr] = self.name("r", val)
         return self.memo[expr]
 
-    def dot(self, factors: list[sp.Expr], axis: Index, into: Val | None = None,
-            masked: Val | None = None) -> Val | None:
+    def dot(
+        self, factors: list[sp.Expr], axis: Index, into: Val | None = None, masked: Val | None = None
+    ) -> Val | None:
         """`tl.dot` of the factors that share `axis`, times the others; None where there are not two such groups.
 
         `masked`: the lanes of the left operand that count in a tile with masks; the others are set to 0.
@@ -433,7 +438,11 @@ class Scope:
         inside = [f for f in factors if axis in self.axes(f)]
         outside = [f for f in factors if f not in inside]
         wide = sorted({self.axes(f) for f in inside if len(self.axes(f)) == 2}, key=self.place)
-        if len(wide) != 2 or wide[0] & wide[1] != {axis} or any(not self.axes(f) <= wide[0] and not self.axes(f) <= wide[1] for f in inside):
+        if (
+            len(wide) != 2
+            or wide[0] & wide[1] != {axis}
+            or any(not self.axes(f) <= wide[0] and not self.axes(f) <= wide[1] for f in inside)
+        ):
             return None
         if into is not None and outside:
             return None

@@ -37,7 +37,9 @@ class Torch:
         return f"{val.at(ATOM)}[..., {', '.join(':' if a in val.axes else 'None' for a in axes)}]"
 
     def text(self, val: Val, axes: tuple[Index, ...], level: int = ATOM) -> str:
-        plain = not val.axes and (val.text[0] in "-0123456789(" or val.text.startswith(("float(", "math.", "_ratio", "size[")))
+        plain = not val.axes and (
+            val.text[0] in "-0123456789(" or val.text.startswith(("float(", "math.", "_ratio", "size["))
+        )
         return self.spread(val, axes, level, plain or val.text in self.scalars)
 
     scalars: set[str] = field(default_factory=set)
@@ -107,7 +109,9 @@ class Torch:
                 return self.fold(expr)
             case sp.floor() | sp.Mod():
                 above, below = sp.fraction(sp.together(expr.args[0])) if isinstance(expr, sp.floor) else expr.args
-                return self.join("//" if isinstance(expr, sp.floor) else "%", [self.value(above), self.value(below)], PRODUCT)
+                return self.join(
+                    "//" if isinstance(expr, sp.floor) else "%", [self.value(above), self.value(below)], PRODUCT
+                )
         if type(expr) in FORMS:
             argument = self.value(expr.args[0])
             return Val(FORMS[type(expr)].torch.format(x=argument.text), argument.axes)
@@ -149,7 +153,9 @@ class Torch:
         match cond:
             case sp.And() | sp.Or():
                 parts = [self.condition(a) for a in cond.args]
-                return self.join("&" if isinstance(cond, sp.And) else "|", [Val(f"({p.text})", p.axes) for p in parts], COMPARISON)
+                return self.join(
+                    "&" if isinstance(cond, sp.And) else "|", [Val(f"({p.text})", p.axes) for p in parts], COMPARISON
+                )
             case sp.Not():
                 return self.condition(sp.to_nnf(cond, simplify=False))
             case Relational():
@@ -181,22 +187,30 @@ class Torch:
     def reduce(self, kind: str, body: sp.Expr, axis: Index) -> Val:
         """A reduction; a sum of products of tensors that do not share all of their axes is an einsum."""
         if kind == "sum":
-            factors = [f for f in sp.Mul.make_args(body) if not is_host(f)]
-            still = sp.Mul(*(f for f in sp.Mul.make_args(body) if is_host(f)))
-            values = [self.value(f) for f in factors]
+            still, moving = (sp.Mul(*part) for part in self.parted(body, axis))
+            if still != 1 and moving != 1:
+                total = sp.Dummy("total")
+                self.memo[total] = self.reduce(kind, moving, axis)
+                return self.value(total * still)
+            values = [self.value(f) for f in sp.Mul.make_args(body)]
             if len({v.axes for v in values}) > 1 and all(v.axes for v in values):
                 axes = tuple(a for a in self.union(*values) if a != axis)
                 letters = {a: chr(ord("a") + n) for n, a in enumerate(self.order)}
                 sides = ", ".join("..." + "".join(letters[a] for a in v.axes) for v in values).replace(" ", "")
                 target = "..." + "".join(letters[a] for a in axes)
-                val = Val(f'torch.einsum("{sides}->{target}", {", ".join(v.text for v in values)})', axes)
-                return self.join("*", [val, self.value(still)], PRODUCT) if still != 1 else val
+                return Val(f'torch.einsum("{sides}->{target}", {", ".join(v.text for v in values)})', axes)
         val = self.value(body)
         if axis not in val.axes:
             ones = Val(f"torch.ones_like({axis.name}, dtype=dtype)", (axis,))
             val = self.join("*", [val, ones], PRODUCT) if body != 1 else ones
         place = val.axes.index(axis) - len(val.axes)
         return Val(f"{_REDUCE[kind]}({val.text}, {place})", tuple(a for a in val.axes if a != axis))
+
+    def parted(self, body: sp.Expr, axis: Index) -> tuple[list[sp.Expr], list[sp.Expr]]:
+        """The factors that do not vary along an axis, which leave its sum, and those that do."""
+        factors = sp.Mul.make_args(body)
+        still = [f for f in factors if is_host(f) or axis not in self.value(f).axes]
+        return still, [f for f in factors if f not in still]
 
     def argmax(self, key: sp.Expr, axis: Index) -> Val:
         val = self.value(key)

@@ -95,7 +95,7 @@ def _factors(plan: Plan, body: sp.Expr, axis: Index) -> list[tuple[set[Index], s
 
 
 def operands(body: sp.Expr, axis: Index) -> tuple[list[sp.Expr], list[sp.Expr]] | None:
-    """The factors of a product over `axis` in two groups by their axes, data in the second; None if there are not two."""
+    """The factors of a product over `axis` in two groups by their axes, data in the second; else None."""
     factors = [f for f in sp.Mul.make_args(body) if axis in axes_of(f)]
     widest: list[set[Index]] = []
     for f in sorted(factors, key=lambda f: (isinstance(f, Read), -len(axes_of(f)))):

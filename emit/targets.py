@@ -52,10 +52,14 @@ def compile_for(kernel: Kernel, targets: tuple[str, ...] = TARGETS, dtype: DType
         request = {"file": str(Path(folder) / f"{kernel.name}.py"), "targets": targets, "kernels": jobs}
         env = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
         env.setdefault("TRITON_DEFAULT_FP_FUSION", "1")
-        done = subprocess.run([python, compiler.__file__], input=json.dumps(request), capture_output=True, text=True, env=env)
+        done = subprocess.run(
+            [python, compiler.__file__], input=json.dumps(request), capture_output=True, text=True, env=env
+        )
     if done.returncode:
         last = "\n".join(done.stderr.strip().splitlines()[-5:])
-        raise EmitError(f"{kernel.name} does not compile for {', '.join(targets)}: {last}\nreport this: it is refold's mistake")
+        raise EmitError(
+            f"{kernel.name} does not compile for {', '.join(targets)}: {last}\nreport this: it is refold's mistake"
+        )
     return tuple(Compiled(**row) for row in json.loads(done.stdout.strip().splitlines()[-1]))
 
 
@@ -64,9 +68,14 @@ def _job(made: Kernels, function: Function, dtype: DType, inner: int, blocks: di
     spec = made.plan.spec
     pointers = {f"{t.name}_ptr": dtype if t.dtype == "float" else t.dtype for t in spec.tensors}
     pointers |= {f"{o.name}_ptr": "int64" if o.expr.is_integer else dtype for o in spec.outputs}
-    pointers |= {f"part_{a.symbol}_ptr": "int32" if a.reducer == "argmax" else "float32" for a in made.plan.accumulators}
-    last = {made.strides[t.name, t.axes[-1]] for t in (*spec.tensors, *spec.outputs) if t.axes}
-    real = {text for expr, text in made.host.items() if not expr.is_integer} | {p.name for p in spec.params if not p.is_integer}
+    pointers |= {
+        f"part_{a.symbol}_ptr": "int32" if a.reducer == "argmax" else "float32" for a in made.plan.accumulators
+    }
+    dense = [(t.name, t.axes) for t in spec.tensors] + [(o.name, o.axes) for o in spec.outputs]
+    last = {made.strides[name, axes[-1]] for name, axes in dense if axes}
+    real = {text for expr, text in made.host.items() if not expr.is_integer} | {
+        p.name for p in spec.params if not p.is_integer
+    }
     types: dict[str, str] = {}
     constants: dict[str, Any] = {}
     for name in function.parameters:
@@ -82,5 +91,7 @@ def _job(made: Kernels, function: Function, dtype: DType, inner: int, blocks: di
             types[name] = f"*{compiler.DTYPES[pointers[name]]}"
         else:
             types[name] = "fp32" if name in real else "i32"
-    aligned = [n for n, t in types.items() if t.startswith("*") or n in set(made.strides.values()) or n.startswith("size_")]
+    aligned = [
+        n for n, t in types.items() if t.startswith("*") or n in set(made.strides.values()) or n.startswith("size_")
+    ]
     return {"name": function.name, "types": types, "constants": constants, "aligned": aligned}

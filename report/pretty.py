@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -123,8 +124,10 @@ def counterexample(result: Any) -> Group:
 
 
 def files(paths: Sequence[Any]) -> Group:
-    """The files of a bundle."""
-    rows = [Text(f"  {path}") for path in paths]
+    """The files of a bundle; those of one query each as their folder and how many they are."""
+    queries = Counter(path.parent for path in paths if path.suffix == ".smt2")
+    rows = [Text(f"  {path}") for path in paths if path.suffix != ".smt2"]
+    rows += [Text(f"  {folder}/  {n} queries in SMT-LIB") for folder, n in queries.items()]
     return Group(Text("Bundle", style="bold"), *rows)
 
 
