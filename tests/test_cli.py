@@ -19,8 +19,8 @@ import pytest
 
 from refold.algebra import derive
 from refold.cli import main
-from refold.report import formats, loading
 from refold.errors import ClaimError
+from refold.report import formats, loading
 from refold.verify import Counterexample, Disproof, Proof, Result
 
 ROOT = Path(__file__).parents[1]

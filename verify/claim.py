@@ -11,6 +11,8 @@ from typing import Any
 import sympy as sp
 
 from refold.algebra import State, Varying
+from refold.algebra.derive import fold_axis
+from refold.algebra.rewrite import folds
 from refold.errors import ClaimError
 from refold.spec import Spec, Value
 from refold.spec.value import unwrap
@@ -66,16 +68,46 @@ def claim(
     elements = tuple((Varying(n), unwrap(e)) for n, e in element.items())
     x = _namespace(names, left)
     c = _namespace(tuple(element), tuple(s for s, _ in elements))
-    stepped = _state("step", step(x, c), names)
-    merged = _state("merge", merge(x, _namespace(names, right)), names) if merge is not None else None
-    ended = finish(x, c) if len(inspect.signature(finish).parameters) == 2 else finish(x)
+    stepped = _state("step", _call("step", step, x, c), names)
+    merged = _state("merge", _call("merge", merge, x, _namespace(names, right)), names) if merge is not None else None
+    ended = _call("finish", finish, *((x, c) if len(inspect.signature(finish).parameters) == 2 else (x,)))
     outputs = [o.name for o in spec.outputs]
     if not isinstance(ended, Mapping):
         if len(outputs) != 1:
             raise ClaimError(f"finish gives one value and the spec has the outputs {', '.join(outputs)}: give a dict")
         ended = {outputs[0]: ended}
     finished = _state("finish", ended, tuple(outputs))
-    return Claim(spec, elements, left, right, tuple(unwrap(v) for v in init.values()), stepped, merged, finished, empty_parts)
+    started = tuple(unwrap(v) for v in init.values())
+    _check(spec, elements, {"init": started, "step": stepped, "merge": merged or (), "finish": finished})
+    return Claim(spec, elements, left, right, started, stepped, merged, finished, empty_parts)
+
+
+def _check(spec: Spec, elements: tuple[tuple[Varying, sp.Expr], ...], parts: Mapping[str, tuple[sp.Expr, ...]]) -> None:
+    """One pass reads the folded axis through its elements alone, and no element waits for a fold over it."""
+    axis = fold_axis(spec)
+    for symbol, expr in elements:
+        if folds(expr, axis):
+            raise ClaimError(f"element {symbol} reads a finished fold over {axis}, which one pass does not have yet: "
+                             "carry that fold in the state")  # fmt: skip
+    for function, exprs in parts.items():
+        for expr in exprs:
+            if axis in expr.free_symbols or folds(expr, axis):
+                raise ClaimError(f"{function} reads along {axis} by itself: name what it reads in element=, "
+                                 "and read it from the element")  # fmt: skip
+    for output, expr in zip(spec.outputs, parts["finish"], strict=True):
+        if axis not in output.axes and expr.has(Varying):
+            raise ClaimError(
+                f"finish reads an element and {output.name} does not vary along {axis}: use the state alone"
+            )
+
+
+def _call(function: str, law: Function, *states: SimpleNamespace) -> Any:
+    try:
+        return law(*states)
+    except AttributeError as error:
+        raise ClaimError(
+            f"{function} reads .{error.name}, which is in neither init nor element: name it there"
+        ) from error
 
 
 def _namespace(names: tuple[str, ...], symbols: tuple[sp.Symbol, ...]) -> SimpleNamespace:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import permutations
 from typing import Any
 
@@ -13,13 +12,12 @@ from refold.algebra import Plan, Refusal, State, derive
 from refold.algebra.derive import fold_axis
 from refold.algebra.merge import fresh_symbols, lift, merge, unit
 from refold.algebra.run import Order, Runner
-from refold.errors import ClaimError
 from refold.spec import Where
 from refold.spec.evaluate import Inputs
 from refold.spec.mathematics import text
 from refold.verify.claim import Claim
 from refold.verify.obligation import Defined, Obligation, discharge
-from refold.verify.obligations import Reach, eq
+from refold.verify.reach import Reach, eq
 from refold.verify.replay import sample, search
 from refold.verify.result import Checked, Counterexample, Disproof, Result
 from refold.verify.verify import Progress, invariants_of, verify, versions
@@ -44,18 +42,29 @@ def verify_claim(claim: Claim, progress: Progress | None = None) -> Checked:
     plan = derive(claim.spec)
     if isinstance(plan, Refusal):
         note = f"the spec itself was not derived: {plan.reason}"
-        return Checked(claim.spec, (Result("derived form", "a proved form to relate to", "unknown", 0.0, "", note=note),), versions())
+        return Checked(
+            claim.spec,
+            (Result("derived form", "a proved form to relate to", "unknown", 0.0, "", note=note),),
+            versions(),
+        )
     proof = verify(plan, progress)
-    basis = Result("derived form", f"refold's own form of the spec ({len(proof.results)} obligations)", proof.verdict, proof.seconds, "")
+    basis = Result(
+        "derived form",
+        f"refold's own form of the spec ({len(proof.results)} obligations)",
+        proof.verdict,
+        proof.seconds,
+        "",
+    )
     if isinstance(proof, Disproof):
         return Checked(claim.spec, (basis,), versions())
     notify("identifying the state")
     meaning = identify(claim, plan, runner)
     missing = [n for n, m in zip(claim.names, meaning, strict=True) if m is None]
     if missing:
-        note = f"no expression over the derived state ({', '.join(str(a.symbol) for a in plan.accumulators)}) was found for it"
-        results = tuple(Result(f"state {n}", f"what {n} is", "unknown", 0.0, "", note=note) for n in missing)
-        return Checked(claim.spec, (basis, *results), versions())
+        held = ", ".join(str(a.symbol) for a in plan.accumulators)
+        note = f"no expression over the derived state ({held}) was found for it"
+        unknown = (Result(f"state {n}", f"what {n} is", "unknown", 0.0, "", note=note) for n in missing)
+        return Checked(claim.spec, (basis, *unknown), versions())
     results = []
     for obligation in _obligations(claim, plan, tuple(m for m in meaning if m is not None)):
         notify(obligation.name)
@@ -89,7 +98,9 @@ class ClaimRunner:
             results = {o.name: given.present(walk(expr), o.axes) for o, expr in outputs}
             if self.claim.spec.empty is not sp.nan:
                 empty = float(self.claim.spec.empty)
-                results = {n: np.where(np.isnan(v), empty, v) if not given.sizes[self.axis] else v for n, v in results.items()}
+                results = {
+                    n: np.where(np.isnan(v), empty, v) if not given.sizes[self.axis] else v for n, v in results.items()
+                }
         return results
 
     def state(self, given: Inputs, order: Order) -> Arrays:
@@ -140,13 +151,19 @@ def identify(claim: Claim, plan: Plan, runner: ClaimRunner) -> list[sp.Expr | No
         positions = tuple(range(3 + attempt % 2))
         with np.errstate(all="ignore"):
             runs.append((given, runner.state(given, positions), Runner(plan, given).state(positions)))
+    meanings = _meanings(plan)
+    return [next((m for m in meanings if _agrees(m, s, runs)), None) for s in claim.left]
+
+
+def _meanings(plan: Plan) -> list[sp.Expr]:
+    """What a component of a state may be, simplest first: among it whatever anchors and outputs are made of."""
     symbols = [a.symbol for a in plan.accumulators]
-    return [next((m for m in _meanings(symbols) if _agrees(m, s, runs)), None) for s in claim.left]
-
-
-def _meanings(symbols: list[State]) -> list[sp.Expr]:
-    """What a component of a state may be, simplest first."""
     found: list[sp.Expr] = [sp.sympify(s) for s in symbols]
+    wholes = [x.expr for x in plan.anchors] + [f.expr for f in plan.finish]
+    parts = dict.fromkeys(
+        n for e in wholes for n in sp.preorder_traversal(e) if isinstance(n, sp.Expr) and n.has(State)
+    )
+    found += [p for p in parts if plan.axis not in p.free_symbols and not isinstance(p, State)]
     found += [sp.exp(s) for s in symbols] + [sp.log(s) for s in symbols] + [s**2 for s in symbols]
     for a, b in permutations(symbols, 2):
         found += [a / b, a + sp.log(b), a * sp.exp(b), a * b, a / b**2, sp.sqrt(a / b), a / (b - 1)]
@@ -161,7 +178,7 @@ def _agrees(meaning: sp.Expr, symbol: State, runs: list[tuple[Inputs, Arrays, di
             want = np.asarray(claimed[symbol], dtype=np.float64)
             have = np.asarray(given.walk(derived)(meaning), dtype=np.float64)
             usable = np.isfinite(want) & np.isfinite(have)
-            if not np.allclose(*np.broadcast_arrays(np.where(usable, want, 0), np.where(usable, have, 0)), rtol=1e-7, atol=1e-9):
+            if not np.allclose(np.where(usable, want, 0), np.where(usable, have, 0), rtol=1e-7, atol=1e-9):
                 return False
             if np.any(np.isfinite(have) & ~np.isfinite(want)):
                 return False
@@ -181,32 +198,47 @@ def _obligations(claim: Claim, plan: Plan, meaning: tuple[sp.Expr, ...]) -> list
                   for s, v in zip(symbols, mean(state), strict=True)}  # fmt: skip
         return tuple(e.xreplace(values) for e in exprs)
 
-    written = {e.symbol: e.expr for e in plan.elements} | dict(claim.elements)
+    # Elements of the plan and of the claim may share names, so that each side is written out by its own.
+    derived, claimed = {e.symbol: e.expr for e in plan.elements}, dict(claim.elements)
     names = claim.names
     goals: list[Obligation] = []
     for name, have, want in zip(names, claim.init, mean(unit(plan)), strict=True):
         goals.append(Obligation(f"init {name}", f"{name} = {text(have)} of nothing", (), (eq(have, want),)))
     element = lift(plan)
     known = reach.state(one)
-    after = mean({s: v.xreplace(written) for s, v in merge(plan, one, element).items()})
-    stepped = tuple(e.xreplace(written) for e in put(claim.step, one))
+    after = mean({s: v.xreplace(derived) for s, v in merge(plan, one, element).items()})
+    stepped = tuple(e.xreplace(claimed) for e in put(claim.step, one))
     for n, name in enumerate(names):
         shown = f"{name} is {text(meaning[n])} after a step: {text(claim.step[n])}"
         goals.append(Obligation(f"step {name}", shown, known, (eq(after[n], stepped[n]),)))
-        goals.append(Obligation(f"step {name}: defined", f"{text(claim.step[n])} is defined", known, (Defined(stepped[n]),)))
+        goals.append(
+            Obligation(f"step {name}: defined", f"{text(claim.step[n])} is defined", known, (Defined(stepped[n]),))
+        )
     if claim.merge is not None:
-        known = (*reach.state(one), *reach.state(two), *(() if claim.empty_parts else (*_something(plan, one), *_something(plan, two))))
+        # A part that is not empty may still be masked as a whole, if anything is masked.
+        held = not claim.empty_parts and not any(e.infinite for e in plan.elements)
+        known = (
+            *reach.state(one),
+            *reach.state(two),
+            *((*_something(plan, one), *_something(plan, two)) if held else ()),
+        )
         after, merged = mean(merge(plan, one, two)), put(claim.merge, one, two)
         for n, name in enumerate(names):
             shown = f"{name} is {text(meaning[n])} after a merge: {text(claim.merge[n])}"
             goals.append(Obligation(f"merge {name}", shown, known, (eq(after[n], merged[n]),)))
-            goals.append(Obligation(f"merge {name}: defined", f"{text(claim.merge[n])} is defined", known, (Defined(merged[n]),)))
+            goals.append(
+                Obligation(f"merge {name}: defined", f"{text(claim.merge[n])} is defined", known, (Defined(merged[n]),))
+            )
     state = {a.symbol: a.symbol for a in plan.accumulators}
     for f, expr in zip(plan.finish, put(claim.finish, state), strict=True):
-        member = tuple(g.xreplace(written) for g in reach.member(state)) if plan.axis in f.axes else ()
+        member = tuple(g.xreplace(derived) for g in reach.member(state)) if plan.axis in f.axes else ()
         guard = (f.guard,) if f.guard is not sp.true else ()
         assumptions = (*reach.state(state), *member, *guard, *_something(plan, state))
-        goals.append(Obligation(f"finish {f.name}", f"{f.name} = {text(f.expr)}", assumptions, (eq(f.expr, expr.xreplace(written)),)))
+        goals.append(
+            Obligation(
+                f"finish {f.name}", f"{f.name} = {text(f.expr)}", assumptions, (eq(f.expr, expr.xreplace(claimed)),)
+            )
+        )
     return goals
 
 
@@ -222,6 +254,8 @@ def _something(plan: Plan, state: dict[State, sp.Expr]) -> tuple[sp.Basic, ...]:
 def _guarded(plan: Plan, meaning: sp.Expr, init: sp.Expr, state: dict[State, sp.Expr]) -> sp.Expr:
     """A meaning in a state: that of nothing is what the claim starts from where the expression is undefined there."""
     value = meaning.xreplace(dict(state))
-    if isinstance(meaning, State) or not any(isinstance(n, sp.log) or (isinstance(n, sp.Pow) and n.exp.is_negative) for n in sp.preorder_traversal(meaning)):
+    if isinstance(meaning, State) or not any(
+        isinstance(n, sp.log) or (isinstance(n, sp.Pow) and n.exp.is_negative) for n in sp.preorder_traversal(meaning)
+    ):
         return value
     return Where(sp.And(*_something(plan, state)), value, init)

@@ -20,7 +20,7 @@ from sympy.core.relational import Relational
 from refold.algebra.rewrite import walk
 from refold.spec import Where
 from refold.spec.heads import sigmoid
-from refold.verify.fraction import Fraction, compare, number, same
+from refold.verify.fraction import Fraction, compare, number, same, times, whole
 from refold.verify.shape import adds_logs, boundless, is_index, on_circle, plain
 
 
@@ -56,6 +56,7 @@ class Encoder:
     angles: dict[sp.Basic, tuple[Any, Any]] = field(default_factory=dict)
     flags: dict[sp.Basic, Any] = field(default_factory=dict)
     names: dict[str, Any] = field(default_factory=dict)
+    known: dict[tuple[str, sp.Basic], tuple[Fraction, list[Any]]] = field(default_factory=dict)
 
     # --- conditions ------------------------------------------------------------------------------------------
 
@@ -85,13 +86,14 @@ class Encoder:
 
     def relation(self, cond: Any) -> Any:
         left, right = cond.lhs, cond.rhs
-        if left == right:
-            return z3.BoolVal(cond.rel_op in ("==", "<=", ">="))
         if is_index(cond):
             # A predicate over indices is the same proposition wherever it occurs.
             positive = cond if cond.rel_op in ("<=", "<", "==") else cond.negated
             atom = z3.Bool(self.name("", positive))
             return atom if positive is cond else z3.Not(atom)
+        if left == right:
+            self.define(left)
+            return z3.BoolVal(cond.rel_op in ("==", "<=", ">="))
         if right in (sp.oo, -sp.oo):
             return self.at_limit(left, cond.rel_op, 1 if right == sp.oo else -1)
         if cond.rel_op in ("==", "!="):
@@ -157,8 +159,6 @@ class Encoder:
 
     def equal(self, left: sp.Expr, right: sp.Expr) -> Any:
         """`left = right`, as polynomials; where logarithms are added, of the exponentials of both sides."""
-        if left == right:
-            return z3.BoolVal(True)
         if (
             adds_logs(left, right)
             or self.is_coordinate(left, right)
@@ -196,14 +196,33 @@ class Encoder:
             case sp.Mul() if expr.args[0].is_number and len(expr.args) == 2:
                 self.define(expr.args[1])
             case sp.log():
-                self.real(sp.exp(expr))
+                self.expo(expr)
             case _ if expr not in self.infinite and expr not in (sp.oo, -sp.oo):
                 self.real(expr)
 
     # --- values ----------------------------------------------------------------------------------------------
 
+    def once(self, kind: str, expr: sp.Basic, translate: Callable[[sp.Basic], Fraction]) -> Fraction:
+        """A translation from memory, with all that it needs to be defined."""
+        if (kind, expr) in self.known:
+            value, needs = self.known[kind, expr]
+            self.defined += needs
+            return value
+        kept, self.defined = self.defined, []
+        value = translate(expr)
+        self.known[kind, expr] = value, self.defined
+        self.defined = kept + self.defined
+        return value
+
     def real(self, expr: sp.Basic) -> Fraction:
         """The value of an expression as a fraction of polynomials."""
+        return self.once("real", expr, self._real)
+
+    def expo(self, expr: sp.Basic) -> Fraction:
+        """`exp(sum_i k_i t_i) -> prod_i E_i^k_i`."""
+        return self.once("exp", expr, self._expo)
+
+    def _real(self, expr: sp.Basic) -> Fraction:
         if expr.is_Rational:
             return number(str(expr))
         if expr in (sp.oo, -sp.oo, sp.nan, sp.zoo):
@@ -216,21 +235,21 @@ class Encoder:
             case sp.Pow() if expr.exp.is_Integer:
                 return self.raised(self.real(expr.base), int(expr.exp))
             case sp.Pow() if expr.exp.is_Rational and expr.exp.q == 2:
-                return self.raised(Fraction(self.root(expr.base), z3.RealVal(1)), int(expr.exp.p))
+                return self.raised(whole(self.root(expr.base)), int(expr.exp.p))
             case sp.exp():
                 return self.expo(expr.args[0])
             case sp.log():
                 value = self.real(expr.args[0])
-                self.defined.append(value.top * value.bottom > 0)
+                self.defined.append(times(value.top, value.bottom) > 0)
                 return self.logarithm(expr.args[0])
             case sp.cos() | sp.sin():
                 self.finite(expr)
-                return Fraction(self.angle(expr.args[0])[0 if isinstance(expr, sp.cos) else 1], z3.RealVal(1))
+                return whole(self.angle(expr.args[0])[0 if isinstance(expr, sp.cos) else 1])
             case sp.Max() | sp.Min():
                 return self.extremum(expr, self.real)
             case sp.Abs():
                 value = self.real(expr.args[0])
-                positive = self.decide(value.top * value.bottom >= 0)
+                positive = self.decide(times(value.top, value.bottom) >= 0)
                 return value if positive else Fraction(-value.top, value.bottom)
             case Where():
                 return self.real(self.branch(expr))
@@ -242,7 +261,7 @@ class Encoder:
                 grown = self.expo(2 * expr.args[0])
                 return (grown + number(-1)) * self.raised(grown + number(1), -1)
         self.finite(expr)
-        return Fraction(self.variable(expr), z3.RealVal(1))
+        return whole(self.variable(expr))
 
     def raised(self, value: Fraction, n: int) -> Fraction:
         """A power; a negative one is defined where the base is not 0."""
@@ -292,33 +311,37 @@ class Encoder:
         """`x <= y` exactly where `exp(x) <= exp(y)`, among those that are used in both ways; and against 0."""
         if expr not in self.values or expr not in self.powers:
             return
-        x, ex = self._signed(expr)
-        self.axioms.append(z3.Implies(ex > 0, (x <= 0) == (ex <= 1)))
+        x, ex = self.values[expr], self.powers[expr]
+        low, high = (ex >= 1, x <= 0) if expr in self.rising else (ex <= 1, x <= 0)
+        self.axioms.append(z3.Implies(ex > 0, low == high))
         for other in self.values.keys() & self.powers.keys():
-            # A falling and a rising one have no common coordinate, and are left unrelated.
-            if other != expr and (other in self.rising) == (expr in self.rising):
-                y, ey = self._signed(other)
-                order = z3.And((x <= y) == (ex <= ey), (x == y) == (ex == ey))
+            if other != expr:
+                y, ey = self.values[other], self.powers[other]
+                # The coordinate of a rising one is that of its negative.
+                match (expr in self.rising, other in self.rising):
+                    case (False, False):
+                        below, equal = ex <= ey, ex == ey
+                    case (True, True):
+                        below, equal = ex >= ey, ex == ey
+                    case (False, True):
+                        below, equal = ex * ey <= 1, ex * ey == 1
+                    case _:
+                        below, equal = ex * ey >= 1, ex * ey == 1
+                order = z3.And((x <= y) == below, (x == y) == equal)
                 self.axioms.append(z3.Implies(z3.And(ex > 0, ey > 0), order))
-
-    def _signed(self, expr: sp.Basic) -> tuple[Any, Any]:
-        """What a coordinate is the exponential of, and the coordinate."""
-        value = self.values[expr]
-        return -value if expr in self.rising else value, self.powers[expr]
 
     def root(self, expr: sp.Expr) -> Any:
         """The square root: the nonnegative y with y^2 = x, where x is not negative."""
         key = sp.sqrt(expr, evaluate=False)
         x = self.real(expr)
-        self.defined.append(x.top * x.bottom >= 0)
+        self.defined.append(times(x.top, x.bottom) >= 0)
         if key not in self.values:
             y = z3.Real(self.name("", key))
             self.values[key] = y
-            self.axioms += [y >= 0, z3.Implies(x.top * x.bottom >= 0, y * y * x.bottom == x.top)]
+            self.axioms += [y >= 0, z3.Implies(times(x.top, x.bottom) >= 0, y * y * x.bottom == x.top)]
         return self.values[key]
 
-    def expo(self, expr: sp.Expr) -> Fraction:
-        """`exp(sum_i k_i t_i) -> prod_i E_i^k_i`."""
+    def _expo(self, expr: sp.Expr) -> Fraction:
         expr = sp.expand(expr, deep=False) if not isinstance(expr, Where | sp.Max | sp.Min) else expr
         return reduce(Fraction.__mul__, [self.expo_term(*t.as_coeff_Mul()) for t in sp.Add.make_args(expr)], number(1))
 
@@ -339,20 +362,20 @@ class Encoder:
                 return self.expo(sp.expand(factor * rest))
             case sp.log() if factor.is_Integer:
                 value = self.real(rest.args[0])
-                self.defined.append(value.top * value.bottom >= 0)
+                self.defined.append(times(value.top, value.bottom) >= 0)
                 return self.raised(value, int(factor))
         return self.leaf(factor, rest)
 
     def leaf(self, factor: sp.Expr, rest: sp.Expr) -> Fraction:
         """`exp(p/q t)` through the variable of `t`, or that of `t/q`."""
         if not factor.is_Rational:
-            return Fraction(self.coordinate(sp.Mul(factor, rest)), z3.RealVal(1))
+            return whole(self.coordinate(sp.Mul(factor, rest)))
         value = self.coordinate(rest)
         if factor.q != 1:
-            whole, value = value, z3.Real(self.name("E_", sp.Mul(sp.Rational(1, factor.q), rest, evaluate=False)))
-            self.axioms += [value >= 0, value**factor.q == whole]
+            full, value = value, z3.Real(self.name("E_", sp.Mul(sp.Rational(1, factor.q), rest, evaluate=False)))
+            self.axioms += [value >= 0, value**factor.q == full]
         power = int(factor.p)
-        return self.raised(Fraction(value, z3.RealVal(1)), -power if rest in self.rising else power)
+        return self.raised(whole(value), -power if rest in self.rising else power)
 
     def extremum(self, expr: sp.Expr, value: Callable[[sp.Expr], Fraction]) -> Fraction:
         """The argument that the path says is the largest (the smallest)."""
@@ -373,7 +396,7 @@ class Encoder:
             elif isinstance(factor, sp.Pow) and factor.exp.is_Rational:
                 total = total + number(str(factor.exp)) * self.logarithm(factor.base)
             elif factor != 1:
-                total = total + Fraction(self.variable(sp.log(factor)), z3.RealVal(1))
+                total = total + whole(self.variable(sp.log(factor)))
         return total
 
     def angle(self, expr: sp.Expr) -> tuple[Any, Any]:

@@ -18,31 +18,47 @@ class Fraction:
     def __add__(self, other: Fraction) -> Fraction:
         if self.bottom.eq(other.bottom):
             return Fraction(self.top + other.top, self.bottom)
-        return Fraction(self.top * other.bottom + other.top * self.bottom, self.bottom * other.bottom)
+        top = times(self.top, other.bottom) + times(other.top, self.bottom)
+        return Fraction(top, times(self.bottom, other.bottom))
 
     def __mul__(self, other: Fraction) -> Fraction:
-        return Fraction(self.top * other.top, self.bottom * other.bottom)
+        return Fraction(times(self.top, other.top), times(self.bottom, other.bottom))
 
     def power(self, n: int) -> Fraction:
         """`self^n`; for `n < 0` the caller records that `top` is not 0."""
-        result = number(1)
+        result = UNIT
         base = self if n >= 0 else Fraction(self.bottom, self.top)
         for _ in range(abs(n)):
             result = result * base
         return result
 
 
+ONE = z3.RealVal(1)
+UNIT = Fraction(ONE, ONE)
+
+
+def times(a: Any, b: Any) -> Any:
+    """A product, without factors 1: most denominators are."""
+    return b if a is ONE else a if b is ONE else a * b
+
+
+def whole(top: Any) -> Fraction:
+    """A value that is no quotient."""
+    return Fraction(top, ONE)
+
+
 def number(value: int | str) -> Fraction:
     """A rational number."""
-    return Fraction(z3.RealVal(value), z3.RealVal(1))
+    return UNIT if str(value) == "1" else whole(z3.RealVal(value))
 
 
 def same(a: Fraction, b: Fraction) -> Any:
     """`a = b`, cross-multiplied."""
-    return a.top * b.bottom == b.top * a.bottom
+    return times(a.top, b.bottom) == times(b.top, a.bottom)
 
 
 def compare(a: Fraction, b: Fraction, strict: bool) -> Any:
     """`a >= b` (or `>`): both sides times the squares of the denominators."""
-    left, right = a.top * a.bottom * b.bottom * b.bottom, b.top * b.bottom * a.bottom * a.bottom
+    left = times(times(a.top, a.bottom), times(b.bottom, b.bottom))
+    right = times(times(b.top, b.bottom), times(a.bottom, a.bottom))
     return left > right if strict else left >= right

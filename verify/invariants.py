@@ -10,13 +10,13 @@ from refold.algebra import Accumulator, Plan, State
 from refold.algebra.merge import fresh_symbols, lift, merge, unit
 from refold.spec.mathematics import text
 from refold.verify.obligation import Obligation
-from refold.verify.obligations import Reach
+from refold.verify.reach import Reach
 
 Formula = Callable[[dict[State, sp.Expr]], sp.Basic]
 
 
 def candidates(plan: Plan, a: Accumulator) -> Iterator[tuple[Formula, str]]:
-    """Guesses about one accumulator, strongest first: 0 where its anchors are irregular, at least 1 elsewhere, at least 0."""
+    """Guesses about one accumulator: 0 where its anchors are irregular, at least 1 elsewhere, at least 0."""
     symbol = a.symbol
     if a.reducer == "count":
         shown = f"{symbol} = 0 or {symbol} ≥ 1"
@@ -31,7 +31,10 @@ def candidates(plan: Plan, a: Accumulator) -> Iterator[tuple[Formula, str]]:
     if a.reducer in ("sum", "max", "min", "prod"):
         yield (lambda s: _least(s[symbol], 0)), f"{symbol} ≥ 0"
     if a.reducer == "argmax":
-        yield (lambda s: sp.Or(_is(s[symbol], -1), _least(s[symbol], 0), evaluate=False)), f"{symbol} = -1 or {symbol} ≥ 0"
+        yield (
+            (lambda s: sp.Or(_is(s[symbol], -1), _least(s[symbol], 0), evaluate=False)),
+            f"{symbol} = -1 or {symbol} ≥ 0",
+        )
 
 
 def _of(conditions: list[sp.Basic], state: dict[State, sp.Expr]) -> list[sp.Basic]:
@@ -54,5 +57,10 @@ def questions(plan: Plan, reach: Reach, a: Accumulator, formula: Formula, shown:
     return [
         Obligation(f"invariant {a.symbol}: unit", shown, (), (formula(unit(plan)),)),
         Obligation(f"invariant {a.symbol}: lift", shown, reach.definitions(), (formula(lift(plan)),)),
-        Obligation(f"invariant {a.symbol}: merge", shown, (*with_it.state(one), *with_it.state(two)), (formula(merge(plan, one, two)),)),
+        Obligation(
+            f"invariant {a.symbol}: merge",
+            shown,
+            (*with_it.state(one), *with_it.state(two)),
+            (formula(merge(plan, one, two)),),
+        ),
     ]

@@ -2,85 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import sympy as sp
 
-from refold.algebra import UNITS, Accumulator, Plan, State, Varying
+from refold.algebra import UNITS, Accumulator, Plan, State
 from refold.algebra.derive import replace_length
 from refold.algebra.merge import combine, fresh_symbols, guarded, lift, merge, moved, put_fresh, unit
-from refold.algebra.rewrite import map_folds, walk
+from refold.algebra.rewrite import map_folds
 from refold.spec import Fold, Where
 from refold.spec.mathematics import text
-from refold.verify.obligation import Obligation
+from refold.verify.obligation import Defined, Obligation
+from refold.verify.reach import Reach, eq, put_elements, written
 
 LINEAR = ("sum", "count")
-
-
-def eq(left: sp.Expr, right: sp.Expr) -> sp.Basic:
-    """An equality that SymPy leaves as it is."""
-    return sp.Eq(left, right, evaluate=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Reach:
-    """What is known of reachable states: invariants of accumulators, and how elements stand to their maximum."""
-
-    plan: Plan
-    invariants: tuple[tuple[State, Callable[[dict[State, sp.Expr]], sp.Basic], str], ...] = ()
-
-    def state(self, state: dict[State, sp.Expr]) -> tuple[sp.Basic, ...]:
-        """Assumptions on one reachable state."""
-        return tuple(formula(state) for _, formula, _ in self.invariants)
-
-    def member(self, state: dict[State, sp.Expr]) -> tuple[sp.Basic, ...]:
-        """Assumptions on an element of the part whose state this is: no maximum is below it, no count is 0."""
-        found: list[sp.Basic] = []
-        for a in self.plan.accumulators:
-            if a.anchors:
-                continue
-            if a.reducer == "max":
-                found.append(sp.Ge(state[a.symbol], a.element, evaluate=False))
-            elif a.reducer == "min":
-                found.append(sp.Le(state[a.symbol], a.element, evaluate=False))
-            elif a.reducer == "count" and a.element == 1:
-                found.append(sp.Ge(state[a.symbol], 1, evaluate=False))
-        return (*found, *self.definitions())
-
-    def definitions(self) -> tuple[sp.Basic, ...]:
-        """What elements are, where that is arithmetic on what is read: `c = x^2` is at least 0."""
-        found = []
-        for e in self.plan.elements:
-            if e.infinite == 0 and all(isinstance(n, sp.Add | sp.Mul | sp.Pow | sp.Abs | sp.Max | sp.Min | sp.Number) or not n.args
-                                       or not isinstance(n, sp.Expr) or _is_read(n) for n in _arithmetic(e.expr)):  # fmt: skip
-                found.append(eq(e.symbol, e.expr))
-            elif isinstance(e.expr, Where) and set(e.expr.args[1:]) <= {sp.S.Zero, sp.S.One}:
-                found.append(sp.And(sp.Ge(e.symbol, 0, evaluate=False), sp.Le(e.symbol, 1, evaluate=False), evaluate=False))
-        return tuple(found)
-
-    def inside(self, part: dict[State, sp.Expr], whole: dict[State, sp.Expr]) -> tuple[sp.Basic, ...]:
-        """Assumptions on the state of a part beside that of a whole that holds it."""
-        found: list[sp.Basic] = []
-        for a in self.plan.accumulators:
-            if not a.anchors and a.reducer in ("max", "count"):
-                found.append(sp.Ge(whole[a.symbol], part[a.symbol], evaluate=False))
-            if not a.anchors and a.reducer == "min":
-                found.append(sp.Le(whole[a.symbol], part[a.symbol], evaluate=False))
-        return tuple(found)
-
-
-def _is_read(node: sp.Basic) -> bool:
-    from refold.spec import Read
-
-    return isinstance(node, Read)
-
-
-def _arithmetic(expr: sp.Basic) -> Iterator[sp.Basic]:
-    yield expr
-    if not _is_read(expr):
-        for arg in expr.args:
-            yield from _arithmetic(arg)
 
 
 def corrections(plan: Plan, reach: Reach) -> Iterator[Obligation]:
@@ -95,7 +30,9 @@ def corrections(plan: Plan, reach: Reach) -> Iterator[Obligation]:
             continue
         if a.reducer not in LINEAR:
             continue
-        basis, matrix = (a.family.basis, a.family.matrix) if a.family else ((a.element,), sp.Matrix([[a.moved.coeff(a.symbol)]]))
+        basis, matrix = (
+            (a.family.basis, a.family.matrix) if a.family else ((a.element,), sp.Matrix([[a.moved.coeff(a.symbol)]]))
+        )
         row = a.family.row if a.family else 0
         old = [put_fresh(plan, phi, a, part) for phi in basis]
         new = put_fresh(plan, basis[row], a, whole)
@@ -105,17 +42,24 @@ def corrections(plan: Plan, reach: Reach) -> Iterator[Obligation]:
         for k, terms in a.family.dropped if a.family else ():
             if row != 0 and k != row:
                 continue
-            parts = [_drop_term(plan, c, part) * put_fresh(plan, plan_accumulator(plan, s).element, plan_accumulator(plan, s), part) for s, c in terms]
-            yield Obligation(f"dropped {a.symbol}.{k}", f"{text(basis[k])} is given by {', '.join(str(s) for s, _ in terms) or 'nothing'}",
-                             known, (eq(old[k], sp.Add(*parts)),))  # fmt: skip
+            parts = [
+                _drop_term(plan, c, part)
+                * put_fresh(plan, plan_accumulator(plan, s).element, plan_accumulator(plan, s), part)
+                for s, c in terms
+            ]
+            shown = f"{text(basis[k])} is given by {', '.join(str(s) for s, _ in terms) or 'nothing'}"
+            yield Obligation(f"dropped {a.symbol}.{k}", shown, known, (eq(old[k], sp.Add(*parts)),))
         if a.family:
             total = sp.Add(*(matrix[row, k] * v for k, v in enumerate(a.family.values)))
-            yield Obligation(f"update {a.symbol}", f"{text(a.moved)} is its row of T", (), (eq(a.moved, total),))
+            yield Obligation(
+                f"update {a.symbol}", f"{text(a.moved)} is its row of T", (), (eq(a.moved, total),), partial=True
+            )
             for k, terms in a.family.dropped:
                 value = sp.Add(*(c * s for s, c in terms))
-                definitions = tuple(eq(x.stale, x.expr) for x in plan.anchors if x.stale != x.expr)
-                yield Obligation(f"dropped {a.symbol}.{k}: value", f"{text(a.family.values[k])} = {text(value)}",
-                                 definitions, (eq(a.family.values[k], value),))  # fmt: skip
+                both = [_between(plan, a, e, part, whole) for e in (a.family.values[k], value)]
+                yield Obligation(
+                    f"dropped {a.symbol}.{k}: value", f"{text(a.family.values[k])} = {text(value)}", known, (eq(*both),)
+                )
         yield from _cocycle(plan, a, matrix, row, reach)
 
 
@@ -133,13 +77,17 @@ def _product(entry: sp.Expr, phi: sp.Expr, plan: Plan) -> str:
     return text(sp.Mul(entry, back, evaluate=False)) if entry != 1 else text(back)
 
 
-def _between(plan: Plan, a: Accumulator, entry: sp.Expr, part: dict[State, sp.Expr], whole: dict[State, sp.Expr]) -> sp.Expr:
+def _between(
+    plan: Plan, a: Accumulator, entry: sp.Expr, part: dict[State, sp.Expr], whole: dict[State, sp.Expr]
+) -> sp.Expr:
     """An entry of T from the anchors of one state to those of another."""
     probe = Accumulator(a.symbol, a.reducer, a.element, sp.sympify(entry), a.axes, a.rank, a.anchors)
     return moved(plan, probe, part, whole)
 
 
-def _monotone(plan: Plan, a: Accumulator, part: dict[State, sp.Expr], whole: dict[State, sp.Expr], known: tuple[sp.Basic, ...]) -> Iterator[Obligation]:
+def _monotone(
+    plan: Plan, a: Accumulator, part: dict[State, sp.Expr], whole: dict[State, sp.Expr], known: tuple[sp.Basic, ...]
+) -> Iterator[Obligation]:
     """The correction of an extreme takes an element to its new value and keeps the order."""
     if a.reducer == "prod":
         old = {**part, a.symbol: put_fresh(plan, a.element, a, part)}
@@ -162,14 +110,31 @@ def _monotone(plan: Plan, a: Accumulator, part: dict[State, sp.Expr], whole: dic
 def _cocycle(plan: Plan, a: Accumulator, matrix: sp.Matrix, row: int, reach: Reach) -> Iterator[Obligation]:
     """`T(r, r) = 1` and `T(r', r'') T(r, r') = T(r, r'')`, on states that hold something."""
     one, two, three = (fresh_symbols(plan, mark) for mark in ("₁", "₂", "₃"))
-    regular = [x.regular.xreplace(dict(s)) for s in (one, two, three) for x in plan.anchors if x.stale in a.anchors and x.regular is not sp.true]
-    known = (*regular, *reach.state(one), *reach.state(two), *reach.state(three), *reach.inside(one, two), *reach.inside(two, three))
+    regular = [
+        x.regular.xreplace(dict(s))
+        for s in (one, two, three)
+        for x in plan.anchors
+        if x.stale in a.anchors and x.regular is not sp.true
+    ]
+    known = (
+        *regular,
+        *reach.state(one),
+        *reach.state(two),
+        *reach.state(three),
+        *reach.inside(one, two),
+        *reach.inside(two, three),
+    )
     size = matrix.rows
     goals = [eq(_between(plan, a, matrix[row, k], one, one), sp.Integer(k == row)) for k in range(size)]
     yield Obligation(f"correction {a.symbol}: identity", "T(r, r) = 1", known, tuple(goals))
     goals = []
     for k in range(size):
-        through = sp.Add(*(_between(plan, a, matrix[row, n], two, three) * _between(plan, a, matrix[n, k], one, two) for n in range(size)))
+        through = sp.Add(
+            *(
+                _between(plan, a, matrix[row, n], two, three) * _between(plan, a, matrix[n, k], one, two)
+                for n in range(size)
+            )
+        )
         goals.append(eq(through, _between(plan, a, matrix[row, k], one, three)))
     yield Obligation(f"correction {a.symbol}: composition", "T(r′, r″)·T(r, r′) = T(r, r″)", known, tuple(goals))
 
@@ -179,13 +144,9 @@ def units(plan: Plan, reach: Reach) -> Iterator[Obligation]:
     x = fresh_symbols(plan, "₁")
     empty = unit(plan)
     for a in plan.accumulators:
-        goals = tuple(_same(a, merge(plan, *pair)[a.symbol], x[a.symbol]) for pair in ((empty, x), (x, empty)))
-        yield Obligation(f"unit {a.symbol}", f"merge(unit, {a.symbol}) = {a.symbol} = merge({a.symbol}, unit), unit {text(UNITS[a.reducer])}",
-                         reach.state(x), goals)  # fmt: skip
-
-
-def _same(a: Accumulator, left: sp.Expr, right: sp.Expr) -> sp.Basic:
-    return eq(left, right)
+        goals = tuple(eq(merge(plan, *pair)[a.symbol], x[a.symbol]) for pair in ((empty, x), (x, empty)))
+        shown = f"merge(unit, {a.symbol}) = {a.symbol} = merge({a.symbol}, unit), unit {text(UNITS[a.reducer])}"
+        yield Obligation(f"unit {a.symbol}", shown, reach.state(x), goals)
 
 
 def lifts(plan: Plan, reach: Reach) -> Iterator[Obligation]:
@@ -194,8 +155,8 @@ def lifts(plan: Plan, reach: Reach) -> Iterator[Obligation]:
     empty = unit(plan)
     for a in plan.accumulators:
         stepped = combine(a, moved(plan, a, empty, state), put_fresh(plan, a.element, a, state), empty, state)
-        yield Obligation(f"lift {a.symbol}", f"step(unit, c).{a.symbol} = {text(a.element)} at its own anchors", reach.definitions(),
-                         (eq(stepped, state[a.symbol]),))  # fmt: skip
+        shown = f"step(unit, c).{a.symbol} = {text(a.element)} at its own anchors"
+        yield Obligation(f"lift {a.symbol}", shown, reach.definitions(), (eq(stepped, state[a.symbol]),))
 
 
 def merges(plan: Plan, reach: Reach) -> Iterator[Obligation]:
@@ -208,12 +169,15 @@ def merges(plan: Plan, reach: Reach) -> Iterator[Obligation]:
     known = (*reach.state(one), *reach.state(two), *reach.state(three))
     left, right = merge(plan, one, two), merge(plan, two, three)
     for a in plan.accumulators:
-        divided = tuple(sp.Ne(x.fresh, 0, evaluate=False) for x in plan.anchors if x.stale in a.anchors and x.default != 0)
-        yield Obligation(f"merge {a.symbol}: associative", f"(x ⊕ y) ⊕ z = x ⊕ (y ⊕ z) in {a.symbol}", (*known, *divided),
-                         (eq(_joined(plan, a, left, three), _joined(plan, a, one, right)),), partial=True)  # fmt: skip
-        yield Obligation(f"merge {a.symbol}: commutative", f"x ⊕ y = y ⊕ x in {a.symbol}",
-                         (*reach.state(one), *reach.state(two), *divided),
-                         (eq(_joined(plan, a, one, two), _joined(plan, a, two, one)),), partial=True)  # fmt: skip
+        divided = tuple(
+            sp.Ne(x.fresh, 0, evaluate=False) for x in plan.anchors if x.stale in a.anchors and x.default != 0
+        )
+        goal = eq(_joined(plan, a, left, three), _joined(plan, a, one, right))
+        shown = f"(x ⊕ y) ⊕ z = x ⊕ (y ⊕ z) in {a.symbol}"
+        yield Obligation(f"merge {a.symbol}: associative", shown, (*known, *divided), (goal,), partial=True)
+        goal = eq(_joined(plan, a, one, two), _joined(plan, a, two, one))
+        pair = (*reach.state(one), *reach.state(two), *divided)
+        yield Obligation(f"merge {a.symbol}: commutative", f"x ⊕ y = y ⊕ x in {a.symbol}", pair, (goal,), partial=True)
 
 
 def _joined(plan: Plan, a: Accumulator, x: dict[State, sp.Expr], y: dict[State, sp.Expr]) -> sp.Expr:
@@ -238,24 +202,32 @@ def finishes(plan: Plan, reach: Reach) -> Iterator[Obligation]:
         # A fold that the plan does without has to be without influence: it may be any real.
         return free.setdefault(fold, sp.Symbol(f"any{len(free) + 1}", real=True))
 
-    known = (*regular, *_written(plan, reach.member(state)), *reach.state(state))
+    known = (*regular, *written(plan, reach.member(state)), *reach.state(state))
     for n, (fold, reading) in enumerate(readings.items(), 1):
         a = plan_accumulator(plan, reading.accumulator)
         body = map_folds(replace_length(plan, fold.body), plan.axis, read)
         if a.key is not None:
             a = plan_accumulator(plan, a.key)
-        image = _put_elements(plan, put_fresh(plan, a.element, a, state))
+        image = put_elements(plan, put_fresh(plan, a.element, a, state))
         coefficient = map_folds(reading.coefficient, plan.axis, read)
-        yield Obligation(f"reading {n}", f"{text(fold)} = {text(reading.expr)}", known, (eq(body, coefficient * image),))
+        yield Obligation(
+            f"reading {n}",
+            f"{text(fold)} = {text(reading.expr)}",
+            (*known, Defined(body)),
+            (eq(body, coefficient * image),),
+        )
     for f, output in zip(plan.finish, plan.spec.outputs, strict=True):
         wanted = map_folds(replace_length(plan, output.expr), plan.axis, read)
-        member = _written(plan, reach.member(state)) if plan.axis in f.axes else ()
-        assumptions = (*regular, *reach.state(state), *member, *((f.guard,) if f.guard is not sp.true else ()))
+        member = written(plan, reach.member(state)) if plan.axis in f.axes else ()
+        # Where the spec has no value, an output may be anything.
+        assumptions = (
+            *regular,
+            *reach.state(state),
+            *member,
+            *((f.guard,) if f.guard is not sp.true else ()),
+            Defined(wanted),
+        )
         yield Obligation(f"finish {f.name}", f"{f.name} = {text(f.expr)}", assumptions, _outputs(f.expr, wanted))
-
-
-def _definition(formula: sp.Basic) -> bool:
-    return isinstance(formula, sp.Eq) and isinstance(formula.args[0], Varying)
 
 
 def _outputs(expr: sp.Expr, wanted: sp.Expr) -> tuple[sp.Basic, ...]:
@@ -263,95 +235,3 @@ def _outputs(expr: sp.Expr, wanted: sp.Expr) -> tuple[sp.Basic, ...]:
     if isinstance(expr, Where) and isinstance(wanted, Where) and expr.args[0] == wanted.args[0]:
         return (*_outputs(expr.args[1], wanted.args[1]), *_outputs(expr.args[2], wanted.args[2]))
     return (eq(expr, wanted),)
-
-
-def conditions(plan: Plan, reach: Reach) -> Iterator[Obligation]:
-    """No division by 0 and no logarithm or root outside of its domain, in any reachable state."""
-    one, two = fresh_symbols(plan, "₁"), fresh_symbols(plan, "₂")
-    both = merge(plan, one, two)
-    step = {s: v for s, v in lift(plan).items()}
-    known = (*reach.state(one), *reach.state(two))
-    for a in plan.accumulators:
-        goals = _domain(both[a.symbol])
-        if goals:
-            yield Obligation(f"conditions {a.symbol}: merge", _claims(a.moved), known, goals)
-        goals = _domain(step[a.symbol])
-        if goals:
-            yield Obligation(f"conditions {a.symbol}: lift", _claims(a.element), reach.definitions(), goals)
-    state = {a.symbol: a.symbol for a in plan.accumulators}
-    for f in plan.finish:
-        if goals := _domain(f.expr):
-            member = _written(plan, reach.member(state)) if plan.axis in f.axes else ()
-            assumptions = (*reach.state(state), *member, *((f.guard,) if f.guard is not sp.true else ()))
-            yield Obligation(f"conditions {f.name}", _claims(f.expr), assumptions, goals)
-
-
-def _written(plan: Plan, formulas: tuple[sp.Basic, ...]) -> tuple[sp.Basic, ...]:
-    """Formulas about elements, in what the spec reads."""
-    return tuple(_put_elements(plan, f) for f in formulas if not _definition(f))
-
-
-def _put_elements(plan: Plan, expr: sp.Basic) -> sp.Basic:
-    return expr.xreplace({e.symbol: e.expr for e in plan.elements})
-
-
-def _domain(expr: sp.Basic) -> tuple[sp.Basic, ...]:
-    found: list[sp.Basic] = []
-    for node in walk(expr):
-        if isinstance(node, sp.Pow) and node.exp.is_negative and not node.base.is_nonzero:
-            found.append(sp.Ne(node.base, 0, evaluate=False))
-        if isinstance(node, sp.Pow) and node.exp.is_Rational and node.exp.q == 2 and not node.base.is_nonnegative:
-            found.append(sp.Ge(node.base, 0, evaluate=False))
-        if isinstance(node, sp.log) and not node.args[0].is_nonnegative:
-            found.append(sp.Ge(node.args[0], 0, evaluate=False))
-    return tuple(dict.fromkeys(found))
-
-
-def _claims(expr: sp.Basic) -> str:
-    return ", ".join(text(g) for g in _domain(expr)) or "anchors divide by nothing that is 0"
-
-
-def ranges(plan: Plan, reach: Reach) -> Iterator[Obligation]:
-    """Every exponent that is evaluated is at most 0; denominators of outputs have a positive lower bound."""
-    part, whole = fresh_symbols(plan, "₁"), fresh_symbols(plan, "₂")
-    seen: set[sp.Basic] = set()
-    for a in plan.accumulators:
-        known = (*reach.member(whole), *reach.state(whole))
-        for node in _exponents(a.element):
-            if node not in seen:
-                seen.add(node)
-                goal = sp.Le(put_fresh(plan, node, a, whole), 0, evaluate=False)
-                yield Obligation(f"range {a.symbol}: step", f"{text(node)} ≤ 0", known, (goal,))
-        known = (*reach.state(part), *reach.state(whole), *reach.inside(part, whole))
-        for node in _exponents(a.moved):
-            if node not in seen:
-                seen.add(node)
-                probe = Accumulator(a.symbol, a.reducer, a.element, sp.exp(node), a.axes, a.rank, a.anchors)
-                goal = sp.Le(moved(plan, probe, part, whole), 1, evaluate=False)
-                yield Obligation(f"range {a.symbol}: merge", f"{text(node)} ≤ 0", known, (goal,))
-    state = {a.symbol: a.symbol for a in plan.accumulators}
-    for f in plan.finish:
-        guard = (f.guard,) if f.guard is not sp.true else ()
-        regular = tuple(x.regular for x in plan.anchors if x.regular is not sp.true)
-        member = _written(plan, reach.member(state)) if plan.axis in f.axes else ()
-        for node in _exponents(f.expr):
-            if node not in seen:
-                seen.add(node)
-                yield Obligation(f"range {f.name}", f"{text(node)} ≤ 0", (*reach.state(state), *member, *regular),
-                                 (sp.Le(node, 0, evaluate=False),))  # fmt: skip
-        for node in walk(f.expr):
-            if isinstance(node, sp.Pow) and node.exp.is_negative and isinstance(node.base, State):
-                bound = next((b for s, _, b in reach.invariants if s == node.base and "≥ 1" in b), None)
-                if bound is not None:
-                    yield Obligation(f"range {f.name}: {node.base}", f"{node.base} ≥ 1", (*reach.state(state), *guard, *member),
-                                     (sp.Ge(node.base, 1, evaluate=False),))  # fmt: skip
-
-
-def _exponents(expr: sp.Basic) -> list[sp.Expr]:
-    found: list[sp.Expr] = []
-    for node in walk(expr):
-        if isinstance(node, Fold):
-            continue
-        if isinstance(node, sp.exp) and node.args[0] not in found and node.args[0].has(State, Varying) | bool(node.args[0].free_symbols):
-            found.append(node.args[0])
-    return found

@@ -3,34 +3,71 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
+import sympy as sp
 
-from refold.algebra.run import Order
+from refold.algebra import Plan
+from refold.algebra.run import Order, Runner, Values
 from refold.spec import Index, Read, Spec
-from refold.spec.evaluate import evaluate
+from refold.spec.evaluate import Inputs, evaluate
 from refold.verify.result import Counterexample
 
 Run: TypeAlias = Callable[[dict[str, Any], "Order"], dict[str, Any]]
 TOLERANCE = 1e-6
+LARGEST = 300.0  # of an exponent: a product of two such exponentials is still a float64
 NUMBERS = (0.0, 1.0, -1.0, 2.0, 3.0, -2.0, 0.5, 40.0, -40.0)
 
 
-def search(spec: Spec, axis: Index, run: Run, *, merges: bool, empty_parts: bool, tries: int = 12) -> Counterexample | None:
+class Stepped(Runner):
+    """Runs a plan as a kernel does: elements enter a state at its new anchors, parts are merged."""
+
+    def state(self, order: Order) -> Values:
+        if isinstance(order, int):
+            return self.advance([self.unit()], order)
+        state: Values | None = None
+        for part in order:
+            if isinstance(part, int):
+                state = self.advance([self.unit() if state is None else state], part)
+            else:
+                state = self.state(part) if state is None else self.advance([state, self.state(part)])
+        return self.unit() if state is None else state
+
+
+def run_plan(plan: Plan, inputs: dict[str, Any], order: Order) -> dict[str, Any]:
+    """The outputs of a plan, its elements stepped and its parts merged."""
+    runner = Stepped(plan, Inputs.of(plan.spec, inputs))
+    with np.errstate(all="ignore"):
+        return runner.finish(runner.state(order))
+
+
+def search(
+    spec: Spec,
+    axis: Index,
+    run: Run,
+    *,
+    merges: bool,
+    empty_parts: bool,
+    lengths: Sequence[int] = range(5),
+    others: Sequence[int] = (1, 2, 3),
+    tries: int = 12,
+) -> Counterexample | None:
     """The first difference between `run(inputs, order)` and the spec, from short axes and small numbers up.
 
-    Every length up to 4 of the folded axis, other axes of 1 to 3, elements one by one, and, with `merges`, every split
-    in two and, with `empty_parts`, parts that hold nothing.
+    `lengths` of the folded axis, `others` of the other axes, elements one by one, and, with `merges`, every split in
+    two and, with `empty_parts`, parts that hold nothing. Inputs on which the spec itself overflows are passed over.
     """
     for with_empty in (False, True) if merges and empty_parts else (False,):
         rng = random.Random(0)
-        for length in range(5):
-            for other in (1, 2, 3):
+        for length in lengths:
+            for other in others:
                 for attempt in range(tries):
                     inputs = sample(spec, axis, length, other, attempt, rng)
                     wanted = evaluate(spec, inputs)
+                    if overflows(spec, inputs):
+                        continue
                     if all(np.isnan(v).all() for v in wanted.values()):
                         continue
                     for order, how in orders(length, merges, with_empty):
@@ -74,9 +111,22 @@ def orders(length: int, merges: bool, empty_parts: bool) -> Iterator[tuple[Order
     if not merges:
         return
     for cut in range(1, length):
-        yield (positions[:cut], positions[cut:]), f"split into {list(positions[:cut])} and {list(positions[cut:])}, then merged"
+        yield (
+            (positions[:cut], positions[cut:]),
+            f"split into {list(positions[:cut])} and {list(positions[cut:])}, then merged",
+        )
     if length > 2:
         yield ((0,), (1,), positions[2:]), "split into three parts, then merged"
+
+
+def overflows(spec: Spec, inputs: dict[str, Any]) -> bool:
+    """Whether an exponential of the spec as written is beyond float64, so that a difference would show nothing."""
+    walk = Inputs.of(spec, inputs).walk()
+    with np.errstate(all="ignore"):
+        for output in spec.outputs:
+            walk(output.expr)
+    sizes = [np.abs(np.asarray(walk(n.args[0]))) for n in list(walk.seen) if isinstance(n, sp.exp)]
+    return any(bool(np.any(np.isfinite(size) & (size > LARGEST))) for size in sizes)
 
 
 def differs(wanted: dict[str, Any], got: dict[str, Any]) -> bool:
@@ -102,12 +152,20 @@ def shrink(spec: Spec, run: Run, inputs: dict[str, Any], order: Order, how: str)
                 if trial[tensor.name].flat[position] in (0.0, value):
                     continue
                 trial[tensor.name].flat[position] = value
-                if differs(evaluate(spec, trial), run(trial, order)):
+                if not overflows(spec, trial) and differs(evaluate(spec, trial), run(trial, order)):
                     best = trial
                     break
     wanted, got = evaluate(spec, best), run(best, order)
     shown = tuple((name, _plain(value)) for name, value in best.items())
     return Counterexample(shown, _outputs(wanted), _outputs(got), how)
+
+
+def arrays(spec: Spec, example: Counterexample) -> dict[str, Any]:
+    """The inputs of a counterexample as arrays: a nested list does not say how wide a tensor of no row is."""
+    inputs = dict(example.inputs)
+    sizes = {a: inputs[a.name] for a in spec.axes}
+    return inputs | {t.name: np.reshape(inputs[t.name], [sizes.get(a, 0) for a in t.axes]) for t in spec.tensors
+                     if all(a in sizes for a in t.axes)}  # fmt: skip
 
 
 def _plain(value: Any) -> Any:

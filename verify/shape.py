@@ -11,8 +11,16 @@ from refold.spec import Where
 
 
 def exponents(expr: sp.Basic) -> set[sp.Basic]:
-    """The symbols that occur inside of an exponential."""
-    return {s for node in walk(expr) if isinstance(node, sp.exp) for s in node.free_symbols}
+    """The symbols that occur inside of an exponential; exp(log(x)) has none."""
+
+    def inside(part: sp.Basic) -> set[sp.Basic]:
+        if isinstance(part, sp.Symbol):
+            return {part}
+        if isinstance(part, sp.log | Relational):
+            return set()
+        return part.free_symbols if not part.args else {s for a in part.args for s in inside(a)}
+
+    return {s for node in walk(expr) if isinstance(node, sp.exp) for s in inside(node.args[0])}
 
 
 def plain(*exprs: sp.Basic) -> set[sp.Basic]:
@@ -41,7 +49,7 @@ def boundless(expr: sp.Basic, limit: sp.Expr) -> bool:
 
 
 def adds_logs(*exprs: sp.Expr) -> bool:
-    """Whether logarithms occur, and only as terms of sums: exponentials of both sides then know nothing but products."""
+    """Whether logarithms occur, and only as terms of sums: the exponentials of both sides are products."""
     terms = [t for expr in exprs for t in sp.Add.make_args(expr)]
     return any(isinstance(t, sp.log) for t in terms) and not any(
         isinstance(n, sp.log) for t in terms for n in walk(t) if n is not t

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.metadata import version
+from typing import Any
 
-from refold.algebra import Plan
-from refold.algebra.run import run
-from refold.verify import invariants, obligations
+from refold.algebra import Plan, Refusal
+from refold.errors import RefoldError
+from refold.spec import Spec
+from refold.verify import invariants, obligations, safety, structure
 from refold.verify.obligation import Obligation, discharge
-from refold.verify.obligations import Reach
-from refold.verify.replay import search
-from refold.verify.result import Disproof, Proof, Result
+from refold.verify.reach import Reach
+from refold.verify.replay import run_plan, search
+from refold.verify.result import Counterexample, Disproof, Proof, Result, Verdict
 
 Progress = Callable[[str], None]
 
@@ -23,11 +26,19 @@ def verify(plan: Plan, progress: Progress | None = None) -> Proof | Disproof:
     The verdict holds for every length of the fold axis, every split of it into parts and every order of merging,
     over the extended reals. `progress` is called with the name of each obligation before it is asked.
     """
+    if not isinstance(plan, Plan):
+        raise TypeError(_advice(plan))
     notify = progress or (lambda _: None)
+    shape = _shape(plan)
+    if shape.verdict != "proved":
+        # The obligations speak of plans of this shape alone.
+        return Disproof(plan, _replayed(plan, (shape,)), versions())
     reach, results = _find_invariants(plan, notify)
+    results.insert(0, shape)
     for obligation in _all(plan, reach):
         notify(obligation.name)
         results.append(_result(obligation, plan))
+    results.append(_nothing(plan))
     settled = _replayed(plan, tuple(results))
     proved = all(r.verdict == "proved" for r in settled)
     return (Proof if proved else Disproof)(plan, settled, versions())
@@ -60,15 +71,62 @@ def _find_invariants(plan: Plan, notify: Progress) -> tuple[Reach, list[Result]]
     return reach, results
 
 
+def _shape(plan: Plan) -> Result:
+    """What the obligations take for granted: who reads what, in which order, and which reducer stands for which."""
+    found = structure.faults(plan)
+    claim = "every law reads only what it has: elements no fold, sums their own anchors, outputs the final state"
+    return Result(
+        "structure", claim, "unknown" if found else "proved", 0.0, "", note="; ".join(found) or "by inspection"
+    )
+
+
+def _nothing(plan: Plan) -> Result:
+    """The outputs of an axis of no position, of rows without an unmasked one, and of parts that are empty."""
+    start = time.perf_counter()
+    example = _search(plan, lengths=(0, 1, 2), others=(1, 3), tries=1)
+    claim = "of nothing, and of what is masked, the outputs are the spec's"
+    verdict: Verdict = "proved" if example is None else "refuted"
+    note = "by running both: lengths 0, 1, 2 beside others of 1 and 3, parts that hold nothing among them"
+    return Result("empty", claim, verdict, time.perf_counter() - start, "", example, note)
+
+
+def _search(plan: Plan, **sizes: Any) -> Counterexample | None:
+    return search(
+        plan.spec,
+        plan.axis,
+        lambda inputs, order: run_plan(plan, inputs, order),
+        merges=True,
+        empty_parts=True,
+        **sizes,
+    )
+
+
 def _replayed(plan: Plan, results: tuple[Result, ...]) -> tuple[Result, ...]:
     """A refutation stands only where a run of the plan shows it; otherwise nothing is known."""
-    if not any(r.verdict == "refuted" for r in results):
+    if all(r.verdict == "proved" for r in results):
         return results
-    example = search(plan.spec, plan.axis, lambda inputs, order: run(plan, inputs, order), merges=True, empty_parts=True)
-    if example is not None:
-        return tuple(replace(r, counterexample=example) if r.verdict == "refuted" else r for r in results)
-    note = "the solver has a model, and no input was found that shows a difference: "
-    return tuple(replace(r, verdict="unknown", note=note + r.note) if r.verdict == "refuted" else r for r in results)
+    example = next((r.counterexample for r in results if r.counterexample is not None), None)
+    try:
+        example = example or _search(plan)
+    except (ArithmeticError, KeyError, LookupError, RefoldError, TypeError, ValueError):
+        # A plan of the wrong shape need not run at all.
+        example = None
+    if example is None:
+        note = "the solver has a model, and no input was found that shows a difference: "
+        return tuple(
+            replace(r, verdict="unknown", note=note + r.note) if r.verdict == "refuted" else r for r in results
+        )
+    if not any(r.verdict == "refuted" for r in results):
+        results = (*results, Result("run", "the plan computes the spec", "refuted", 0.0, "", note="by running both"))
+    return tuple(replace(r, counterexample=example) if r.verdict == "refuted" else r for r in results)
+
+
+def _advice(plan: object) -> str:
+    if isinstance(plan, Refusal):
+        return f"verify takes a Plan, and derive refused this pipeline: {plan.reason}; {plan.advice}"
+    if isinstance(plan, Spec):
+        return "verify takes a Plan and got a Spec: write verify(derive(spec))"
+    return f"verify takes a Plan and got a {type(plan).__name__}: write verify(derive(spec))"
 
 
 def _all(plan: Plan, reach: Reach) -> Iterator[Obligation]:
@@ -77,8 +135,8 @@ def _all(plan: Plan, reach: Reach) -> Iterator[Obligation]:
     yield from obligations.lifts(plan, reach)
     yield from obligations.merges(plan, reach)
     yield from obligations.finishes(plan, reach)
-    yield from obligations.conditions(plan, reach)
-    yield from obligations.ranges(plan, reach)
+    yield from safety.conditions(plan, reach)
+    yield from safety.ranges(plan, reach)
 
 
 def _result(obligation: Obligation, plan: Plan) -> Result:

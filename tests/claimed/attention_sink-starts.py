@@ -1,0 +1,18 @@
+"""The sink as the first score: a part that starts from it has l = 1."""
+
+from refold import claim, exp, maximum
+from refold.examples.attention_sink import SPEC, e, h, j, s, sink, v
+
+
+def step(a, c):
+    m = maximum(a.m, c.s)
+    return {"m": m, "l": a.l * exp(a.m - m) + exp(c.s - m), "o": a.o * exp(a.m - m) + exp(c.s - m) * c.v}
+
+
+CLAIM = claim(
+    SPEC,
+    element={"s": s, "v": v[h, j, e]},
+    init={"m": sink[h], "l": 1, "o": 0},
+    step=step,
+    finish=lambda a: a.o / a.l,
+)

@@ -1,0 +1,25 @@
+"""The online softmax without a guard, where no part is empty."""
+
+from refold import claim, exp, maximum, oo
+from refold.examples.softmax import SPEC, i, j, x
+
+
+def step(a, c):
+    m = maximum(a.m, c.x)
+    return {"m": m, "l": a.l * exp(a.m - m) + exp(c.x - m)}
+
+
+def merge(a, b):
+    m = maximum(a.m, b.m)
+    return {"m": m, "l": a.l * exp(a.m - m) + b.l * exp(b.m - m)}
+
+
+CLAIM = claim(
+    SPEC,
+    element={"x": x[i, j]},
+    init={"m": -oo, "l": 0},
+    step=step,
+    merge=merge,
+    finish=lambda a, c: exp(c.x - a.m) / a.l,
+    empty_parts=False,
+)

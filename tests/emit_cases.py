@@ -1,0 +1,301 @@
+"""Pipelines that the tests of `emit` share, and a program that runs their kernels in Triton's interpreter.
+
+`python emit_cases.py run|mutants|errors` prints JSON. A process of its own, since TRITON_INTERPRET decides when
+triton is first imported.
+"""
+
+import importlib.util
+import json
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from refold.algebra import Plan, derive
+from refold.emit import Kernel, emit
+from refold.spec import (
+    Scalar,
+    Spec,
+    Tensor,
+    axes,
+    exp,
+    fold,
+    log,
+    maximum,
+    oo,
+    pipeline,
+    sigmoid,
+    sqrt,
+    tanh,
+    where,
+)
+from refold.verify import Proof, Result
+
+i, j, d, e, h, g = axes("i j d e h g")
+q, k, v, x = Tensor("q", i, d), Tensor("k", j, d), Tensor("v", j, e), Tensor("x", i, j)
+eps, window, cap = (
+    Scalar("eps", positive=True),
+    Scalar("window", integer=True, positive=True),
+    Scalar("cap", positive=True),
+)
+score = fold.sum(q[i, d] * k[j, d], over=d) / sqrt(d.size)
+top = fold.max(x[i, j], over=j)
+mass = fold.sum(exp(x[i, j] - top), over=j)
+mean = fold.sum(x[i, j], over=j) / j.size
+variance = fold.sum((x[i, j] - mean) ** 2, over=j) / j.size
+
+
+def attention(s: Any, **options: Any) -> Spec:
+    p = exp(s - fold.max(s, over=j))
+    return pipeline(o=(fold.sum(p * v[j, e], over=j) / fold.sum(p, over=j))[i, e], **options)
+
+
+def grouped(*rows: Any) -> Spec:
+    """Query heads that share key heads, with a row axis or without."""
+    query = Tensor("q", h, *rows, d)
+    keys, values, head = Tensor("k", g, j, d), Tensor("v", g, j, e), h // (h.size // g.size)
+    s = fold.sum(query[(h, *rows, d)] * keys[head, j, d], over=d) / sqrt(d.size)
+    p = exp(s - fold.max(s, over=j))
+    total = fold.sum(p * values[head, j, e], over=j) / fold.sum(p, over=j)
+    return pipeline(o=total[(h, *rows, e)])
+
+
+def single_query() -> Spec:
+    s = fold.sum(Tensor("q", d)[d] * k[j, d], over=d) / sqrt(d.size)
+    p = exp(s - fold.max(s, over=j))
+    return pipeline(o=(fold.sum(p * v[j, e], over=j) / fold.sum(p, over=j))[e])
+
+
+def documents() -> Spec:
+    mine, theirs = Tensor("mine", i, dtype="int64"), Tensor("theirs", j, dtype="int32")
+    return attention(where((mine[i] == theirs[j]) & (j <= i), score, -oo), empty=0)
+
+
+def lengths() -> Spec:
+    return attention(where(j < Tensor("n", i, dtype="int32")[i], score, -oo), empty=0)
+
+
+def cross_entropy() -> Spec:
+    t = Tensor("t", i, dtype="int64")
+    loss = fold.logsumexp(x[i, j], over=j) - x[i, t[i]]
+    return pipeline(loss=where(t[i] != Scalar("ignore", integer=True), loss, 0)[i])
+
+
+def performer() -> Spec:
+    c1, c2, c3, a = (Tensor(n, j) for n in ("c1", "c2", "c3", "a"))
+    w = exp(c1[j] - fold.max(c1[j], over=j) - Scalar("b") * c2[j] * c3[j])
+    return pipeline(o=fold.sum(a[j] * c3[j] * w / fold.sum(w, over=j), over=j))
+
+
+def sink() -> Spec:
+    z = Scalar("z")
+    m = maximum(fold.max(score, over=j), z)
+    p = exp(score - m)
+    return pipeline(o=(fold.sum(p * v[j, e], over=j) / (fold.sum(p, over=j) + exp(z - m)))[i, e])
+
+
+def affine() -> Spec:
+    w, b = Tensor("w", j), Tensor("b", j)
+    return pipeline(y=((x[i, j] - mean) / sqrt(variance + eps) * w[j] + b[j])[i, j])
+
+
+def weights() -> Spec:
+    p = exp(score - fold.max(score, over=j))
+    return pipeline(p=(p / fold.sum(p, over=j))[i, j])
+
+
+CASES: dict[str, Callable[[], Spec]] = {
+    "softmax": lambda: pipeline(y=(exp(x[i, j] - top) / mass)[i, j]),
+    "log_softmax": lambda: pipeline(y=(x[i, j] - top - log(mass))[i, j]),
+    "logsumexp": lambda: pipeline(y=fold.logsumexp(x[i, j], over=j)[i]),
+    "rms_norm": lambda: pipeline(y=(x[i, j] / sqrt(fold.sum(x[i, j] ** 2, over=j) / j.size + eps))[i, j]),
+    "layer_norm": affine,
+    "entropy": lambda: pipeline(h=(log(mass) - fold.sum((x[i, j] - top) * exp(x[i, j] - top), over=j) / mass)[i]),
+    "third_moment": lambda: pipeline(y=(fold.sum((x[i, j] - mean) ** 3, over=j) / j.size)[i]),
+    "argmax": lambda: pipeline(y=fold.argmax(x[i, j], over=j)[i]),
+    "cross_entropy": cross_entropy,
+    "performer": performer,
+    "attention": lambda: attention(score),
+    "causal": lambda: attention(where(j <= i, score, -oo), empty=0),
+    "causal_end": lambda: attention(where(j <= i + (j.size - i.size), score, -oo), empty=0),
+    "window": lambda: attention(where((j <= i) & (j > i - window), score, -oo), empty=0),
+    "alibi": lambda: attention(where(j <= i, score + Scalar("slope") * (j - i), -oo), empty=0),
+    "softcap": lambda: attention(cap * tanh(score / cap)),
+    "sigmoid": lambda: pipeline(o=fold.sum(sigmoid(score) * v[j, e], over=j)[i, e]),
+    "sink": sink,
+    "documents": documents,
+    "lengths": lengths,
+    "grouped": lambda: grouped(i),
+    "grouped_decode": lambda: grouped(),
+    "decode": single_query,
+    "weights": weights,
+}  # fmt: skip
+SIZES = {"i": 33, "j": 37, "d": 5, "e": 7, "h": 6, "g": 2}
+SCALARS: dict[str, float | int] = {
+    "eps": 0.1,
+    "window": 5,
+    "cap": 2.0,
+    "slope": 0.25,
+    "b": 0.5,
+    "z": 0.5,
+    "ignore": -100,
+}
+SCHEDULES: dict[str, dict[str, Any]] = {
+    "rolling": {"schedule": "rolling"},
+    "split": {"schedule": "split", "splits": 2},
+    "empty": {"schedule": "split", "splits": 7},
+}
+
+
+@cache
+def plan_of(name: str) -> Plan:
+    plan = derive(CASES[name]())
+    assert isinstance(plan, Plan)
+    return plan
+
+
+@cache
+def kernel_of(name: str) -> Kernel:
+    """The kernel with a stand-in for the proof: what is emitted does not depend on it."""
+    return emit(Proof(plan_of(name), (Result("stand-in", "", "proved", 0.0, ""),), ()), f"k_{name}")
+
+
+def load(source: str, name: str, folder: Path) -> ModuleType:
+    path = folder / f"{name}.py"
+    path.write_text(source)
+    found = importlib.util.spec_from_file_location(name, path)
+    assert found is not None and found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
+def inputs_of(spec: Spec, size: dict[str, int]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Float32 tensors that grow along j, so that a later tile moves the anchors, and the scalars."""
+    import torch
+
+    g = torch.Generator().manual_seed(1)
+    tensors = {}
+    for t in spec.tensors:
+        shape = [size[a.name] for a in t.axes]
+        if t.is_integer:
+            high = 3 if t.name in ("mine", "theirs") else size["j"]
+            x = torch.randint(0, high, shape, generator=g, dtype=getattr(torch, t.dtype))
+            if t.name == "t":
+                x[1] = -100
+        else:
+            x = torch.randn(shape, generator=g)
+            if t.axes[-1].name == "j":
+                x = x * (1 + torch.arange(size["j"]) / 8)
+        tensors[t.name] = x
+    return tensors, {p.name: SCALARS[p.name] for p in spec.params}
+
+
+def error(module: ModuleType, name: str, spec: Spec, size: dict[str, int], options: dict[str, Any]) -> float:
+    """The largest difference from the oracle, relative to the largest value; infinite where one side is NaN."""
+    import numpy as np
+
+    tensors, scalars = inputs_of(spec, size)
+    want = spec(**{n: t.numpy() for n, t in tensors.items()}, **scalars)
+    got = getattr(module, name)(*tensors.values(), **scalars, block_m=16, block_n=16, **options).double().numpy()
+    bad = np.isnan(got) != np.isnan(want)
+    return float("inf") if bad.any() else float(np.nanmax(np.abs(got - want)) / (1 + np.nanmax(np.abs(want))))
+
+
+def run(folder: Path) -> dict[str, dict[str, float]]:
+    found = {}
+    for name in CASES:
+        module, spec = load(kernel_of(name).source, f"k_{name}", folder), plan_of(name).spec
+        longer = SIZES | {"i": 40, "j": 18}
+        found[name] = {f"{s}": error(module, f"k_{name}", spec, SIZES, o) for s, o in SCHEDULES.items()}
+        found[name]["more rows than positions"] = error(module, f"k_{name}", spec, longer, {})
+    return found
+
+
+MUTANTS = (
+    ("causal", "acc * alpha[:, None], input", "acc, input", "no rescale of the output"),
+    ("causal", "l * alpha + tl.sum", "l + tl.sum", "no rescale of the sum"),
+    ("causal", "acc_part * alpha_2[:, None]", "acc_part * alpha[:, None]", "the other part's scale"),
+    ("causal", "j[None, :] <= i[:, None]", "j[None, :] < i[:, None]", "mask off by one"),
+    ("causal", "first_row + 1)", "last_row + 1)", "masked tiles run as unmasked"),
+    ("causal", "last_row + 1)", "last_row)", "the last position skipped"),
+    ("attention", "in_j[None, :], s, -float", "in_j[None, :], s, 0 * float", "padding counts"),
+    ("layer_norm", "* n + M2", "+ M2", "the shift of M2 without its weight"),
+    ("layer_norm", "(mean_part - mean) * n_part", "(mean_part - mean) * n", "the other part's weight"),
+    ("argmax", "tl.minimum(at, at_part)", "tl.maximum(at, at_part)", "the last of equals"),
+    ("entropy", "l * alpha", "alpha", "a family member dropped"),
+)
+
+
+def mutants(folder: Path) -> dict[str, float]:
+    """The worst error of every mutant; `argmax` is run on equal values."""
+    found = {}
+    for n, (name, old, new, what) in enumerate(MUTANTS):
+        source = kernel_of(name).source
+        assert old in source, f"{name}: {old} is not in the source any more"
+        module, spec = load(source.replace(old, new), f"mutant_{n}", folder), plan_of(name).spec
+        sizes = SIZES | ({"j": 40} if name == "argmax" else {})
+        if name == "argmax":
+            import torch
+
+            got = module.k_argmax(torch.ones(3, 40), schedule="split", splits=3, block_m=16, block_n=16)
+            found[what] = float(got.abs().max())
+            continue
+        found[what] = max(error(module, f"k_{name}", spec, sizes, o) for o in SCHEDULES.values())
+    return found
+
+
+def errors(folder: Path) -> dict[str, str]:
+    """What the launchers say to inputs that do not fit."""
+    import torch
+
+    made = {
+        n: load(kernel_of(n).source, f"k_{n}", folder)
+        for n in ("attention", "grouped_decode", "layer_norm", "cross_entropy")
+    }
+    f = made["attention"].k_attention
+    gqa, norm, loss = (getattr(made[n], f"k_{n}") for n in ("grouped_decode", "layer_norm", "cross_entropy"))
+    Q, K, V, X = torch.randn(3, 4), torch.randn(5, 4), torch.randn(5, 2), torch.randn(3, 5)
+    calls: dict[str, Callable[[], Any]] = {
+        "no tensor": lambda: f([1.0], K, V),
+        "rank": lambda: f(Q[0], K, V),
+        "size": lambda: f(Q, K, V[:3]),
+        "dtype": lambda: f(Q, K.half(), V),
+        "kind": lambda: f(Q.double(), K.double(), V.double()),
+        "lead": lambda: f(Q.expand(2, 3, 4), K.expand(3, 5, 4), V),
+        "grad": lambda: f(Q.clone().requires_grad_(), K, V),
+        "out": lambda: f(Q, K, V, out=torch.empty(3, 3)),
+        "schedule": lambda: f(Q, K, V, schedule="fast"),
+        "splits": lambda: f(Q, K, V, splits=0),
+        "block": lambda: f(Q, K, V, block_n=24),
+        "inner": lambda: f(Q[:, :0], K[:, :0], V),
+        "index": lambda: gqa(torch.randn(3, 4), torch.randn(2, 5, 4), torch.randn(2, 5, 2)),
+        "positive": lambda: norm(X, X[0], X[0], eps=-1.0),
+        "number": lambda: norm(X, X[0], X[0], eps="1"),
+        "integer": lambda: loss(X, torch.zeros(3, dtype=torch.int64), ignore=0.5),
+        "integers": lambda: loss(X, torch.zeros(3), ignore=0),
+    }
+    found = {}
+    for name, call in calls.items():
+        try:
+            call()
+            found[name] = "nothing raised"
+        except (TypeError, ValueError) as mistake:
+            found[name] = f"{type(mistake).__name__}: {mistake}"
+    return found
+
+
+def main() -> None:
+    os.environ["TRITON_INTERPRET"] = "1"
+    warnings.simplefilter("ignore")
+    with tempfile.TemporaryDirectory() as folder:
+        print(json.dumps({"run": run, "mutants": mutants, "errors": errors}[sys.argv[1]](Path(folder))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,13 @@
+"""Of equal values the last position is taken."""
+
+from refold import claim, maximum, oo
+from refold.examples.argmax import SPEC, i, j, x
+
+CLAIM = claim(
+    SPEC,
+    element={"x": x[i, j], "at": j},
+    init={"m": -oo, "at": -1},
+    step=lambda a, c: {"m": maximum(a.m, c.x), "at": maximum(a.at, c.at)},
+    finish=lambda a: {"at": a.at, "top": a.m},
+)
+EXPECTED = "one element at a time"

@@ -1,0 +1,26 @@
+"""The correction of the accumulator is exp(new - stale)."""
+
+from refold import claim, exp, maximum, oo
+from refold.examples.attention import SPEC, e, j, s, v
+
+
+def step(a, c):
+    m = maximum(a.m, c.s)
+    return {"m": m, "l": a.l * exp(a.m - m) + exp(c.s - m), "o": a.o * exp(m - a.m) + exp(c.s - m) * c.v}
+
+
+def merge(a, b):
+    m = maximum(a.m, b.m)
+    return {"m": m, "l": a.l * exp(a.m - m) + b.l * exp(b.m - m), "o": a.o * exp(a.m - m) + b.o * exp(b.m - m)}
+
+
+CLAIM = claim(
+    SPEC,
+    element={"s": s, "v": v[j, e]},
+    init={"m": -oo, "l": 0, "o": 0},
+    step=step,
+    merge=merge,
+    finish=lambda a: a.o / a.l,
+    empty_parts=False,
+)
+EXPECTED = "one element at a time"

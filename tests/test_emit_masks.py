@@ -1,0 +1,141 @@
+"""Tiles visited, skipped and run without masks, as the emitted lines choose them, against brute force."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import sympy as sp
+from emit_cases import attention, i, j, plan_of, score, window
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from refold.algebra import Plan, derive
+from refold.emit.kernels import kernels
+from refold.emit.masks import Bound, bounds_of
+from refold.spec import Predicate, oo, where
+
+
+class Truncating(int):
+    """An integer of Triton: `//` rounds toward zero."""
+
+    def __floordiv__(self, other: int) -> "Truncating":
+        return Truncating(abs(int(self)) // other * (1 if self >= 0 else -1))
+
+    def __add__(self, other: int) -> "Truncating":
+        return Truncating(int(self) + other)
+
+    def __sub__(self, other: int) -> "Truncating":
+        return Truncating(int(self) - other)
+
+    def __mul__(self, other: int) -> "Truncating":
+        return Truncating(int(self) * other)
+
+    def __neg__(self) -> "Truncating":
+        return Truncating(-int(self))
+
+    __radd__, __rmul__ = __add__, __mul__
+
+
+class Language:
+    """The part of `triton.language` that the choice of tiles uses."""
+
+    minimum = staticmethod(lambda a, b: Truncating(min(a, b)))
+    maximum = staticmethod(lambda a, b: Truncating(max(a, b)))
+    cdiv = staticmethod(lambda a, b: (Truncating(a) + (b - 1)) // b)
+
+
+# Predicates as a pipeline has them, and as Python over (i, j, |i|, |j|, window).
+MASKS: dict[str, tuple[Predicate, Callable[[int, int, int, int, int], bool]]] = {
+    "top left": (j <= i, lambda i, j, m, n, w: j <= i),
+    "bottom right": (j <= i + (j.size - i.size), lambda i, j, m, n, w: j <= i + n - m),
+    "strict": (j < i, lambda i, j, m, n, w: j < i),
+    "after": (j > i, lambda i, j, m, n, w: j > i),
+    "window": ((j <= i) & (j > i - window), lambda i, j, m, n, w: i - w < j <= i),
+    "reversed": (i + j >= window, lambda i, j, m, n, w: i + j >= w),
+    "diagonal": (j + 0 == i, lambda i, j, m, n, w: j == i),
+    "from the end": (j >= j.size - window, lambda i, j, m, n, w: j >= n - w),
+    "steep": (j <= 2 * i, lambda i, j, m, n, w: j <= 2 * i),
+}
+
+
+def range_lines(mask: Predicate, suffix: str) -> str:
+    plan = derive(attention(where(mask, score, -oo), empty=0))
+    assert isinstance(plan, Plan)
+    made = kernels(plan, "f")
+    body = (made.rolling if suffix == "rolling" else made.parts).body
+    first = next(n for n, line in enumerate(body) if line.startswith("lo = "))
+    last = next(n for n, line in enumerate(body) if line.startswith("for j0"))
+    return "\n".join(body[first:last])
+
+
+LINES = {name: {s: range_lines(mask, s) for s in ("rolling", "parts")} for name, (mask, _) in MASKS.items()}
+
+
+def tiles(lines: str, **values: int) -> tuple[range, range]:
+    """The starts of the tiles that are visited, and of those among them that run without masks."""
+    scope: dict[str, Any] = {"tl": Language} | {k: Truncating(v) for k, v in values.items()}
+    exec(lines, scope)
+    step = values["BLOCK_N"]
+    full_lo = scope.get("full_lo", scope["lo"])
+    assert scope["lo"] <= full_lo <= scope["full_hi"] <= max(scope["hi"], scope["lo"])
+    assert all(x % step == 0 for x in (scope["lo"], full_lo, scope["full_hi"], scope["hi"]))
+    return range(scope["lo"], scope["hi"], step), range(full_lo, scope["full_hi"], step)
+
+
+@pytest.mark.parametrize("name", MASKS)
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_tiles(name: str, data: st.DataObject) -> None:
+    rows, length = data.draw(st.integers(1, 40)), data.draw(st.integers(0, 40))
+    block_m, block_n = data.draw(st.sampled_from([1, 4, 16])), data.draw(st.sampled_from([1, 4, 8]))
+    w = data.draw(st.integers(1, 50))
+    i0 = data.draw(st.integers(0, (rows - 1) // block_m)) * block_m
+    chunk, part = block_n * data.draw(st.integers(1, 4)), data.draw(st.integers(0, 5))
+    holds = MASKS[name][1]
+    last = min(i0 + block_m, rows) - 1
+    values = {"size_i": rows, "size_j": length, "BLOCK_N": block_n, "first_row": i0, "last_row": last, "window": w}
+    for suffix, start, stop in (("rolling", 0, length), ("parts", part * chunk, min((part + 1) * chunk, length))):
+        visited, full = tiles(LINES[name][suffix], **values, chunk=chunk, part=part)
+        live = {p for p in range(start, stop) if any(holds(r, p, rows, length, w) for r in range(i0, last + 1))}
+        seen = {p for t in visited for p in range(t, t + block_n)}
+        # Skipped tiles are wholly masked, tiles without masks wholly unmasked, and no tile is of another part.
+        assert live <= seen
+        assert all(start <= t for t in visited)
+        assert all(t < max(stop, start + 1) for t in visited)
+        for t in full:
+            assert all(
+                p < stop and holds(r, p, rows, length, w) for p in range(t, t + block_n) for r in range(i0, last + 1)
+            )
+
+
+def test_bounds_of_a_comparison() -> None:
+    roles = kernels(plan_of("causal"), "f").roles
+    row, position = i.expr, j.expr
+    assert bounds_of(sp.Le(position, row), roles) == (Bound("upper", row),)
+    assert bounds_of(sp.Gt(position, row - 3), roles) == (Bound("lower", row - 2),)
+    assert bounds_of(sp.Lt(row, position), roles) == (Bound("lower", row + 1),)
+    assert bounds_of(sp.Eq(position, row), roles) == (Bound("lower", row), Bound("upper", row))
+    assert bounds_of(sp.Ne(position, row), roles) == ()
+    assert bounds_of(sp.Le(2 * position, row), roles) == ()
+    assert bounds_of(sp.Le(row, 3), roles) == ()
+
+
+def test_data_is_no_bound() -> None:
+    masks = kernels(plan_of("documents"), "f").masks
+    assert masks.skip == masks.full == (Bound("upper", i.expr),)
+
+
+def test_an_unmasked_sum_beside_a_masked_one_skips_nothing() -> None:
+    from refold.spec import fold, pipeline
+
+    plan = derive(pipeline(a=fold.sum(where(j <= i, score, 0), over=j)[i], b=fold.sum(score, over=j)[i]))
+    assert isinstance(plan, Plan)
+    assert kernels(plan, "f").masks.skip == ()
+
+
+def test_mask_touches_no_tile_but_those_at_the_edge() -> None:
+    lines = LINES["top left"]["rolling"]
+    values = {"size_i": 4096, "size_j": 4096, "BLOCK_N": 64, "first_row": 2048, "last_row": 2111, "window": 1}
+    visited, full = tiles(lines, **values)
+    assert len(visited) == 33
+    assert len(full) == 32

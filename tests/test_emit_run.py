@@ -1,0 +1,85 @@
+"""Emitted kernels in Triton's interpreter: against the oracle, as mutants, and with inputs that do not fit."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from emit_cases import CASES, MUTANTS, SCHEDULES, kernel_of
+
+HERE = Path(__file__).parent
+
+
+def answers(mode: str) -> Any:
+    """What `emit_cases.py` prints, in a process whose triton interprets."""
+    env = os.environ | {"TRITON_INTERPRET": "1"}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", str(HERE / "emit_cases.py"), mode], capture_output=True, text=True, env=env
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def errors() -> Any:
+    return answers("run")
+
+
+@pytest.fixture(scope="module")
+def mutants() -> Any:
+    return answers("mutants")
+
+
+@pytest.fixture(scope="module")
+def messages() -> Any:
+    return answers("errors")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_agrees_with_the_oracle(name: str, errors: Any) -> None:
+    assert set(errors[name]) == {*SCHEDULES, "more rows than positions"}
+    # float32 against float64, over sums of 37 terms.
+    assert max(errors[name].values()) < 1e-6
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m[-1])
+def test_a_mutant_is_noticed(mutant: Any, mutants: Any) -> None:
+    assert mutants[mutant[-1]] > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ("no tensor", "TypeError: k_attention: q is a list: give a torch.Tensor"),
+        ("rank", "ValueError: k_attention: q has 1 dimensions: give [..., i, d]"),
+        ("size", "ValueError: k_attention: axis j is 5 long in k and 3 in v: make them equal"),
+        ("dtype", "TypeError: k_attention: k is torch.float16 and q torch.float32: convert one of them"),
+        ("kind", "TypeError: k_attention: q is torch.float64: give float32, float16 or bfloat16"),
+        ("lead", "do not broadcast: make them equal or 1"),
+        ("grad", "q requires a gradient and this kernel has none: call it under torch.no_grad()"),
+        ("out", "out has [3, 3] torch.float32 on cpu for o: give [3, 2] torch.float32 on cpu"),
+        ("schedule", "schedule is 'fast': give 'auto', 'rolling' or 'split'"),
+        ("splits", "splits is 0: give a positive int"),
+        ("block", "block_n is 24: give a power of two of at least 16"),
+        ("inner", "axis d is 0 long: give it at least one position"),
+        ("index", "k is read outside of its axis g, 2 long"),
+        ("positive", "eps is -1.0: give a positive number"),
+        ("number", "TypeError: k_layer_norm: eps is '1': give a number"),
+        ("integer", "TypeError: k_cross_entropy: ignore is 0.5: give an int"),
+        ("integers", "t is torch.float32: give int64"),
+    ],
+)
+def test_what_does_not_fit_is_said(call: str, message: str, messages: Any) -> None:
+    assert message in messages[call]
+
+
+@pytest.mark.parametrize("name", ["causal", "layer_norm"])
+def test_bundle_passes_its_own_test(name: str, tmp_path: Path) -> None:
+    kernel_of(name).write(tmp_path)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
+    env = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=env)
+    assert done.returncode == 0, done.stdout[-2000:]
