@@ -39,8 +39,17 @@ def merge(plan: Plan, left: Values, right: Values) -> dict[State, sp.Expr]:
     """The state of the union of two disjoint parts."""
     state: dict[State, sp.Expr] = {}
     for a in plan.accumulators:
-        state[a.symbol] = combine(a, moved(plan, a, left, state), moved(plan, a, right, state), left, right)
+        x, y = moved(plan, a, left, state), moved(plan, a, right, state)
+        state[a.symbol] = combine(a, x, y, keys(plan, a, left, right, state))
     return state
+
+
+def keys(plan: Plan, a: Accumulator, left: Values, right: Values, new: Values | None) -> tuple[sp.Expr, sp.Expr] | None:
+    """What the positions of an argmax are compared by: the largest values of both parts, at the same anchors."""
+    if a.key is None:
+        return None
+    key = next(k for k in plan.accumulators if k.symbol == a.key)
+    return moved(plan, key, left, new), moved(plan, key, right, new)
 
 
 def put_fresh(plan: Plan, expr: sp.Expr, a: Accumulator, state: Values) -> sp.Expr:
@@ -71,8 +80,8 @@ def moved(plan: Plan, a: Accumulator, old: Values, new: Values | None) -> sp.Exp
     return result if new is None else put_fresh(plan, result, a, new)
 
 
-def combine(a: Accumulator, x: sp.Expr, y: sp.Expr, left: Values, right: Values) -> sp.Expr:
-    """The reducer of an accumulator on two values; argmax looks at its keys, the lower position on a tie.
+def combine(a: Accumulator, x: sp.Expr, y: sp.Expr, keys: tuple[sp.Expr, sp.Expr] | None = None) -> sp.Expr:
+    """The reducer of an accumulator on two values; argmax looks at the keys, the lower position on a tie.
 
     Of two positions -1, that of nothing, is never the lower.
     """
@@ -86,8 +95,8 @@ def combine(a: Accumulator, x: sp.Expr, y: sp.Expr, left: Values, right: Values)
         case "min" | "all":
             return sp.Min(x, y)
         case "argmax":
-            assert a.key is not None
-            kx, ky = left[a.key], right[a.key]
+            assert keys is not None
+            kx, ky = keys
             lower = sp.Or(sp.Lt(y, 0), sp.And(sp.Ge(x, 0), sp.Le(x, y)))
             first = sp.Or(sp.Gt(kx, ky), sp.And(sp.Eq(kx, ky), lower))
             return Where(first, x, y)

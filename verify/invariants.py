@@ -30,6 +30,11 @@ def candidates(plan: Plan, a: Accumulator) -> Iterator[tuple[Formula, str]]:
         yield (lambda s: sp.Or(_least(s[symbol], 1), sp.Not(sp.And(*_of(regular, s))), evaluate=False)), shown
     if a.reducer in ("sum", "max", "min", "prod"):
         yield (lambda s: _least(s[symbol], 0)), f"{symbol} ≥ 0"
+    if a.reducer in ("any", "all"):
+        yield (
+            (lambda s: sp.And(_least(s[symbol], 0), sp.Le(s[symbol], 1, evaluate=False), evaluate=False)),
+            f"0 ≤ {symbol} ≤ 1",
+        )
     if a.reducer == "argmax":
         yield (
             (lambda s: sp.Or(_is(s[symbol], -1), _least(s[symbol], 0), evaluate=False)),

@@ -8,8 +8,8 @@ import sympy as sp
 
 from refold.algebra import UNITS, Accumulator, Plan, State
 from refold.algebra.derive import replace_length
-from refold.algebra.merge import combine, fresh_symbols, guarded, lift, merge, moved, put_fresh, unit
-from refold.algebra.rewrite import map_folds
+from refold.algebra.merge import combine, fresh_symbols, guarded, keys, lift, merge, moved, put_fresh, unit
+from refold.algebra.rewrite import denominators, map_folds
 from refold.spec import Fold, Where
 from refold.spec.mathematics import text
 from refold.verify.obligation import Defined, Obligation
@@ -154,7 +154,8 @@ def lifts(plan: Plan, reach: Reach) -> Iterator[Obligation]:
     state = lift(plan)
     empty = unit(plan)
     for a in plan.accumulators:
-        stepped = combine(a, moved(plan, a, empty, state), put_fresh(plan, a.element, a, state), empty, state)
+        key = None if a.key is None else (empty[a.key], state[a.key])
+        stepped = combine(a, moved(plan, a, empty, state), put_fresh(plan, a.element, a, state), key)
         shown = f"step(unit, c).{a.symbol} = {text(a.element)} at its own anchors"
         yield Obligation(f"lift {a.symbol}", shown, reach.definitions(), (eq(stepped, state[a.symbol]),))
 
@@ -182,7 +183,7 @@ def merges(plan: Plan, reach: Reach) -> Iterator[Obligation]:
 
 def _joined(plan: Plan, a: Accumulator, x: dict[State, sp.Expr], y: dict[State, sp.Expr]) -> sp.Expr:
     """One accumulator of a merge, at fresh anchors of any value."""
-    return combine(a, moved(plan, a, x, None), moved(plan, a, y, None), x, y)
+    return combine(a, moved(plan, a, x, None), moved(plan, a, y, None), keys(plan, a, x, y, None))
 
 
 def finishes(plan: Plan, reach: Reach) -> Iterator[Obligation]:
@@ -219,15 +220,30 @@ def finishes(plan: Plan, reach: Reach) -> Iterator[Obligation]:
     for f, output in zip(plan.finish, plan.spec.outputs, strict=True):
         wanted = map_folds(replace_length(plan, output.expr), plan.axis, read)
         member = written(plan, reach.member(state)) if plan.axis in f.axes else ()
+        guard = (f.guard,) if f.guard is not sp.true else ()
+        needed = _regular(plan, f.expr)
         # Where the spec has no value, an output may be anything.
-        assumptions = (
-            *regular,
-            *reach.state(state),
-            *member,
-            *((f.guard,) if f.guard is not sp.true else ()),
-            Defined(wanted),
-        )
+        assumptions = (*needed, *reach.state(state), *member, *guard, Defined(wanted))
         yield Obligation(f"finish {f.name}", f"{f.name} = {text(f.expr)}", assumptions, _outputs(f.expr, wanted))
+        if guard:
+            # The value of nothing is not to be seen anywhere else; `empty` runs what remains.
+            zero = [eq(d, sp.S.Zero) for d in denominators(wanted) if d.has(State)]
+            excused = sp.Or(f.guard, *(sp.Not(r) for r in needed), *zero, evaluate=False)
+            shown = f"{text(sp.Not(f.guard))} only of nothing, or where the output as written divides by 0"
+            yield Obligation(f"guard {f.name}", shown, (*reach.state(state), *member), (excused,))
+
+
+def _regular(plan: Plan, expr: sp.Expr) -> tuple[sp.Basic, ...]:
+    """The conditions under which the anchors behind an expression are regular."""
+    needed = {s for s in expr.free_symbols if isinstance(s, State)}
+    found: dict[sp.Basic, None] = {}
+    for a in reversed(plan.accumulators):
+        if a.symbol in needed:
+            for anchor in (plan.anchor(s) for s in a.anchors):
+                needed |= {s for s in anchor.expr.free_symbols if isinstance(s, State)}
+                if anchor.regular is not sp.true:
+                    found.setdefault(anchor.regular)
+    return tuple(found)
 
 
 def _outputs(expr: sp.Expr, wanted: sp.Expr) -> tuple[sp.Basic, ...]:

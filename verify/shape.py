@@ -69,7 +69,7 @@ def on_circle(expr: sp.Expr) -> sp.Expr:
 def is_index(cond: Relational) -> bool:
     """Whether a relation is one over indices, of the spec's own making."""
     return bool(
-        cond.free_symbols and cond.lhs.is_integer and cond.rhs.is_integer and not cond.has(State, Fresh, Varying)
+        cond.free_symbols and cond.lhs.is_integer and cond.rhs.is_integer and not cond.has(State, Fresh, Varying, Where)
     )
 
 
