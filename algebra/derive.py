@@ -42,6 +42,9 @@ def _derive(spec: Spec, axis: Index, floors: frozenset[sp.Expr]) -> tuple[Plan, 
     found = Accumulation(spec, axis, journal, names)
     meant = [map_folds(e, axis, form.normalise) for e in form.count_positions([o.expr for o in spec.outputs])]
     meant = [expand_logs(factor_scales(e, form.scales)) for e in meant]
+    for expr in sorted(meant, key=lambda e: -max((_chain(f) for f in folds(e, axis)), default=0)):
+        # The longest chain first: a fold that others wait for may be carried in another form, a sum as a mean.
+        map_folds(expr, axis, found.value)
     ending = Ending(form, found, spec.empty)
     outputs = []
     for output, expr in zip(spec.outputs, meant, strict=True):
@@ -61,7 +64,7 @@ def _derive(spec: Spec, axis: Index, floors: frozenset[sp.Expr]) -> tuple[Plan, 
         readings=ending.readings({a.symbol for a in accumulators}),
         finish=finish,
         conditions=ending.conditions(finish, accumulators),
-        steps=tuple(journal.steps),
+        steps=journal.without({a.symbol for a in found.accumulators} - {a.symbol for a in accumulators}),
     )
     return plan, ending.rising_exponents(finish)
 

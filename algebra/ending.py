@@ -32,8 +32,12 @@ class Ending:
                 guard = sp.And(*(sp.Ne(d, 0, evaluate=False) for d in zero))
             elif infinite:
                 guard = sp.And(*(sp.Gt(s, -sp.oo, evaluate=False) for s in infinite))
+        elif not any(e.infinite for e in self.found.elements.values()) and np.isnan(self.at_nothing(output.expr)):
+            # Written as 0/0 over an empty axis and carried as something that is 0 there, like a mean.
+            guard = sp.And(*self.regular(expr))
         if guard is not sp.true and self.fails_on_nothing_alone(guard):
-            empty = self.over_nothing(output.expr, empty)
+            value = self.at_nothing(output.expr)
+            empty = sp.nsimplify(value) if np.isfinite(value) else empty
         return Finish(output.name, expr, output.axes, guard, empty)
 
     def fails_on_nothing_alone(self, guard: sp.Basic) -> bool:
@@ -43,8 +47,13 @@ class Ending:
             isinstance(part.args[0], State) for part in sp.And.make_args(guard)
         ) and all(a.reducer in ("count", "max", "min") or isinstance(a.element, sp.exp) for a in tested)  # fmt: skip
 
-    def over_nothing(self, written: sp.Expr, empty: sp.Expr) -> sp.Expr:
-        """What an output says of an empty axis, where that is a number: sum_j p/r is 0, and (sum_j p)/r is 0/0."""
+    def regular(self, expr: sp.Expr) -> list[sp.Basic]:
+        """Where the anchors of the accumulators in an expression are regular."""
+        stale = {s for a in self.found.accumulators if a.symbol in expr.free_symbols for s in a.anchors}
+        return [a.regular for a in self.found.anchors if a.stale in stale and a.regular is not sp.true]
+
+    def at_nothing(self, written: sp.Expr) -> float:
+        """What an output says of an empty axis: sum_j p/r is 0, (sum_j p)/r is 0/0; inf where that hangs on data."""
         length = sp.Dummy()
         units: dict[sp.Basic, float] = {length: 0.0}
 
@@ -54,8 +63,7 @@ class Ending:
             return symbol
 
         bare = map_folds(written.xreplace({Size(self.axis.name): length}), self.axis, unit)
-        value = ieee(bare, units, {}) if bare.free_symbols <= set(units) else np.nan
-        return sp.nsimplify(value) if np.isfinite(value) else empty
+        return ieee(bare, units, {}) if bare.free_symbols <= set(units) else np.inf
 
     def readings(self, kept: set[State]) -> tuple[Reading, ...]:
         """What every fold of the spec is in the final state."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from refold.algebra.plan import Step
+from refold.algebra.plan import State, Step
 
 
 class Journal:
@@ -18,3 +18,7 @@ class Journal:
         step = Step(rule, before, after, note)
         if step not in self.steps:
             self.steps.append(step)
+
+    def without(self, dropped: set[State]) -> tuple[Step, ...]:
+        """The steps that made something that is still there."""
+        return tuple(s for s in self.steps if not {s.before, s.after} & dropped)

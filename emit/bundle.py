@@ -76,7 +76,8 @@ def emit(proof: Proof, name: str = "fused") -> Kernel:
     words = {t.name for t in spec.tensors} | {p.name for p in spec.params} | {a.name for a in spec.axes} | RESERVED
     if not name.isidentifier() or name.startswith("_") or name in words:
         raise EmitError(
-            f"{name!r} cannot be the name of the kernel: use an identifier that nothing in the pipeline has"
+            f"{name!r} cannot be the name of the kernel: use an identifier that nothing in the pipeline has "
+            "(on the command line that is the name of the file: rename it, or what is called so in the pipeline)"
         )
     made = kernels(proof.plan, name)
     return Kernel(name, proof, module_text(proof.plan, name, made), test_text(name, made), _document(proof, name))

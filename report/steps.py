@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from refold.errors import RefoldError, UsageError
 from refold.report import bundle, formats, pretty
 from refold.report.formats import Finding
 from refold.report.loading import Loaded, catalogue, load
-from refold.errors import RefoldError, UsageError
 
 EXIT = {"proved": 0, "refuted": 1, "unknown": 3}
 
