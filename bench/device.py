@@ -45,7 +45,7 @@ def median(run: Any) -> float:
 
 
 def row(name: str, size: str, unit: str, work: float, ours: float, theirs: float) -> None:
-    """One line of a table: `work` is what is done in a millisecond-sized unit, so that work / ms is a rate in `unit`."""
+    """One line of a table: `work` over milliseconds is a rate in `unit`."""
     rates = f"ours {work / ours:6.0f} {unit}  torch {work / theirs:6.0f} {unit}"
     print(f"{name:24} {size:10} {rates}  ratio {theirs / ours:5.2f}", flush=True)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from emit_cases import CASES, MUTANTS, SCHEDULES, kernel_of
+from emit_cases import CASES, MUTANTS, SCHEDULES
 
 HERE = Path(__file__).parent
 
@@ -74,12 +74,3 @@ def test_a_mutant_is_noticed(mutant: Any, mutants: Any) -> None:
 )
 def test_what_does_not_fit_is_said(call: str, message: str, messages: Any) -> None:
     assert message in messages[call]
-
-
-@pytest.mark.parametrize("name", ["causal", "layer_norm"])
-def test_bundle_passes_its_own_test(name: str, tmp_path: Path) -> None:
-    kernel_of(name).write(tmp_path)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
-    env = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=env)
-    assert done.returncode == 0, done.stdout[-2000:]

@@ -78,6 +78,7 @@ ATTENTION = [
     "reading 2",
     "reading 3",
     "finish o",
+    "guard o",
     "conditions l: merge",
     "conditions l: lift",
     "conditions acc: merge",
