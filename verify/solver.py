@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from refold.verify.result import Verdict
 TIMEOUT_MS = 10_000
 QUICK_MS = 200
 MAX_PATHS = 600
+LIMIT_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +39,12 @@ class Query:
     build: Callable[[Encoder], list[Any]]
 
 
-def ask(query: Query, timeout_ms: int = TIMEOUT_MS) -> Answer:
+def ask(query: Query, timeout_ms: int = TIMEOUT_MS, limit_s: float = LIMIT_S) -> Answer:
     """Goes down every feasible path of a query and asks for a counterexample on each.
 
     Proved: none on any path, and the hypotheses are satisfiable on at least one. Refuted here means that the
-    encoding has a model; whether a real input shows the difference is for the caller to find out.
+    encoding has a model; whether a real input shows the difference is for the caller to find out. A question that
+    takes more than `limit_s` in all is not answered.
     """
     start = time.perf_counter()
     texts: list[str] = []
@@ -51,10 +54,9 @@ def ask(query: Query, timeout_ms: int = TIMEOUT_MS) -> Answer:
     try:
         for hypotheses, goals in _paths(query):
             paths += 1
-            if paths > MAX_PATHS:
-                return Answer(
-                    "unknown", time.perf_counter() - start, "\n".join(texts), paths, f"over {MAX_PATHS} paths"
-                )
+            if paths > MAX_PATHS or time.perf_counter() - start > limit_s:
+                verdict, note = "unknown", f"more than {limit_s:.0f} s or {MAX_PATHS} paths"
+                break
             alive = alive or _check(hypotheses, timeout_ms)[0] == z3.sat
             refutation = z3.Not(z3.And(*goals))
             # Most goals are identities of polynomials, which premises about other things only make slower to see.
@@ -100,8 +102,16 @@ def _feasible(conditions: list[Any]) -> bool:
 def _check(formulas: list[Any], timeout_ms: int) -> tuple[Any, Any]:
     solver = z3.Solver()
     solver.set("timeout", timeout_ms)
-    solver.add(*formulas)
-    return solver.check(), solver
+    # The timeout is of `check` alone, and a large polynomial can keep `add` busy for minutes.
+    watch = threading.Timer(2 * timeout_ms / 1000, solver.ctx.interrupt)
+    watch.start()
+    try:
+        solver.add(*formulas)
+        return solver.check(), solver
+    except z3.Z3Exception:
+        return z3.unknown, solver
+    finally:
+        watch.cancel()
 
 
 def _smt2(name: str, path: int, solver: Any) -> str:
