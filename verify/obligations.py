@@ -189,7 +189,6 @@ def _joined(plan: Plan, a: Accumulator, x: dict[State, sp.Expr], y: dict[State, 
 def finishes(plan: Plan, reach: Reach) -> Iterator[Obligation]:
     """Every fold of the spec is what its reading says, and the outputs are those of the spec."""
     state = {a.symbol: a.symbol for a in plan.accumulators}
-    regular = tuple(x.regular for x in plan.anchors if x.regular is not sp.true)
     count = Fold("count", sp.S.One, plan.axis)
     readings = {r.fold: r for r in plan.readings}
     counter = next((a.symbol for a in plan.accumulators if a.reducer == "count" and a.element == 1), None)
@@ -203,7 +202,7 @@ def finishes(plan: Plan, reach: Reach) -> Iterator[Obligation]:
         # A fold that the plan does without has to be without influence: it may be any real.
         return free.setdefault(fold, sp.Symbol(f"any{len(free) + 1}", real=True))
 
-    known = (*regular, *written(plan, reach.member(state)), *reach.state(state))
+    known = (*written(plan, reach.member(state)), *reach.state(state))
     for n, (fold, reading) in enumerate(readings.items(), 1):
         a = plan_accumulator(plan, reading.accumulator)
         body = map_folds(replace_length(plan, fold.body), plan.axis, read)
@@ -214,14 +213,14 @@ def finishes(plan: Plan, reach: Reach) -> Iterator[Obligation]:
         yield Obligation(
             f"reading {n}",
             f"{text(fold)} = {text(reading.expr)}",
-            (*known, Defined(body)),
+            (*_regular(plan, sp.Tuple(body, reading.expr, reading.accumulator)), *known, Defined(body)),
             (eq(body, coefficient * image),),
         )
     for f, output in zip(plan.finish, plan.spec.outputs, strict=True):
         wanted = map_folds(replace_length(plan, output.expr), plan.axis, read)
         member = written(plan, reach.member(state)) if plan.axis in f.axes else ()
         guard = (f.guard,) if f.guard is not sp.true else ()
-        needed = _regular(plan, f.expr)
+        needed = _regular(plan, sp.Tuple(f.expr, wanted))
         # Where the spec has no value, an output may be anything.
         assumptions = (*needed, *reach.state(state), *member, *guard, Defined(wanted))
         yield Obligation(f"finish {f.name}", f"{f.name} = {text(f.expr)}", assumptions, _outputs(f.expr, wanted))
@@ -233,7 +232,7 @@ def finishes(plan: Plan, reach: Reach) -> Iterator[Obligation]:
             yield Obligation(f"guard {f.name}", shown, (*reach.state(state), *member), (excused,))
 
 
-def _regular(plan: Plan, expr: sp.Expr) -> tuple[sp.Basic, ...]:
+def _regular(plan: Plan, expr: sp.Basic) -> tuple[sp.Basic, ...]:
     """The conditions under which the anchors behind an expression are regular."""
     needed = {s for s in expr.free_symbols if isinstance(s, State)}
     found: dict[sp.Basic, None] = {}
