@@ -8,6 +8,7 @@ import sympy as sp
 
 from refold.algebra import UNITS, Accumulator, Plan, State
 from refold.algebra.derive import replace_length
+from refold.algebra.display import short
 from refold.algebra.merge import combine, fresh_symbols, guarded, keys, lift, merge, moved, put_fresh, unit
 from refold.algebra.rewrite import denominators, map_folds
 from refold.spec import Fold, Where
@@ -212,7 +213,7 @@ def finishes(plan: Plan, reach: Reach) -> Iterator[Obligation]:
         coefficient = map_folds(reading.coefficient, plan.axis, read)
         yield Obligation(
             f"reading {n}",
-            f"{text(fold)} = {text(reading.expr)}",
+            f"{short(plan, fold)} = {short(plan, reading.expr)}",
             (*_regular(plan, sp.Tuple(body, reading.expr, reading.accumulator)), *known, Defined(body)),
             (eq(body, coefficient * image),),
         )

@@ -40,11 +40,11 @@ def joint_verdict(results: tuple[Result, ...]) -> Verdict:
     return "refuted" if "refuted" in verdicts else "unknown" if "unknown" in verdicts or not verdicts else "proved"
 
 
-@dataclass(frozen=True, slots=True)
-class _Verified:
-    plan: Plan
+class _Report:
+    """What every answer can do: say its verdict and print itself."""
+
+    __slots__ = ()
     results: tuple[Result, ...]
-    versions: tuple[tuple[str, str], ...]
 
     @property
     def verdict(self) -> Verdict:
@@ -53,6 +53,7 @@ class _Verified:
 
     @property
     def seconds(self) -> float:
+        """What all of it took."""
         return sum(r.seconds for r in self.results)
 
     def __str__(self) -> str:
@@ -69,8 +70,12 @@ class _Verified:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Proof(_Verified):
+class Proof(_Report):
     """Every obligation of the plan is proved. The only thing `emit` takes."""
+
+    plan: Plan
+    results: tuple[Result, ...]
+    versions: tuple[tuple[str, str], ...]
 
     def __post_init__(self) -> None:
         if self.verdict != "proved":
@@ -78,35 +83,18 @@ class Proof(_Verified):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Disproof(_Verified):
+class Disproof(_Report):
     """Some obligation is refuted or unknown."""
 
+    plan: Plan
+    results: tuple[Result, ...]
+    versions: tuple[tuple[str, str], ...]
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Checked(_Report):
     """The verdict on a claimed form of `spec`."""
 
     spec: Spec
     results: tuple[Result, ...]
     versions: tuple[tuple[str, str], ...]
-
-    @property
-    def verdict(self) -> Verdict:
-        """As of a `Proof`."""
-        return joint_verdict(self.results)
-
-    @property
-    def seconds(self) -> float:
-        return sum(r.seconds for r in self.results)
-
-    def __str__(self) -> str:
-        from refold.verify.display import report_text
-
-        return report_text(self)
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        from refold.verify.display import report_html
-
-        return report_html(self)
