@@ -10,6 +10,7 @@ from refold.emit.common import COMMON, REFERENCE
 from refold.emit.host import host
 from refold.emit.kernels import Kernels
 from refold.emit.reference import is_whole, reference_lines
+from refold.emit.roles import bounded_weights
 from refold.errors import EmitError
 from refold.spec import Fold, Index, Read, Spec
 
@@ -142,7 +143,11 @@ def _launcher(plan: Plan, name: str, k: Kernels) -> str:
     args += ['"BLOCK_M": block_m, "BLOCK_N": block_n, **pads,']
     body += [f"    {a}" for a in args] + ["}"]
     body += ["_pointers(args, views)"]
-    body += [f'args["OPERAND"] = _operand({floats}.dtype)']
+    operand = f"_operand({floats}.dtype)"
+    if roles.contracts and not bounded_weights(k.plan):
+        body += ["# The weights of a sum have no bound, and float16 ends at 65504."]
+        operand = f"tl.float32 if {floats}.dtype == torch.float16 else {operand}"
+    body += [f'args["OPERAND"] = {operand}']
     body += ["options = _options(num_warps, num_stages, block_m * block_n)"]
     body += ["if parts == 1:", f"    _launch({k.rolling.name}, (programs,), args, options)", "    return _result(out)"]
     device = f"{tensors[0]}.device"
