@@ -32,6 +32,14 @@ Spec = Annotated[str, typer.Argument(metavar="SPEC", help=SPEC_HELP, show_defaul
 Out = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where to write.", show_default=False)]
 As = Annotated[Format, typer.Option("--format", help="How the answer is printed.")]
 
+Fresh = Annotated[bool, typer.Option("--fresh", help="Prove again, whatever was kept.")]
+ProofFile = Annotated[
+    Path, typer.Argument(metavar="PROOF.json", help="NAME.proof.json of a bundle.", show_default=False)
+]
+Lean = Annotated[
+    Path | None, typer.Option("--lean", metavar="FILE", help="Write the equations as Lean 4 text.", show_default=False)
+]
+
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -129,15 +137,16 @@ def derive(spec: Spec, format: As = Format.pretty) -> None:
 
 
 @app.command()
-def verify(spec: Spec, format: As = Format.pretty) -> None:
+def verify(spec: Spec, format: As = Format.pretty, fresh: Fresh = False) -> None:
     """The obligations of the fused form of SPEC, and their verdicts.
 
     A file that defines CLAIM, a fused form of one's own, has that verified instead.
+    A proof of the very same plan by the same code and solvers is kept, rechecked and shown.
     """
     with _politely():
         from refold.report import steps
 
-        raise SystemExit(steps.verify(spec, format))
+        raise SystemExit(steps.verify(spec, format, fresh))
 
 
 @app.command()
@@ -158,6 +167,18 @@ def build(spec: Spec, output: Out, format: As = Format.pretty) -> None:
         raise SystemExit(steps.build(spec, output, format))
 
 
+@app.command()
+def recheck(proof: ProofFile, lean: Lean = None) -> None:
+    """The certificates of a proof alone: no solver, no SymPy, under 200 lines of Python that one can read.
+
+    Exit codes: 0 it holds, 1 it does not, 2 it is no proof file.
+    """
+    with _politely():
+        from refold.report import rechecking
+
+        raise SystemExit(rechecking.recheck(proof, lean))
+
+
 def _later(name: str, what: str, instead: str) -> Callable[..., None]:
     def command(ctx: typer.Context) -> None:
         with _politely():
@@ -169,5 +190,4 @@ def _later(name: str, what: str, instead: str) -> Callable[..., None]:
 
 
 _later("check", "a foreign Triton kernel against a spec", "write its form as CLAIM and run 'refold verify FILE.py'")
-_later("recheck", "the certificates of a proof alone, without a solver", "run 'refold verify SPEC' again")
 _later("bench", "time the kernel on a GPU", "time the emitted kernel with triton.testing.do_bench")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import json
 import os
 import re
 import tempfile
@@ -20,9 +19,8 @@ from refold.emit.prooftest import test_text
 from refold.emit.source import RESERVED
 from refold.errors import EmitError
 from refold.spec import Spec
-from refold.verify import Proof
-
-VERSION = 1
+from refold.verify import Proof, recheck, store
+from refold.verify.document import document
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +34,18 @@ class Kernel:
     document: str
 
     def write(self, folder: str | Path) -> tuple[Path, ...]:
-        """Writes the bundle, with the SMT-LIB text of every obligation in NAME.smt2/; returns the paths."""
+        """Writes the bundle, with the checker of the proof and its SMT-LIB texts in NAME.smt2/; returns the paths."""
         root = Path(folder)
         files = {
             f"{self.name}.py": self.source,
             f"test_{self.name}.py": self.test,
             f"{self.name}.proof.json": self.document,
+            "recheck.py": Path(recheck.__file__).read_text(encoding="utf-8"),
         }
         for n, result in enumerate(self.proof.results):
             if result.smt2:
                 slug = re.sub(r"[^A-Za-z0-9]+", "-", result.name).strip("-")
-                files[f"{self.name}.smt2/{n:02}-{slug}.smt2"] = _separate(result.smt2)
+                files[f"{self.name}.smt2/{n:02}-{slug}.smt2"] = result.smt2
         paths = []
         for name, text in files.items():
             path = root / name
@@ -80,29 +79,7 @@ def emit(proof: Proof, name: str = "fused") -> Kernel:
             "(on the command line that is the name of the file: rename it, or what is called so in the pipeline)"
         )
     made = kernels(proof.plan, name)
-    return Kernel(name, proof, module_text(proof.plan, name, made), test_text(name, made), _document(proof, name))
-
-
-def _separate(smt2: str) -> str:
-    """Several scripts in one file, each from the start."""
-    return smt2.replace("(check-sat)", "(check-sat)\n(reset)")
-
-
-def _document(proof: Proof, name: str) -> str:
-    obligations = [
-        {
-            "name": r.name,
-            "claim": r.claim,
-            "verdict": r.verdict,
-            "seconds": round(r.seconds, 6),
-            "note": r.note,
-            "smt2": _separate(r.smt2),
-        }
-        for r in proof.results
-    ]
-    data = {"version": VERSION, "name": name, "spec": str(proof.plan.spec), "plan": str(proof.plan),
-            "obligations": obligations, "versions": dict(proof.versions)}  # fmt: skip
-    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+    return Kernel(name, proof, module_text(proof.plan, name, made), test_text(name, made), document(proof, name))
 
 
 def compile(pipeline: Spec | Proof, name: str = "fused") -> Callable[..., Any]:
@@ -135,7 +112,7 @@ def compile(pipeline: Spec | Proof, name: str = "fused") -> Callable[..., Any]:
 
 def _cache() -> Path:
     """Where compiled kernels live: Triton reads a kernel's source from its file."""
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "refold"
+    root = store.folder()
     try:
         root.mkdir(parents=True, exist_ok=True)
         if os.access(root, os.W_OK):

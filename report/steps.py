@@ -30,9 +30,9 @@ def derive(spec: str, format: str) -> int:
     return show_derivation(loaded, outcome, seconds, format)
 
 
-def verify(spec: str, format: str) -> int:
+def verify(spec: str, format: str, fresh: bool = False) -> int:
     loaded = load(spec, ("CLAIM", "SPEC"))
-    report = verify_loaded(loaded, format)
+    report = verify_loaded(loaded, format, fresh=fresh)
     if report is None:
         return 1
     show_report(loaded, report, format)
@@ -106,7 +106,9 @@ def derive_loaded(loaded: Loaded) -> tuple[Any, float]:
     return outcome, time.perf_counter() - start
 
 
-def verify_loaded(loaded: Loaded, format: str, outcome: Any = None, seconds: float = 0.0) -> Any:
+def verify_loaded(
+    loaded: Loaded, format: str, outcome: Any = None, seconds: float = 0.0, *, fresh: bool = False
+) -> Any:
     """The report on what was loaded; None where its derivation is refused, which is then printed."""
     from refold.algebra import Refusal
     from refold.spec import Spec
@@ -116,6 +118,7 @@ def verify_loaded(loaded: Loaded, format: str, outcome: Any = None, seconds: flo
 
         with pretty.progress(f"verifying {loaded.name}") as notify, _placed(loaded):
             return verify_claim(loaded.value, progress=notify)
+    from refold.verify import Proof, store
     from refold.verify import verify as run
 
     told = outcome is not None and format == "pretty"
@@ -125,8 +128,14 @@ def verify_loaded(loaded: Loaded, format: str, outcome: Any = None, seconds: flo
         if not told:
             show_derivation(loaded, outcome, seconds, format)
         return None
+    kept = None if fresh else store.recall(outcome)
+    if kept is not None:
+        return kept
     with pretty.progress(f"verifying {loaded.name}") as notify, _placed(loaded):
-        return run(outcome, progress=notify)
+        report = run(outcome, progress=notify)
+    if isinstance(report, Proof):
+        store.keep(report)
+    return report
 
 
 def emit_loaded(proof: Any, loaded: Loaded, folder: Path) -> tuple[Path, ...]:

@@ -1,5 +1,8 @@
 """Golden files, and what keeps pytest from importing the repository root under the name of its folder."""
 
+import os
+import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +22,11 @@ class RootIsNotATestPackage:
 def pytest_configure(config: pytest.Config) -> None:
     # Registered, because the hooks of a conftest.py do not see the folders above it.
     config.pluginmanager.register(RootIsNotATestPackage())
+    if not hasattr(config, "workerinput"):
+        # Proofs that were kept are none of the user's; workers inherit the folder.
+        folder = tempfile.mkdtemp(prefix="refold-tests-")
+        os.environ["REFOLD_CACHE"] = folder
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

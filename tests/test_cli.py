@@ -46,6 +46,7 @@ def refold(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
     """Runs the command line in this process and in a folder of its own, as in a pipe of 80 columns."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("REFOLD_CACHE", str(tmp_path / "cache"))
     for name in ("FORCE_COLOR", "CLICOLOR_FORCE", "REFOLD_TRACEBACK", "GITHUB_ACTIONS", "TTY_COMPATIBLE"):
         monkeypatch.delenv(name, raising=False)
 
@@ -539,7 +540,7 @@ def test_bad_output(command: str, refold: Callable[..., Ran], softmax: str, emit
     assert shown.code == 2 and shown.err.startswith("error: /proc/refold: cannot be written to: No such file")
 
 
-@pytest.mark.parametrize("command", ["check", "recheck", "bench"])
+@pytest.mark.parametrize("command", ["check", "bench"])
 def test_commands_to_come(command: str, refold: Callable[..., Ran]) -> None:
     for args in ([], ["kernel.py:f", "--against", "attention"]):
         shown = refold(command, *args)
@@ -651,3 +652,35 @@ def test_the_printed_pipeline_is_the_pipeline(path: Path) -> None:
 def test_file_starts_with_its_one_job() -> None:
     for path in (ROOT / "report").glob("*.py"):
         assert ast.get_docstring(ast.parse(path.read_text()))
+
+
+# --- recheck --------------------------------------------------------------------------------------------------
+
+
+def test_recheck(refold: Callable[..., Ran], softmax: str, tmp_path: Path) -> None:
+    assert refold("emit", softmax, "-o", "out").code == 0
+    shown = refold("recheck", "out/soft.proof.json", "--lean", "soft.lean")
+    assert (shown.code, shown.err) == (0, "")
+    assert shown.out.startswith("holds soft: 27 obligations")
+    assert "closed by Z3 and cvc5 both" in shown.out and "no certificate: structure (by inspection)" in shown.out
+    assert (tmp_path / "soft.lean").read_text().count("theorem ") > 10
+    found = json.loads((tmp_path / "out/soft.proof.json").read_text())
+    (tmp_path / "changed.json").write_text(json.dumps({**found, "name": "another"}))
+    shown = refold("recheck", "changed.json")
+    assert shown.code == 1 and shown.out.startswith("rejected changed.json: the file is not the one")
+
+
+@pytest.mark.parametrize(
+    ("text", "error"), [("{", "is not JSON"), ("[1]", "is no proof file"), ("{}", "no proof file")]
+)
+def test_recheck_of_what_is_no_proof(text: str, error: str, refold: Callable[..., Ran], tmp_path: Path) -> None:
+    (tmp_path / "p.json").write_text(text)
+    shown = refold("recheck", "p.json")
+    assert (shown.code, shown.out) == (2, "") and error in shown.err and shown.err.count("\n") == 1
+    assert "cannot be read" in refold("recheck", "missing.json").err
+
+
+def test_a_proof_is_kept(refold: Callable[..., Ran], softmax: str) -> None:
+    assert "obligations proved in" in refold("verify", softmax).out
+    assert "27 of 27 obligations proved earlier, and rechecked now" in refold("verify", softmax).out
+    assert "obligations proved in" in refold("verify", softmax, "--fresh").out

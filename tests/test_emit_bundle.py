@@ -14,7 +14,8 @@ from emit_cases import CASES, kernel_of, plan_of
 from refold.emit import Kernel, emit
 from refold.emit.targets import TARGETS, compile_for
 from refold.errors import EmitError
-from refold.verify import Proof, Result
+from refold.verify import Proof, Result, recheck
+from refold.verify.certificate import Certificate, Leaf, Script, joined_scripts
 
 
 @pytest.mark.parametrize("thing", [plan_of("softmax"), None, "softmax"], ids=["plan", "none", "name"])
@@ -50,19 +51,27 @@ def test_emission_is_deterministic(name: str) -> None:
 
 
 def test_what_is_written(tmp_path: Path) -> None:
-    script = "(assert false)\n(check-sat)\n"
+    scripts = tuple(Script(f"(assert false)\n(check-sat)\n; {n}\n", (("z3", "unsat"),)) for n in range(2))
+    proof = (Certificate(Leaf(claims=("false",), scripts=scripts)),)
     results = (
-        Result("merge l: associative", "claim", "proved", 0.5, script * 2),
-        Result("other", "", "proved", 0.0, ""),
+        Result("merge l: associative", "claim", "proved", 0.5, joined_scripts(proof), proof=proof),
+        Result("other", "", "proved", 0.0, "", note="by inspection"),
     )
     kernel = emit(Proof(plan_of("softmax"), results, (("z3", "4"),)), "rows")
     paths = {str(p.relative_to(tmp_path)) for p in kernel.write(tmp_path)}
-    assert paths == {"rows.py", "test_rows.py", "rows.proof.json", "rows.smt2/00-merge-l-associative.smt2"}
+    assert paths == {
+        "rows.py",
+        "test_rows.py",
+        "rows.proof.json",
+        "recheck.py",
+        "rows.smt2/00-merge-l-associative.smt2",
+    }
     document = json.loads((tmp_path / "rows.proof.json").read_text())
-    assert document["version"] == 1
+    assert document["format"] == recheck.FORMAT
+    assert recheck.recheck(document)["one solver"] == 2
     assert document["versions"] == {"z3": "4"}
     assert [o["name"] for o in document["obligations"]] == ["merge l: associative", "other"]
-    assert (tmp_path / "rows.smt2/00-merge-l-associative.smt2").read_text().count("(reset)") == 2
+    assert (tmp_path / "rows.smt2/00-merge-l-associative.smt2").read_text().count("(reset)") == 1
     assert str(kernel).startswith("kernel rows: rows.py (")
     assert "```python" in kernel._repr_markdown_()
 

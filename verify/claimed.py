@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
@@ -16,7 +17,7 @@ from refold.spec import Where
 from refold.spec.evaluate import Inputs
 from refold.spec.mathematics import text
 from refold.verify.claim import Claim
-from refold.verify.obligation import Defined, Obligation, discharge
+from refold.verify.obligation import Defined, Obligation, answered, discharge
 from refold.verify.reach import Reach, eq
 from refold.verify.replay import sample, search
 from refold.verify.result import Checked, Counterexample, Disproof, Result
@@ -69,11 +70,11 @@ def verify_claim(claim: Claim, progress: Progress | None = None) -> Checked:
     for obligation in _obligations(claim, plan, tuple(m for m in meaning if m is not None)):
         notify(obligation.name)
         answer = discharge(obligation, plan)
-        verdict, note = answer.verdict, answer.note
-        if verdict == "refuted":
+        if answer.verdict == "refuted":
             # The solver's model is of states; no run from the start has shown it, so it refutes nothing yet.
-            verdict, note = "unknown", f"not proved, and no input was found that shows it: {note}"
-        results.append(Result(obligation.name, obligation.claim, verdict, answer.seconds, answer.smt2, note=note))
+            note = f"not proved, and no input was found that shows it: {answer.note}"
+            answer = replace(answer, verdict="unknown", note=note)
+        results.append(answered(obligation.name, obligation.claim, answer))
     return Checked(claim.spec, (basis, *results), versions())
 
 

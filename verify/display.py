@@ -38,7 +38,8 @@ def summary(report: Any) -> str:
     """`7 of 7 obligations proved in 0.41 s`, or which are not."""
     proved = sum(r.verdict == "proved" for r in report.results)
     seconds = sum(r.seconds for r in report.results)
-    line = f"{proved} of {len(report.results)} obligations proved in {seconds:.2f} s"
+    took = "earlier, and rechecked now" if getattr(report, "kept", False) else f"in {seconds:.2f} s"
+    line = f"{proved} of {len(report.results)} obligations proved {took}"
     for verdict in ("refuted", "unknown"):
         names = [r.name for r in report.results if r.verdict == verdict]
         line += f"; {verdict}: {', '.join(names)}" if names else ""

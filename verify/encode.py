@@ -20,6 +20,7 @@ from sympy.core.relational import Relational
 from refold.algebra.rewrite import walk
 from refold.spec import Where
 from refold.spec.heads import sigmoid
+from refold.verify.certificate import Names
 from refold.verify.fraction import Fraction, compare, number, same, times, whole
 from refold.verify.shape import adds_logs, boundless, is_index, on_circle, plain
 
@@ -55,7 +56,7 @@ class Encoder:
     powers: dict[sp.Basic, Any] = field(default_factory=dict)
     angles: dict[sp.Basic, tuple[Any, Any]] = field(default_factory=dict)
     flags: dict[sp.Basic, Any] = field(default_factory=dict)
-    names: dict[str, Any] = field(default_factory=dict)
+    names: Names = field(default_factory=Names)
     known: dict[tuple[str, sp.Basic], tuple[Fraction, list[Any]]] = field(default_factory=dict)
 
     # --- conditions ------------------------------------------------------------------------------------------
@@ -250,7 +251,7 @@ class Encoder:
             case sp.Abs():
                 value = self.real(expr.args[0])
                 positive = self.decide(times(value.top, value.bottom) >= 0)
-                return value if positive else Fraction(-value.top, value.bottom)
+                return value if positive else -value
             case Where():
                 return self.real(self.branch(expr))
             case sigmoid():
@@ -276,12 +277,7 @@ class Encoder:
 
     def name(self, mark: str, expr: sp.Basic) -> str:
         """A name for a Z3 variable: two expressions never share one, whatever they print as."""
-        base = name = mark + _text(expr)
-        n = 1
-        while self.names.setdefault(name, expr) != expr:
-            n += 1
-            name = f"{base} ({n})"
-        return name
+        return self.names(mark, expr, _text(expr))
 
     def variable(self, expr: sp.Basic) -> Any:
         """A symbol, a read, or a function without a meaning of its own here: one variable a structure."""
@@ -419,4 +415,4 @@ class Encoder:
 def _text(expr: sp.Basic) -> str:
     from refold.spec.mathematics import text
 
-    return text(expr).replace("|", "#")
+    return text(expr)

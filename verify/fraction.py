@@ -10,31 +10,83 @@ import z3
 
 @dataclass(frozen=True, slots=True)
 class Fraction:
-    """`top / bottom`; whoever makes one records that `bottom` is not 0."""
+    """`top / prod factor^power`; whoever makes one records that no factor is 0.
+
+    Factors are kept apart so that what two denominators share is not multiplied up: sums of moments would otherwise
+    have a degree at which nobody can expand them.
+    """
 
     top: Any
-    bottom: Any
+    under: tuple[tuple[Any, int], ...] = ()
+
+    @property
+    def bottom(self) -> Any:
+        """The denominator as one term."""
+        return _product(self.under)
 
     def __add__(self, other: Fraction) -> Fraction:
-        if self.bottom.eq(other.bottom):
-            return Fraction(self.top + other.top, self.bottom)
-        top = times(self.top, other.bottom) + times(other.top, self.bottom)
-        return Fraction(top, times(self.bottom, other.bottom))
+        left, right = _missing(self.under, other.under), _missing(other.under, self.under)
+        top = times(self.top, _product(left)) + times(other.top, _product(right))
+        return Fraction(top, _joined(self.under, left))
 
     def __mul__(self, other: Fraction) -> Fraction:
-        return Fraction(times(self.top, other.top), times(self.bottom, other.bottom))
+        return Fraction(times(self.top, other.top), _joined(self.under, other.under))
+
+    def __neg__(self) -> Fraction:
+        return Fraction(-self.top, self.under)
 
     def power(self, n: int) -> Fraction:
         """`self^n`; for `n < 0` the caller records that `top` is not 0."""
         result = UNIT
-        base = self if n >= 0 else Fraction(self.bottom, self.top)
+        base = self if n >= 0 else Fraction(self.bottom, _factors(self.top))
         for _ in range(abs(n)):
             result = result * base
         return result
 
 
+def _factors(term: Any) -> tuple[tuple[Any, int], ...]:
+    """The factors of a product, each once."""
+    if term is ONE:
+        return ()
+    found: tuple[tuple[Any, int], ...] = ()
+    for factor in term.children() if z3.is_mul(term) else [term]:
+        found = _joined(found, _factors(factor) if z3.is_mul(factor) else ((factor, 1),))
+    return found
+
+
+def _joined(a: tuple[tuple[Any, int], ...], b: tuple[tuple[Any, int], ...]) -> tuple[tuple[Any, int], ...]:
+    """The product of two products."""
+    total = list(a)
+    for factor, n in b:
+        for k, (known, m) in enumerate(total):
+            if known.eq(factor):
+                total[k] = (known, m + n)
+                break
+        else:
+            total.append((factor, n))
+    return tuple(total)
+
+
+def _missing(have: tuple[tuple[Any, int], ...], want: tuple[tuple[Any, int], ...]) -> tuple[tuple[Any, int], ...]:
+    """What a product lacks to be a multiple of another."""
+    found = []
+    for factor, n in want:
+        more = n - next((m for known, m in have if known.eq(factor)), 0)
+        if more > 0:
+            found.append((factor, more))
+    return tuple(found)
+
+
+def _product(factors: tuple[tuple[Any, int], ...]) -> Any:
+    total = ONE
+    for factor, n in factors:
+        for _ in range(n):
+            total = times(total, factor)
+    return total
+
+
 ONE = z3.RealVal(1)
-UNIT = Fraction(ONE, ONE)
+UNIT = Fraction(ONE)
 
 
 def times(a: Any, b: Any) -> Any:
@@ -44,7 +96,7 @@ def times(a: Any, b: Any) -> Any:
 
 def whole(top: Any) -> Fraction:
     """A value that is no quotient."""
-    return Fraction(top, ONE)
+    return Fraction(top)
 
 
 def number(value: int | str) -> Fraction:
@@ -53,12 +105,15 @@ def number(value: int | str) -> Fraction:
 
 
 def same(a: Fraction, b: Fraction) -> Any:
-    """`a = b`, cross-multiplied."""
-    return times(a.top, b.bottom) == times(b.top, a.bottom)
+    """`a = b`, times all that either denominator has."""
+    return times(a.top, _product(_missing(a.under, b.under))) == times(b.top, _product(_missing(b.under, a.under)))
 
 
 def compare(a: Fraction, b: Fraction, strict: bool) -> Any:
-    """`a >= b` (or `>`): both sides times the squares of the denominators."""
-    left = times(times(a.top, a.bottom), times(b.bottom, b.bottom))
-    right = times(times(b.top, b.bottom), times(a.bottom, a.bottom))
+    """`a >= b` (or `>`), times their common denominator: once more times each factor of it whose power is odd."""
+    left = times(a.top, _product(_missing(a.under, b.under)))
+    right = times(b.top, _product(_missing(b.under, a.under)))
+    common = _joined(a.under, _missing(a.under, b.under))
+    odd = _product(tuple((factor, 1) for factor, n in common if n % 2))
+    left, right = times(left, odd), times(right, odd)
     return left > right if strict else left >= right

@@ -11,7 +11,9 @@ from sympy.core.relational import Relational
 
 from refold.algebra import Plan, State
 from refold.algebra.rewrite import walk
+from refold.verify.certificate import Names
 from refold.verify.encode import Encoder
+from refold.verify.result import Result
 from refold.verify.shape import exponents
 from refold.verify.solver import TIMEOUT_MS, Answer, Query, ask
 
@@ -44,9 +46,10 @@ def discharge(obligation: Obligation, plan: Plan, timeout_ms: int = TIMEOUT_MS) 
     coded = frozenset(s for f in formulas for s in exponents(f))
     # What is compared with an exponent is known by its exponential too: a maximum and what it ranges over.
     coded = _compared(coded, formulas) - rising
+    names = Names()
 
     def encoder(path: dict[str, bool]) -> Encoder:
-        return Encoder(infinite=infinite, rising=rising, coded=coded, path=path)
+        return Encoder(infinite=infinite, rising=rising, coded=coded, path=path, names=names)
 
     def build(e: Encoder) -> list[Any]:
         for value in _outside(formulas):
@@ -61,7 +64,13 @@ def discharge(obligation: Obligation, plan: Plan, timeout_ms: int = TIMEOUT_MS) 
             goals += e.defined
         return goals
 
-    return ask(Query(obligation.name, encoder, build), timeout_ms)
+    return ask(Query(obligation.name, encoder, build, names), timeout_ms)
+
+
+def answered(name: str, claim: str, answer: Answer) -> Result:
+    """An answer of the solvers as the result on an obligation."""
+    proof = () if answer.certificate is None else (answer.certificate,)
+    return Result(name, claim, answer.verdict, answer.seconds, answer.smt2, note=answer.note, proof=proof)
 
 
 def _goal(e: Encoder, goal: sp.Basic) -> list[Any]:
@@ -76,10 +85,10 @@ def _assumption(e: Encoder, assumption: sp.Basic) -> Any:
     kept, e.defined = e.defined, []
     if isinstance(assumption, Defined):
         e.define(assumption.args[0])
-        formula = z3.And(*e.defined)
+        formula = z3.And(z3.BoolVal(True), *e.defined)
     else:
         formula = e.formula(assumption)
-        formula = z3.Implies(z3.And(*e.defined), formula) if e.defined else formula
+        formula = z3.Implies(z3.And(z3.BoolVal(True), *e.defined), formula) if e.defined else formula
     e.defined = kept
     return formula
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from refold.algebra import Plan
 from refold.spec import Spec
+from refold.verify.certificate import Certificate
 
 Verdict = Literal["proved", "refuted", "unknown"]
 
@@ -23,7 +24,10 @@ class Counterexample:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The verdict on one obligation: its claim as mathematics, the seconds it took, and its SMT-LIB text."""
+    """The verdict on one obligation: its claim as mathematics, the seconds it took, and its SMT-LIB text.
+
+    `proof` holds the certificates of what was proved by one; what was proved in another way says so in `note`.
+    """
 
     name: str
     claim: str
@@ -32,6 +36,7 @@ class Result:
     smt2: str
     counterexample: Counterexample | None = None
     note: str = ""
+    proof: tuple[Certificate, ...] = ()
 
 
 def joint_verdict(results: tuple[Result, ...]) -> Verdict:
@@ -71,11 +76,12 @@ class _Report:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Proof(_Report):
-    """Every obligation of the plan is proved. The only thing `emit` takes."""
+    """Every obligation of the plan is proved. The only thing `emit` takes. `kept` says that it was proved earlier."""
 
     plan: Plan
     results: tuple[Result, ...]
     versions: tuple[tuple[str, str], ...]
+    kept: bool = False
 
     def __post_init__(self) -> None:
         if self.verdict != "proved":

@@ -1,33 +1,44 @@
-"""The one door to Z3: a named, timed question whether hypotheses imply a goal, with its SMT-LIB text."""
+"""The one door to Z3: a named, timed question whether hypotheses imply goals, and the certificate of the answer."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 import z3
 
+from refold.verify import second, smtlib
+from refold.verify.certificate import Case, Certificate, Leaf, Names, Script, Split, joined_scripts, leaves
+from refold.verify.cofactors import conjuncts, formula_text, is_equation, prove, variables
 from refold.verify.encode import Encoder, Undecided, Undefined
 from refold.verify.result import Verdict
 
 TIMEOUT_MS = 10_000
 QUICK_MS = 200
+FEASIBLE_MS = 2_000
 MAX_PATHS = 600
-LIMIT_S = 20.0
+LIMIT_S = 60.0
+
+Branch: TypeAlias = "Callable[[Any], Case]"
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Whether the hypotheses imply the goal; `smt2` is satisfiable exactly where they do not."""
+    """Whether the hypotheses imply the goals; the certificate that shows it, or the script of what is open."""
 
     verdict: Verdict
     seconds: float
     smt2: str
-    paths: int
+    certificate: Certificate | None = None
     note: str = ""
+
+    @property
+    def paths(self) -> int:
+        """The cases that were closed."""
+        return len(list(leaves(self.certificate.case))) if self.certificate is not None else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,66 +48,174 @@ class Query:
     name: str
     encoder: Callable[[dict[str, bool]], Encoder]
     build: Callable[[Encoder], list[Any]]
+    names: Names = field(default_factory=Names)
+
+
+class _Open(Exception):
+    """A case that could not be closed."""
+
+    def __init__(self, verdict: Verdict, note: str, smt2: str = "") -> None:
+        super().__init__(note)
+        self.verdict, self.note, self.smt2 = verdict, note, smt2
 
 
 def ask(query: Query, timeout_ms: int = TIMEOUT_MS, limit_s: float = LIMIT_S) -> Answer:
-    """Goes down every feasible path of a query and asks for a counterexample on each.
+    """Goes down every path of a query, and closes each: by cofactors, or by two solvers.
 
-    Proved: none on any path, and the hypotheses are satisfiable on at least one. Refuted here means that the
+    Proved: every path is closed, and the hypotheses are satisfiable on at least one. Refuted here means that the
     encoding has a model; whether a real input shows the difference is for the caller to find out. A question that
     takes more than `limit_s` in all is not answered.
     """
+    search = _Search(query, timeout_ms, time.perf_counter() + limit_s)
     start = time.perf_counter()
-    texts: list[str] = []
-    verdict: Verdict = "proved"
-    note = ""
-    paths, alive = 0, False
     try:
-        for hypotheses, goals in _paths(query):
-            paths += 1
-            if paths > MAX_PATHS or time.perf_counter() - start > limit_s:
-                verdict, note = "unknown", f"more than {limit_s:.0f} s or {MAX_PATHS} paths"
-                break
-            alive = alive or _check(hypotheses, timeout_ms)[0] == z3.sat
-            refutation = z3.Not(z3.And(*goals))
-            # Most goals are identities of polynomials, which premises about other things only make slower to see.
-            outcome, solver = _check([refutation], QUICK_MS)
-            if outcome != z3.unsat:
-                outcome, solver = _check([*hypotheses, refutation], timeout_ms)
-            texts.append(_smt2(query.name, paths, solver))
-            if outcome == z3.sat:
-                verdict, note = "refuted", _model(solver.model())
-                break
-            if outcome == z3.unknown:
-                verdict, note = "unknown", f"Z3: {solver.reason_unknown()}"
+        case = search.down({}, [])
+        if not search.alive:
+            raise _Open("unknown", "the hypotheses were not shown satisfiable")
     except Undefined as error:
-        verdict, note = "unknown", f"the claim has no value in the extended reals: {error}"
-    if verdict == "proved" and not alive:
-        verdict, note = "unknown", "the hypotheses were not shown satisfiable"
-    return Answer(verdict, time.perf_counter() - start, "\n".join(texts), paths, note)
+        note = f"the claim has no value in the extended reals: {error}"
+        return Answer("unknown", time.perf_counter() - start, "", note=note)
+    except _Open as open_:
+        return Answer(open_.verdict, time.perf_counter() - start, open_.smt2, note=open_.note)
+    certificate = Certificate(case, tuple(query.names.legend().items()))
+    return Answer("proved", time.perf_counter() - start, joined_scripts([certificate]), certificate)
 
 
-def _paths(query: Query) -> Iterator[tuple[list[Any], list[Any]]]:
-    """Every feasible way to decide the conditions that a query meets, depth first."""
-    stack: list[tuple[dict[str, bool], list[Any]]] = [({}, [])]
-    while stack:
-        decided, conditions = stack.pop()
-        encoder = query.encoder(decided)
+def settle(hypotheses: list[Any], goals: list[Any], timeout_ms: int = TIMEOUT_MS) -> Answer:
+    """Whether formulas of Z3 imply others, as they stand: one case, closed like those of `ask`."""
+
+    def build(encoder: Encoder) -> list[Any]:
+        encoder.hypotheses += hypotheses
+        return goals
+
+    none: frozenset[Any] = frozenset()
+    return ask(Query("", lambda path: Encoder(none, none, none, path=path), build), timeout_ms)
+
+
+class _Search:
+    """One question on its way: the time it has left, and the names of its variables."""
+
+    def __init__(self, query: Query, timeout_ms: int, until: float) -> None:
+        self.query, self.timeout_ms, self.until = query, timeout_ms, until
+        self.count = 0
+        self.alive = False
+
+    def down(self, decided: dict[str, bool], conditions: list[Any]) -> Case:
+        """The case in which the conditions hold."""
+        encoder = self.query.encoder(decided)
+        goals: list[Any] | None = None
+        met: Any = None
         try:
-            goals = query.build(encoder)
-        except Undecided as pending:
-            for choice in (True, False):
-                taken = [*conditions, pending.condition if choice else z3.Not(pending.condition)]
-                if _feasible([*taken, *encoder.axioms, *encoder.hypotheses]):
-                    stack.append(({**decided, pending.condition.sexpr(): choice}, taken))
-            continue
-        premises = [*encoder.axioms, *conditions, *encoder.hypotheses]
-        if _feasible(premises):
-            yield premises, goals
+            goals = self.query.build(encoder)
+        except Undecided as undecided:
+            met = undecided.condition
+        if goals is None:
+            key = met.sexpr()
+            return self.split(
+                met,
+                [*conditions, *encoder.axioms, *encoder.hypotheses],
+                lambda c: self.down({**decided, key: True}, [*conditions, c]),
+                lambda c: self.down({**decided, key: False}, [*conditions, c]),
+            )
+        self.count += 1
+        if self.count > MAX_PATHS or time.perf_counter() > self.until:
+            raise _Open("unknown", f"more than {LIMIT_S:.0f} s or {MAX_PATHS} paths")
+        return self.close([*encoder.axioms, *encoder.hypotheses], conditions, goals)
+
+    def split(self, condition: Any, known: list[Any], yes: Branch, no: Branch) -> Case:
+        """Both sides of a condition; one that contradicts what is known is closed by that."""
+        sides = []
+        for formula, go in ((condition, yes), (_negation(condition), no)):
+            impossible = self.refute([*known, formula], FEASIBLE_MS)
+            sides.append(Leaf(scripts=(impossible,)) if impossible else go(formula))
+        if z3.is_not(condition):
+            condition, sides = condition.arg(0), sides[::-1]
+        return Split(formula_text(condition), *sides)
+
+    def close(self, premises: list[Any], conditions: list[Any], goals: list[Any]) -> Case:
+        """A case with nothing left to decide: equations by cofactors, the rest by the solvers."""
+        goals = conjuncts(goals)
+        facts = [f for f in conjuncts([*premises, *conditions]) if is_equation(f)]
+        equations, rest = [], []
+        for goal in goals:
+            found = prove(goal, facts) if is_equation(goal) else None
+            if found is None:
+                rest.append(goal)
+            else:
+                equations.append(found)
+        everything = [*premises, *conditions]
+        if not self.alive:
+            self.alive = _check(everything, self.timeout_ms)[0] == z3.sat
+        stuck = next((g for g in rest if is_equation(g)), None)
+        if stuck is not None:
+            hidden = self.hidden(stuck, everything, facts)
+            if hidden is not None:
+                return self.split(
+                    hidden,
+                    everything,
+                    lambda c: self.close(premises, [*conditions, c], goals),
+                    lambda c: self.close(premises, [*conditions, c], goals),
+                )
+        closing: tuple[Script, ...] = ()
+        if rest:
+            refutation = z3.Not(z3.And(*rest))
+            # Most goals need no premises, and those about other things only make them slower to see.
+            script = self.refute([refutation], QUICK_MS) or self.refute([*everything, refutation], self.timeout_ms)
+            if script is None:
+                raise self.open([*everything, refutation])
+            closing = (script,)
+        given = {formula_text(c) for c in conjuncts(conditions)}
+        used = dict.fromkeys(fact for e in equations for _, fact in e.cofactors if fact not in given)
+        return Leaf(tuple(used), tuple(equations), tuple(formula_text(g) for g in rest), closing)
+
+    def hidden(self, goal: Any, everything: list[Any], facts: list[Any]) -> Any:
+        """An equation that is not among the facts and follows from all that is known: a near one to the goal."""
+        near = variables([goal, *facts]).keys()
+        known = {f.sexpr() for f in facts}
+        found = [(len(variables([c]).keys() - near), len(key), key, c) for key, c in _candidates(everything).items()]
+        for *_, key, atom in sorted(found, key=lambda entry: entry[:3]):
+            if key not in known and _check([*everything, _negation(atom)], QUICK_MS)[0] == z3.unsat:
+                return atom
+        return None
+
+    def refute(self, formulas: list[Any], timeout_ms: int) -> Script | None:
+        """The script of formulas that contradict each other, with both solvers' answers; None where they may not."""
+        if _check(formulas, timeout_ms)[0] != z3.unsat:
+            return None
+        # What has no part in the contradiction makes the script longer, and harder for the other solver.
+        smt2 = smtlib.script(_core(conjuncts(formulas)))
+        answer = second.opinion(smt2)
+        if answer == "sat":
+            raise _Open("unknown", "Z3 says unsat and cvc5 says sat: the solvers disagree", smt2)
+        return Script(smt2, (("z3", "unsat"), ("cvc5", answer)))
+
+    def open(self, formulas: list[Any]) -> _Open:
+        """Why a case stays open: a model, or that the solver found none."""
+        outcome, solver = _check(formulas, self.timeout_ms)
+        smt2 = smtlib.script(formulas)
+        if outcome == z3.sat:
+            return _Open("refuted", _model(solver.model()), smt2)
+        return _Open("unknown", f"Z3: {solver.reason_unknown()}", smt2)
 
 
-def _feasible(conditions: list[Any]) -> bool:
-    return bool(_check(conditions, 2_000)[0] != z3.unsat)
+def _negation(condition: Any) -> Any:
+    return condition.arg(0) if z3.is_not(condition) else z3.Not(condition)
+
+
+def _candidates(formulas: list[Any]) -> dict[str, Any]:
+    """Equations that may follow: those below other connectives, and where two inequalities may meet."""
+    found: dict[str, Any] = {}
+    stack = [f for f in formulas if z3.is_bool(f)]
+    while stack:
+        term = stack.pop()
+        if is_equation(term):
+            found.setdefault(term.sexpr(), term)
+        elif z3.is_le(term) or z3.is_ge(term):
+            tie = term.arg(0) == term.arg(1)
+            found.setdefault(tie.sexpr(), tie)
+        elif z3.is_bool(term):
+            stack += [c for c in term.children() if z3.is_bool(c)]
+    return found
 
 
 def _check(formulas: list[Any], timeout_ms: int) -> tuple[Any, Any]:
@@ -114,8 +233,17 @@ def _check(formulas: list[Any], timeout_ms: int) -> tuple[Any, Any]:
         watch.cancel()
 
 
-def _smt2(name: str, path: int, solver: Any) -> str:
-    return f"; {name}, path {path}: unsat means that the claim holds on it\n{solver.to_smt2()}"
+def _core(formulas: list[Any]) -> list[Any]:
+    """Those of contradicting formulas that Z3 needed; all of them where it cannot say."""
+    solver = z3.Solver()
+    solver.set("timeout", QUICK_MS)
+    marks = {f"core {n}": f for n, f in enumerate(formulas)}
+    for name, formula in marks.items():
+        solver.assert_and_track(formula, name)
+    if len(formulas) < 2 or solver.check() != z3.unsat:
+        return formulas
+    needed = {str(mark) for mark in solver.unsat_core()}
+    return [f for name, f in marks.items() if name.strip("|") in {n.strip("|") for n in needed}]
 
 
 def _model(model: Any) -> str:

@@ -12,7 +12,8 @@ from refold.algebra import Plan, Refusal
 from refold.errors import RefoldError
 from refold.spec import Spec
 from refold.verify import invariants, obligations, safety, structure
-from refold.verify.obligation import Obligation, discharge
+from refold.verify.certificate import joined_scripts
+from refold.verify.obligation import Obligation, answered, discharge
 from refold.verify.reach import Reach
 from refold.verify.replay import run_plan, search
 from refold.verify.result import Counterexample, Disproof, Proof, Result, Verdict
@@ -51,7 +52,8 @@ def invariants_of(plan: Plan) -> Reach:
 
 def versions() -> tuple[tuple[str, str], ...]:
     """The versions of whatever a verdict rests on."""
-    return (("refold", _version("refold")), ("sympy", _version("sympy")), ("z3", _version("z3-solver")))
+    return (("refold", _version("refold")), ("sympy", _version("sympy")), ("z3", _version("z3-solver")),
+            ("cvc5", _version("cvc5")))  # fmt: skip
 
 
 def _find_invariants(plan: Plan, notify: Progress) -> tuple[Reach, list[Result]]:
@@ -141,12 +143,13 @@ def _all(plan: Plan, reach: Reach) -> Iterator[Obligation]:
 
 def _result(obligation: Obligation, plan: Plan) -> Result:
     answer = discharge(obligation, plan)
-    return Result(obligation.name, obligation.claim, answer.verdict, answer.seconds, answer.smt2, note=answer.note)
+    return answered(obligation.name, obligation.claim, answer)
 
 
 def _joined(name: str, claim: str, parts: list[Result]) -> Result:
-    return Result(name, claim, "proved", sum(p.seconds for p in parts), "\n".join(p.smt2 for p in parts),
-                  note="holds of nothing, of one element, and of every merge")  # fmt: skip
+    proof = tuple(c for p in parts for c in p.proof)
+    note = "holds of nothing, of one element, and of every merge"
+    return Result(name, claim, "proved", sum(p.seconds for p in parts), joined_scripts(proof), note=note, proof=proof)
 
 
 def _version(name: str) -> str:
