@@ -2,7 +2,6 @@
 
 from refold.algebra.derive import derive
 from refold.algebra.plan import (
-    UNITS,
     Accumulator,
     Anchor,
     Condition,
@@ -18,6 +17,7 @@ from refold.algebra.plan import (
     Step,
     Varying,
 )
+from refold.spec.heads import UNITS
 
 __all__ = [
     "UNITS", "Accumulator", "Anchor", "Condition", "Element", "Evidence", "Family", "Finish", "Fresh", "Plan",

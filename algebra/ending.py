@@ -8,9 +8,10 @@ import sympy as sp
 from refold.algebra.accumulate import Accumulation
 from refold.algebra.ieee import ieee
 from refold.algebra.normal import NormalForm
-from refold.algebra.plan import UNITS, Accumulator, Condition, Finish, Reading, State
+from refold.algebra.plan import Accumulator, Condition, Finish, Reading, State
 from refold.algebra.rewrite import denominators, folds, map_folds, walk
 from refold.spec import Fold, Output, Size
+from refold.spec.heads import UNITS
 
 
 class Ending:

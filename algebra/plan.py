@@ -8,15 +8,10 @@ from typing import Literal
 import sympy as sp
 
 from refold.spec import Index, Spec
+from refold.spec.heads import UNITS
 
 Reducer = Literal["sum", "max", "min", "prod", "any", "all", "count", "argmax"]
 Class = Literal["F0", "F", "R"]
-
-# The unit of every reducer: the value of a fold over nothing.
-UNITS: dict[str, sp.Expr] = {
-    "sum": sp.S.Zero, "count": sp.S.Zero, "any": sp.S.Zero, "all": sp.S.One, "prod": sp.S.One,
-    "max": -sp.oo, "min": sp.oo, "argmax": sp.S.NegativeOne,
-}  # fmt: skip
 
 
 class State(sp.Symbol):

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from xml.etree import ElementTree
 
 from refold import __version__
+from refold.report import states
 from refold.report.loading import Loaded
 
 Verdict = Literal["proved", "refuted", "unknown"]
@@ -50,7 +51,8 @@ def report_json(loaded: Loaded, report: Any) -> str:
             entry["counterexample"] = {"inputs": dict(c.inputs), "wanted": c.wanted, "got": c.got, "how": c.how}
         obligations.append(entry)
     versions = {"refold": __version__, **dict(report.versions)}
-    return dumps({"spec": loaded.given, "verdict": report.verdict, "obligations": obligations, "versions": versions})
+    found = {"spec": loaded.given, "verdict": report.verdict, "obligations": obligations, **states.data(report)}
+    return dumps({**found, "versions": versions})
 
 
 def derivation_json(loaded: Loaded, outcome: Any) -> str:

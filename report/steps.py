@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from refold.errors import RefoldError, UsageError
-from refold.report import bundle, formats, pretty
+from refold.report import bundle, formats, pretty, states
 from refold.report.formats import Finding
 from refold.report.loading import Loaded, catalogue, load
 
@@ -66,7 +66,7 @@ def build(spec: str, output: Path, format: str) -> int:
     if report is None:
         return 1
     if people:
-        pretty.put(pretty.obligations(report), "")
+        pretty.put(*states.sections(report), pretty.obligations(report), "")
     if report.verdict != "proved":
         if not people:
             show_report(loaded, report, format)
@@ -170,7 +170,7 @@ def show_derivation(loaded: Loaded, outcome: Any, seconds: float, format: str) -
 def show_report(loaded: Loaded, report: Any, format: str) -> None:
     match format:
         case "pretty":
-            pretty.put(pretty.heading(loaded), "", pretty.obligations(report))
+            pretty.put(pretty.heading(loaded), "", *states.sections(report), pretty.obligations(report))
         case "json":
             pretty.write(formats.report_json(loaded, report))
         case _:

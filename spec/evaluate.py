@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from refold.errors import SpecError
-from refold.spec.heads import Fold, Index, Read, Size, TensorName, Where, sigmoid
+from refold.spec.heads import UNITS, Fold, Index, Read, Size, TensorName, Where, sigmoid
 from refold.spec.pipeline import Spec
 
 Array = NDArray[Any]
@@ -122,7 +122,8 @@ def evaluate(spec: Spec, inputs: Mapping[str, Any]) -> dict[str, Array]:
     """Every output as a float64 array; `inputs` are nested lists, NumPy arrays, numbers.
 
     Arithmetic is IEEE: what is undefined as written comes out as NaN, and is then `spec.empty` where the
-    reductions range over nothing.
+    reductions range over nothing. A masked position, one where a `where` yields -oo or +oo, at which the body of a
+    fold is undefined is no element of it: exp(s - max s) is 0 there even if all of s is masked.
     """
     given = Inputs.of(spec, inputs)
     walk = given.walk()
@@ -225,6 +226,8 @@ class Walk:
         shape = list(body.shape) if body.ndim else [1] * len(self.order)
         shape[axis] = self.env[expr.axis].size
         body = np.broadcast_to(body, shape)
+        if (hidden := self.hidden(expr.body)) is not None:
+            body = np.where(np.isnan(body) & hidden, float(UNITS[expr.kind]), body)
         empty = shape[axis] == 0
         match expr.kind:
             case "sum" | "count":
@@ -243,6 +246,25 @@ class Walk:
                 shape[axis] = 1
                 return np.full(shape, -1.0) if empty else body.argmax(axis=axis, keepdims=True).astype(np.float64)
         raise SpecError(f"no value for a fold by {expr.kind}")
+
+    def hidden(self, body: sp.Basic) -> Any:
+        """Where a mask makes a part of a fold's body infinite: positions that, if undefined, are no elements."""
+        found = None
+        for node in _outside_folds(body):
+            if isinstance(node, Where) and node.args[1] != node.args[2]:
+                condition, then, other = node.args
+                for branch, holds in ((then, True), (other, False)):
+                    if branch in (sp.oo, -sp.oo):
+                        here = np.asarray(self(condition), dtype=bool) == holds
+                        found = here if found is None else found | here
+        return found
+
+
+def _outside_folds(expr: sp.Basic) -> Iterator[sp.Basic]:
+    yield expr
+    if not isinstance(expr, Fold):
+        for arg in expr.args:
+            yield from _outside_folds(arg)
 
 
 def sum_of(values: list[Any]) -> Any:

@@ -113,6 +113,11 @@ class Read(sp.Expr):
 
 
 REDUCERS = ("sum", "max", "min", "prod", "any", "all", "count", "argmax")
+# The unit of every reducer: the value of a fold over nothing.
+UNITS: dict[str, sp.Expr] = {
+    "sum": sp.S.Zero, "count": sp.S.Zero, "any": sp.S.Zero, "all": sp.S.One, "prod": sp.S.One,
+    "max": -sp.oo, "min": sp.oo, "argmax": sp.S.NegativeOne,
+}  # fmt: skip
 _FOLD_SIGN = {"sum": "Σ", "prod": "Π"}
 _FOLD_LATEX = {"sum": r"\sum", "prod": r"\prod"}
 

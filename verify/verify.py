@@ -11,7 +11,7 @@ from typing import Any
 from refold.algebra import Plan, Refusal
 from refold.errors import RefoldError
 from refold.spec import Spec
-from refold.verify import invariants, obligations, safety, structure
+from refold.verify import invariants, nothing, obligations, safety, structure
 from refold.verify.certificate import joined_scripts
 from refold.verify.obligation import Obligation, answered, discharge
 from refold.verify.reach import Reach
@@ -89,6 +89,8 @@ def _nothing(plan: Plan) -> Result:
     claim = "of nothing, and of what is masked, the outputs are the spec's"
     verdict: Verdict = "proved" if example is None else "refuted"
     note = "by running both: lengths 0, 1, 2 beside others of 1 and 3, parts that hold nothing among them"
+    if reasons := nothing.uncovered(plan):
+        note += f"; not proved beyond them: {'; '.join(reasons)}"
     return Result("empty", claim, verdict, time.perf_counter() - start, "", example, note)
 
 
@@ -137,6 +139,7 @@ def _all(plan: Plan, reach: Reach) -> Iterator[Obligation]:
     yield from obligations.lifts(plan, reach)
     yield from obligations.merges(plan, reach)
     yield from obligations.finishes(plan, reach)
+    yield from nothing.outputs(plan, reach)
     yield from safety.conditions(plan, reach)
     yield from safety.ranges(plan, reach)
 

@@ -1,0 +1,64 @@
+"""What else there is to say of a verified plan: where it needs its guards, and what leaves the range of floats."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+
+def sections(report: Any) -> tuple[RenderableType, ...]:
+    """Guards and overflows as two short tables; nothing for a claim, which has no plan."""
+    found = data(report)
+    parts: list[RenderableType] = []
+    if found.get("guards"):
+        table = _grid()
+        for g in found["guards"]:
+            table.add_row(Text(g["what"]), Text(f"{g['instead']} unless {g['condition']}"))
+            for state in g["fails"]:
+                table.add_row("", Text(f"{state['state']}: without it {state['without']}", style="dim"))
+        parts += [Group(Text("Guards, and the states that need them", style="bold"), table), ""]
+    if found.get("overflow"):
+        table = _grid()
+        for o in found["overflow"]:
+            here, there = ("the fused form", "as written") if o["ours"] else ("as written", "the fused form")
+            table.add_row(
+                Text(o["dtype"]),
+                Text(
+                    f"inputs near {o['scale']:g}: {here} {o['expression']} reaches {o['value']:.1e}; "
+                    f"{there} nothing exceeds {o['other']:.1e}"
+                ),
+            )
+        parts += [Group(Text("Overflow on one side alone (by running)", style="bold"), table), ""]
+    return tuple(parts)
+
+
+def data(report: Any) -> dict[str, Any]:
+    """The same for JSON: `guards` and `overflow`."""
+    plan = getattr(report, "plan", None)
+    if plan is None:
+        return {}
+    from refold.verify.guards import guards
+    from refold.verify.overflow import compare
+
+    return {
+        "guards": [
+            {"what": g.what, "condition": g.condition, "instead": g.instead,
+             "fails": [{"state": state, "without": without} for state, without in g.fails]}
+            for g in guards(plan)
+        ],
+        "overflow": [
+            {"dtype": o.dtype, "scale": o.scale, "ours": o.ours, "expression": o.expr, "value": o.value,
+             "other": o.other}
+            for o in compare(plan)
+        ],
+    }  # fmt: skip
+
+
+def _grid() -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True, style="cyan")
+    table.add_column(overflow="fold")
+    return table
