@@ -46,11 +46,27 @@ def report_json(loaded: Loaded, report: Any) -> str:
     for r in report.results:
         entry = {"name": r.name, "claim": r.claim, "verdict": r.verdict, "seconds": round(r.seconds, 4)}
         if r.counterexample is not None:
-            c = r.counterexample
-            entry["counterexample"] = {"inputs": dict(c.inputs), "wanted": c.wanted, "got": c.got, "how": c.how}
+            entry["counterexample"] = _example(r.counterexample)
         obligations.append(entry)
     versions = {"refold": __version__, **dict(report.versions)}
     return dumps({"spec": loaded.given, "verdict": report.verdict, "obligations": obligations, "versions": versions})
+
+
+def _example(c: Any) -> dict[str, Any]:
+    """A counterexample: the input and both outputs, the order of the run, its states, and the first that is wrong."""
+
+    def moment(m: Any) -> dict[str, Any]:
+        return {"when": m.when, "state": dict(m.state)}
+
+    found = {"inputs": dict(c.inputs), "call": c.call, "wanted": c.wanted, "got": c.got, "how": c.how,
+             "order": c.order, "trace": [moment(m) for m in c.trace]}  # fmt: skip
+    if c.parting is not None:
+        p = c.parting
+        found["parting"] = {
+            "function": p.function, "component": p.component, "when": p.when, "got": p.got, "wanted": p.wanted,
+            "meaning": p.meaning, "entry": p.entry, "before": [moment(m) for m in p.before],
+        }  # fmt: skip
+    return found
 
 
 def derivation_json(loaded: Loaded, outcome: Any) -> str:

@@ -112,14 +112,12 @@ def counterexample(result: Any) -> Group:
     grid.add_column(overflow="fold")
     if result.note:
         grid.add_row(Text("  note"), Text(result.note))
-    example = result.counterexample
-    if example is not None:
-        for name, value in example.inputs:
-            grid.add_row(Text(f"  {name}"), Text(f"= {value}"))
-        grid.add_row(Text("  wanted"), Text(f"{example.wanted}", style="green"))
-        grid.add_row(Text("  got"), Text(f"{example.got}", style="bold red"))
-        if example.how != result.note:
-            grid.add_row(Text("  how"), Text(example.how))
+    if result.counterexample is not None:
+        from refold.verify.display import example_rows
+
+        styles = {"wanted": "green", "got": "bold red", "wrong": "bold red"}
+        for label, value in example_rows(result.counterexample):
+            grid.add_row(Text(f"  {label}"), Text(value, style=styles.get(label, "")))
     return Group(title, grid)
 
 

@@ -429,13 +429,29 @@ CLAIM = claim(SPEC, element={"x": x[i, j]}, init={"m": -oo, "l": 0}, step=step, 
 """
 
 
-def test_a_wrong_claim_is_refuted_with_an_input(refold: Callable[..., Ran], tmp_path: Path) -> None:
+def test_a_wrong_claim_is_refuted_with_an_input(
+    refold: Callable[..., Ran], tmp_path: Path, golden: Callable[[str, str], None]
+) -> None:
     (tmp_path / "wrong.py").write_text(WRONG)
     shown = refold("verify", "wrong.py")
     assert shown.code == 1
-    assert all(word in shown.out for word in ("wrong.py:12", "  x ", "wanted l = [1.367879]", "got    l = [2.]"))
-    found = json.loads(refold("verify", "wrong.py", "--format", "json").out)
-    assert found["obligations"][0]["counterexample"]["inputs"]["x"] == [[0.0, 1.0]]
+    golden("wrong_claim.txt", shown.out)
+    (obligation,) = json.loads(refold("verify", "wrong.py", "--format", "json").out)["obligations"]
+    assert (obligation["name"], obligation["claim"]) == ("step l", "l = l₁ + exp(x - max(m₁, x))")
+    example = obligation["counterexample"]
+    assert example["inputs"]["x"] == [[0.0, 1.0]] and example["call"] == "SPEC(i=1, j=2, x=[[0.0, 1.0]])"
+    assert example["order"] == [0, 1]
+    assert example["parting"] == {
+        "function": "step", "component": "l", "when": "after element 1 (x = 1)", "got": 2.0,
+        "wanted": pytest.approx(1.3678794), "meaning": "l = Σ_j exp(x - m)", "entry": "",
+        "before": [{"when": "after element 0 (x = 0)", "state": {"m": 0.0, "l": 1.0}}],
+    }  # fmt: skip
+    assert [moment["when"] for moment in example["trace"]] == ["of nothing", "after element 0 (x = 0)"]
+    assert example["trace"][0]["state"] == {"m": "-inf", "l": 0.0}
+    for shape in ("junit", "sarif", "github"):
+        out = refold("verify", "wrong.py", "--format", shape).out
+        assert "after element 1 (x = 1): l = 2, should be 1.367879 (l = Σ_j exp(x - m))" in out
+        assert "SPEC(i=1, j=2, x=[[0.0, 1.0]])" in out
 
 
 # --- inputs that cannot be used ------------------------------------------------------------------------------

@@ -13,8 +13,9 @@ from refold.errors import RefoldError
 from refold.spec import Spec
 from refold.verify import invariants, obligations, safety, structure
 from refold.verify.obligation import Obligation, discharge
+from refold.verify.parting import plan_parting
 from refold.verify.reach import Reach
-from refold.verify.replay import run_plan, search
+from refold.verify.replay import arrays, run_plan, search
 from refold.verify.result import Counterexample, Disproof, Proof, Result, Verdict
 
 Progress = Callable[[str], None]
@@ -108,6 +109,7 @@ def _replayed(plan: Plan, results: tuple[Result, ...]) -> tuple[Result, ...]:
     example = next((r.counterexample for r in results if r.counterexample is not None), None)
     try:
         example = example or _search(plan)
+        example = example and _traced(plan, example)
     except (ArithmeticError, KeyError, LookupError, RefoldError, TypeError, ValueError):
         # A plan of the wrong shape need not run at all.
         example = None
@@ -119,6 +121,12 @@ def _replayed(plan: Plan, results: tuple[Result, ...]) -> tuple[Result, ...]:
     if not any(r.verdict == "refuted" for r in results):
         results = (*results, Result("run", "the plan computes the spec", "refuted", 0.0, "", note="by running both"))
     return tuple(replace(r, counterexample=example) if r.verdict == "refuted" else r for r in results)
+
+
+def _traced(plan: Plan, example: Counterexample) -> Counterexample:
+    """A counterexample with the states of its run, and the first of them that is wrong."""
+    parting, trace = plan_parting(plan, arrays(plan.spec, example), example.order)
+    return replace(example, parting=parting, trace=trace)
 
 
 def _advice(plan: object) -> str:
