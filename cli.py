@@ -31,6 +31,7 @@ class Format(StrEnum):
 Spec = Annotated[str, typer.Argument(metavar="SPEC", help=SPEC_HELP, show_default=False)]
 Out = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where to write.", show_default=False)]
 As = Annotated[Format, typer.Option("--format", help="How the answer is printed.")]
+Against = Annotated[str | None, typer.Option("--against", metavar="SPEC", help="What a form of one's own is of.")]
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich",
@@ -129,15 +130,16 @@ def derive(spec: Spec, format: As = Format.pretty) -> None:
 
 
 @app.command()
-def verify(spec: Spec, format: As = Format.pretty) -> None:
+def verify(spec: Spec, against: Against = None, format: As = Format.pretty) -> None:
     """The obligations of the fused form of SPEC, and their verdicts.
 
-    A file that defines CLAIM, a fused form of one's own, has that verified instead.
+    A file with init, step, merge and finish, a fused form of one's own, has that verified instead: a form of the SPEC
+    that it defines or imports, or of the one given by --against.
     """
     with _politely():
         from refold.report import steps
 
-        raise SystemExit(steps.verify(spec, format))
+        raise SystemExit(steps.verify(spec, format, against))
 
 
 @app.command()

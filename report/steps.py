@@ -30,8 +30,8 @@ def derive(spec: str, format: str) -> int:
     return show_derivation(loaded, outcome, seconds, format)
 
 
-def verify(spec: str, format: str) -> int:
-    loaded = load(spec, ("CLAIM", "SPEC"))
+def verify(spec: str, format: str, against: str | None = None) -> int:
+    loaded = load(spec, ("CLAIM", "SPEC"), None if against is None else load(against).value)
     report = verify_loaded(loaded, format)
     if report is None:
         return 1

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import runpy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from refold import claim, exp, fold
+from refold import claim, exp, fold, maximum, oo
 from refold.errors import ClaimError
+from refold.examples import attention
 from refold.examples.softmax import SPEC, i, j, x
 from refold.verify import verify_claim
 from refold.verify.claim_run import run_claim
@@ -89,6 +92,17 @@ def test_right_law_is_proved(path: Path) -> None:
     assert report.verdict == "proved", str(report)
 
 
+def test_an_element_has_the_names_of_the_spec() -> None:
+    def step(a: Any, c: Any) -> dict[str, Any]:
+        m = maximum(a.m, c.s)
+        return {"m": m, "o": a.o * exp(a.m - m) + exp(c.s - m) * c.v}
+
+    found = claim(attention.SPEC, init=lambda: {"m": -oo, "o": 0}, step=step, finish=lambda a: a.o)
+    assert {str(s): e for s, e in found.elements} == {
+        "s": attention.s.expr, "v": attention.v[attention.j, attention.e].expr,
+    }  # fmt: skip
+
+
 def law(**changed: Any) -> dict[str, Any]:
     """A claim about softmax that is not looked at before its parts are."""
     right: dict[str, Any] = {
@@ -108,6 +122,25 @@ def law(**changed: Any) -> dict[str, Any]:
         ({"finish": lambda a: exp(x[i, j]) / a.l}, "finish reads along j by itself"),
         ({"step": lambda a, c: {"l": a.k}}, "step reads .k, which is in neither init nor element"),
         ({"step": lambda a, c: {"k": a.l}}, "step gives k: give a dict of l"),
+        ({"step": lambda a, c: 3.0}, "step gives a float: give a dict of l"),
+        ({"step": lambda a, c: None}, r"step gives nothing \(is a return missing\?\): give a dict of l"),
+        ({"step": lambda a, c: {"l": None}}, "step gives l = None, a NoneType: give a number or an expression"),
+        ({"step": lambda a, c: {"l": math.exp(c.x)}}, "step fails: TypeError: must be real number, not Value: its arg"),
+        ({"step": lambda a, c: {"l": np.exp(c.x)}}, "so use exp, log, sqrt, maximum, where of refold and no other"),
+        ({"step": lambda a, c: {"l": a.l if c.x > a.l else 1}}, "step fails: x is data, .* use maximum, minimum or"),
+        ({"step": lambda a, c: {"l": 1 if a.l else 0}}, "step fails: a value is not known while .*: use where"),
+        ({"step": lambda a, c: {"l": max(a.l, c.x)}}, "step fails: .* is data, .* use maximum, minimum or relu"),
+        ({"step": lambda a, c: setattr(a, "l", 1)}, "step sets .l of a state: leave states as they are"),
+        ({"step": lambda a: {"l": a.l}}, r"step\(a\) does not take what it is given: write it as step\(state, element"),
+        ({"step": {"l": 0}}, "step is a dict: give a function"),
+        ({"step": lambda a, c: {"l": undefined}}, "step fails: NameError: .* 'undefined' is not defined: correct"),  # type: ignore[name-defined]  # noqa: F821
+        ({"merge": lambda a: {"l": a.l}}, r"merge\(a\) does not take what it is given: write it as merge\(left, right"),
+        ({"init": 0}, "init is 0: give the state of nothing as a dict"),
+        ({"init": {"l": "0"}}, "init gives l = '0', a str: give a number"),
+        (
+            {"element": None, "step": lambda a, c: {"l": a.l + c.z}},
+            "step reads .z, .*the state has l, the element j, x",
+        ),
     ],
 )
 def test_what_is_no_single_pass_is_no_claim(changed: dict[str, Any], message: str) -> None:

@@ -454,6 +454,53 @@ def test_a_wrong_claim_is_refuted_with_an_input(
         assert "SPEC(i=1, j=2, x=[[0.0, 1.0]])" in out
 
 
+FORM = """from refold import exp, maximum, oo
+
+init = {"m": -oo, "l": 0}
+
+
+def step(a, c):
+    m = maximum(a.m, c.x)
+    return {"m": m, "l": a.l * exp(a.m - m) + exp(c.x - m)}
+
+
+def finish(a, c):
+    return exp(c.x - a.m) / a.l
+"""
+
+
+def test_functions_beside_a_spec_are_a_form_of_it(refold: Callable[..., Ran], softmax: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("from soft import SPEC\n" + FORM)
+    shown = refold("verify", "mine.py")
+    assert (shown.code, shown.err) == (0, "") and "✓ proved   8 of 8" in shown.out
+    assert shown.out.startswith("mine   mine.py:7\n")
+    wrong = FORM.replace("a.l * exp(a.m - m)", "a.l")
+    (tmp_path / "alone.py").write_text(wrong)
+    shown = refold("verify", "alone.py", "--against", "soft.py")
+    assert shown.code == 1 and "✗ refuted  step l" in shown.out
+    assert refold("verify", "alone.py", "--against", "nosuch.py").err.startswith("error: nosuch.py: no such file")
+
+
+FORMS = {
+    "no spec": (FORM, [], "form.py:6: step is a form of no pipeline yet: write `from FILE import SPEC` in form.py, or"),
+    "no init": (FORM.replace("init", "start"), ["soft.py"], "form.py: no init beside step: a form is init, step and"),
+    "no form": (SOFTMAX, ["soft.py"], "form.py: --against is for a file with a function step, which this one has none"),
+    "line": (FORM.replace("a.m, c.x", "a.k, c.x"), ["soft.py"], "form.py:7: step reads .k, which is in neither"),
+    "function": (FORM.replace('{"m": m, ', "{"), ["soft.py"], "form.py:6: step gives l: give a dict of m, l"),
+    "along": (FORM.replace("(a, c):\n    return exp(c.x", "(a):\n    from soft import x, i, j\n    return exp(x[i, j]"),
+              ["soft.py"], "form.py:6: finish reads along j by itself"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_form_that_is_none(name: str, refold: Callable[..., Ran], softmax: str, tmp_path: Path) -> None:
+    text, against, message = FORMS[name]
+    (tmp_path / "form.py").write_text(text)
+    shown = refold("verify", "form.py", *(arg for spec in against for arg in ("--against", spec)))
+    assert (shown.code, shown.out) == (2, "")
+    assert shown.err.startswith(f"error: {message}") and shown.err.count("\n") == 1
+
+
 # --- inputs that cannot be used ------------------------------------------------------------------------------
 
 BAD_FILES = {
