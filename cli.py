@@ -28,9 +28,21 @@ class Format(StrEnum):
     github = "github"
 
 
+class FailOn(StrEnum):
+    """The mildest verdict with which a command fails."""
+
+    unknown = "unknown"
+    refuted = "refuted"
+    never = "never"
+
+
 Spec = Annotated[str, typer.Argument(metavar="SPEC", help=SPEC_HELP, show_default=False)]
 Out = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where to write.", show_default=False)]
 As = Annotated[Format, typer.Option("--format", help="How the answer is printed.")]
+Fail = Annotated[FailOn, typer.Option("--fail-on", help="The mildest verdict with which the exit code is not 0.")]
+Timeout = Annotated[float | None, typer.Option(
+    "--timeout", metavar="SECONDS", min=0, help="What is not answered by then, in all, is unknown.", show_default=False,
+)]  # fmt: skip
 Against = Annotated[str | None, typer.Option("--against", metavar="SPEC", help="What a form of one's own is of.")]
 
 app = typer.Typer(
@@ -130,7 +142,13 @@ def derive(spec: Spec, format: As = Format.pretty) -> None:
 
 
 @app.command()
-def verify(spec: Spec, against: Against = None, format: As = Format.pretty) -> None:
+def verify(
+    spec: Spec,
+    against: Against = None,
+    format: As = Format.pretty,
+    fail_on: Fail = FailOn.unknown,
+    timeout: Timeout = None,
+) -> None:
     """The obligations of the fused form of SPEC, and their verdicts.
 
     A file with init, step, merge and finish, a fused form of one's own, has that verified instead: a form of the SPEC
@@ -139,7 +157,7 @@ def verify(spec: Spec, against: Against = None, format: As = Format.pretty) -> N
     with _politely():
         from refold.report import steps
 
-        raise SystemExit(steps.verify(spec, format, against))
+        raise SystemExit(steps.verify(spec, format, against, fail_on, timeout))
 
 
 @app.command()
@@ -152,12 +170,14 @@ def emit(spec: Spec, output: Out) -> None:
 
 
 @app.command()
-def build(spec: Spec, output: Out, format: As = Format.pretty) -> None:
+def build(
+    spec: Spec, output: Out, format: As = Format.pretty, fail_on: Fail = FailOn.unknown, timeout: Timeout = None
+) -> None:
     """Derive, verify, emit to DIR, and run the emitted tests."""
     with _politely():
         from refold.report import steps
 
-        raise SystemExit(steps.build(spec, output, format))
+        raise SystemExit(steps.build(spec, output, format, fail_on, timeout))
 
 
 def _later(name: str, what: str, instead: str) -> Callable[..., None]:

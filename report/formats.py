@@ -45,6 +45,8 @@ def report_json(loaded: Loaded, report: Any) -> str:
     obligations = []
     for r in report.results:
         entry = {"name": r.name, "claim": r.claim, "verdict": r.verdict, "seconds": round(r.seconds, 4)}
+        if r.note:
+            entry["note"] = r.note
         if r.counterexample is not None:
             entry["counterexample"] = _example(r.counterexample)
         obligations.append(entry)

@@ -15,6 +15,12 @@ from refold.report.formats import Finding
 from refold.report.loading import Loaded, catalogue, load
 
 EXIT = {"proved": 0, "refuted": 1, "unknown": 3}
+FAILS = {"unknown": ("refuted", "unknown"), "refuted": ("refuted",), "never": ()}
+
+
+def exit_code(verdict: str, fail_on: str) -> int:
+    """That of a verdict, or 0 where `--fail-on` lets it pass; a refusal counts as refuted."""
+    return EXIT[verdict] if verdict in FAILS[fail_on] else 0
 
 
 def list_catalogue() -> int:
@@ -30,13 +36,15 @@ def derive(spec: str, format: str) -> int:
     return show_derivation(loaded, outcome, seconds, format)
 
 
-def verify(spec: str, format: str, against: str | None = None) -> int:
+def verify(
+    spec: str, format: str, against: str | None = None, fail_on: str = "unknown", timeout: float | None = None
+) -> int:
     loaded = load(spec, ("CLAIM", "SPEC"), None if against is None else load(against).value)
-    report = verify_loaded(loaded, format)
+    report = verify_loaded(loaded, format, timeout=timeout)
     if report is None:
-        return 1
+        return exit_code("refuted", fail_on)
     show_report(loaded, report, format)
-    return EXIT[report.verdict]
+    return exit_code(report.verdict, fail_on)
 
 
 def emit(spec: str, output: Path) -> int:
@@ -52,8 +60,11 @@ def emit(spec: str, output: Path) -> int:
     return EXIT[report.verdict]
 
 
-def build(spec: str, output: Path, format: str) -> int:
-    """Every step in turn, each printed for people as soon as it is done, and for machines at the end."""
+def build(spec: str, output: Path, format: str, fail_on: str = "unknown", timeout: float | None = None) -> int:
+    """Every step in turn, each printed for people as soon as it is done, and for machines at the end.
+
+    Nothing is emitted of what is not proved, whatever `fail_on` lets pass.
+    """
     people = format == "pretty"
     loaded = load(spec)
     bundle.need_pytest()
@@ -62,15 +73,15 @@ def build(spec: str, output: Path, format: str) -> int:
     if people:
         show_derivation(loaded, outcome, seconds, format)
         pretty.put("")
-    report = verify_loaded(loaded, format, outcome, seconds)
+    report = verify_loaded(loaded, format, outcome, seconds, timeout)
     if report is None:
-        return 1
+        return exit_code("refuted", fail_on)
     if people:
         pretty.put(pretty.obligations(report), "")
     if report.verdict != "proved":
         if not people:
             show_report(loaded, report, format)
-        return EXIT[report.verdict]
+        return exit_code(report.verdict, fail_on)
     paths = emit_loaded(report, loaded, folder)
     if people:
         pretty.put(pretty.files(paths), "")
@@ -83,7 +94,7 @@ def build(spec: str, output: Path, format: str) -> int:
             pretty.write(formats.build_json(loaded, report, paths, tests))
         case _:
             show_findings(loaded, [*findings(report), formats.tests_finding(tests)], format)
-    return 0 if tests.passed else 1
+    return exit_code("proved" if tests.passed else "refuted", fail_on)
 
 
 @contextmanager
@@ -106,7 +117,9 @@ def derive_loaded(loaded: Loaded) -> tuple[Any, float]:
     return outcome, time.perf_counter() - start
 
 
-def verify_loaded(loaded: Loaded, format: str, outcome: Any = None, seconds: float = 0.0) -> Any:
+def verify_loaded(
+    loaded: Loaded, format: str, outcome: Any = None, seconds: float = 0.0, timeout: float | None = None
+) -> Any:
     """The report on what was loaded; None where its derivation is refused, which is then printed."""
     from refold.algebra import Refusal
     from refold.spec import Spec
@@ -115,7 +128,7 @@ def verify_loaded(loaded: Loaded, format: str, outcome: Any = None, seconds: flo
         from refold.verify import verify_claim
 
         with pretty.progress(f"verifying {loaded.name}") as notify, _placed(loaded):
-            return verify_claim(loaded.value, progress=notify)
+            return verify_claim(loaded.value, progress=notify, timeout=timeout)
     from refold.verify import verify as run
 
     told = outcome is not None and format == "pretty"
@@ -126,7 +139,7 @@ def verify_loaded(loaded: Loaded, format: str, outcome: Any = None, seconds: flo
             show_derivation(loaded, outcome, seconds, format)
         return None
     with pretty.progress(f"verifying {loaded.name}") as notify, _placed(loaded):
-        return run(outcome, progress=notify)
+        return run(outcome, progress=notify, timeout=timeout)
 
 
 def emit_loaded(proof: Any, loaded: Loaded, folder: Path) -> tuple[Path, ...]:

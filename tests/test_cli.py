@@ -75,7 +75,7 @@ def refused(tmp_path: Path) -> str:
 def verdicts(*which: str) -> Callable[..., Any]:
     """A `verify` that gives these verdicts, one obligation each."""
 
-    def verify(plan: Any, progress: Callable[[str], None] | None = None) -> Proof | Disproof:
+    def verify(plan: Any, progress: Callable[[str], None] | None = None, timeout: Any = None) -> Proof | Disproof:
         example = Counterexample(
             (("x", [[0.0, float("inf")]]),), "y = [0, 1]", "y = [nan, nan]", "run with 2 positions"
         )
@@ -215,6 +215,43 @@ def test_verify_exit_code_is_that_of_the_verdict(
     check_format(shape, shown.out, which)
 
 
+@pytest.mark.parametrize(("fail_on", "codes"), [("unknown", (0, 3, 1)), ("refuted", (0, 0, 1)), ("never", (0, 0, 0))])
+def test_fail_on_decides_the_exit_code_and_nothing_else(
+    fail_on: str,
+    codes: tuple[int, ...],
+    refold: Callable[..., Ran],
+    softmax: str,
+    refused: str,
+    answer: Any,
+    emits: Any,
+) -> None:
+    emits(PASSES)
+    for verdict, code in zip(("proved", "unknown", "refuted"), codes, strict=True):
+        answer(verdict)
+        plain = refold("verify", softmax, "--format", "json")
+        shown = refold("verify", softmax, "--format", "json", "--fail-on", fail_on)
+        assert (shown.code, shown.out) == (code, plain.out) and json.loads(shown.out)["verdict"] == verdict
+        assert refold("build", softmax, "-o", verdict, "--fail-on", fail_on).code == code
+        assert bool(list(Path(verdict).iterdir())) == (verdict == "proved")
+    assert refold("verify", refused, "--fail-on", fail_on).code == codes[2]
+    assert refold("verify", "nosuch.py", "--fail-on", fail_on).code == 2
+
+
+def test_what_the_time_limit_leaves_open_is_unknown(refold: Callable[..., Ran], tmp_path: Path) -> None:
+    shown = refold("verify", "layer_norm", "--timeout", "0.2", "--format", "json")
+    assert shown.code == 3
+    found = json.loads(shown.out)
+    left = [o for o in found["obligations"] if o["verdict"] == "unknown"]
+    assert found["verdict"] == "unknown" and left
+    assert any(o["note"] == "the time limit of 0.2 s ran out" for o in left)
+    assert refold("verify", "layer_norm", "--timeout", "0.2", "--fail-on", "refuted").code == 0
+    assert refold("verify", "logsumexp", "--timeout", "60").code == 0
+    (tmp_path / "wrong.py").write_text(WRONG)
+    shown = refold("verify", "wrong.py", "--timeout", "0")
+    assert shown.code == 3 and "the time limit of 0 s ran out" in shown.out
+    assert refold("verify", "wrong.py", "--timeout", "-1").code == 2
+
+
 @pytest.mark.parametrize("shape", FORMATS)
 def test_derive_formats(shape: str, refold: Callable[..., Ran], softmax: str, refused: str) -> None:
     shown = refold("derive", softmax, "--format", shape)
@@ -276,7 +313,7 @@ def test_json_of_verify(refold: Callable[..., Ran], softmax: str, answer: Any) -
     found = json.loads(refold("verify", softmax, "--format", "json").out)
     assert (found["spec"], found["verdict"]) == ("soft.py", "refuted")
     (obligation,) = found["obligations"]
-    assert set(obligation) == {"name", "claim", "verdict", "seconds", "counterexample"}
+    assert set(obligation) == {"name", "claim", "verdict", "seconds", "note", "counterexample"}
     assert obligation["counterexample"]["inputs"] == {"x": [[0.0, "inf"]]}
     assert found["versions"] == {"refold": "0.1.0", "z3": "4.0"}
 
@@ -393,7 +430,7 @@ def test_a_claim_is_what_is_verified(
     (tmp_path / "mine.py").write_text(CLAIM)
     seen = []
 
-    def verify_claim(claim: Any, progress: Any = None) -> Any:
+    def verify_claim(claim: Any, progress: Any = None, timeout: Any = None) -> Any:
         seen.append(type(claim).__name__)
         return verdicts("refuted")(derive(claim.spec), progress)
 
@@ -405,7 +442,7 @@ def test_a_claim_is_what_is_verified(
     assert refold("derive", "mine.py").code == 0
     assert refold("derive", "mine.py:CLAIM").code == 0
 
-    def wrong(claim: Any, progress: Any = None) -> Any:
+    def wrong(claim: Any, progress: Any = None, timeout: Any = None) -> Any:
         raise ClaimError("the claim has no merge: write merge(left, right)")
 
     monkeypatch.setattr(sys.modules["refold.verify"], "verify_claim", wrong, raising=False)

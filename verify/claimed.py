@@ -12,6 +12,7 @@ from refold.algebra.merge import fresh_symbols, lift, merge, unit
 from refold.spec.mathematics import text
 from refold.verify.claim import Claim
 from refold.verify.claim_run import run_claim
+from refold.verify.deadline import limited, ran_out
 from refold.verify.meaning import guarded, read_state, something
 from refold.verify.obligation import Defined, Obligation, discharge
 from refold.verify.parting import claim_parting
@@ -21,13 +22,19 @@ from refold.verify.result import Checked, Counterexample, Disproof, Result
 from refold.verify.verify import Progress, invariants_of, verify, versions
 
 
-def verify_claim(claim: Claim, progress: Progress | None = None) -> Checked:
+def verify_claim(claim: Claim, progress: Progress | None = None, timeout: float | None = None) -> Checked:
     """Proved for every length, split and input; or the smallest input found on which the claim is wrong; or unknown.
 
     The claim is run beside the spec first. If no input tells them apart, every component of its state is identified
     with an expression over the derived state, and init, step, merge and finish are proved to commute with it. If one
     does, the obligation that fails on it is the one by which the state first leaves what it means.
+    What is not answered after `timeout` seconds in all is unknown.
     """
+    with limited(timeout):
+        return _verify_claim(claim, progress)
+
+
+def _verify_claim(claim: Claim, progress: Progress | None) -> Checked:
     notify = progress or (lambda _: None)
     notify("running the claim")
     found = search(
@@ -48,6 +55,7 @@ def verify_claim(claim: Claim, progress: Progress | None = None) -> Checked:
         proof.verdict,
         proof.seconds,
         "",
+        note=ran_out(),
     )
     if isinstance(proof, Disproof):
         return Checked(claim.spec, (basis,), versions())

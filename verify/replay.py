@@ -13,6 +13,7 @@ from refold.algebra import Plan
 from refold.algebra.run import Order, Runner, Values
 from refold.spec import Index, Read, Spec
 from refold.spec.evaluate import Inputs, evaluate
+from refold.verify.deadline import ran_out
 from refold.verify.result import Counterexample
 from refold.verify.schedule import final
 
@@ -65,6 +66,8 @@ def search(
                 for attempt in range(tries):
                     inputs = sample(spec, axis, length, other, attempt, rng)
                     wanted = evaluate(spec, inputs)
+                    if ran_out():
+                        return None
                     if overflows(spec, inputs):
                         continue
                     if all(np.isnan(v).all() for v in wanted.values()):

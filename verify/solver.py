@@ -10,6 +10,7 @@ from typing import Any
 
 import z3
 
+from refold.verify.deadline import ran_out, remaining
 from refold.verify.encode import Encoder, Undecided, Undefined
 from refold.verify.result import Verdict
 
@@ -54,6 +55,8 @@ def ask(query: Query, timeout_ms: int = TIMEOUT_MS, limit_s: float = LIMIT_S) ->
     try:
         for hypotheses, goals in _paths(query):
             paths += 1
+            if ran_out():
+                break
             if paths > MAX_PATHS or time.perf_counter() - start > limit_s:
                 verdict, note = "unknown", f"more than {limit_s:.0f} s or {MAX_PATHS} paths"
                 break
@@ -71,6 +74,9 @@ def ask(query: Query, timeout_ms: int = TIMEOUT_MS, limit_s: float = LIMIT_S) ->
                 verdict, note = "unknown", f"Z3: {solver.reason_unknown()}"
     except Undefined as error:
         verdict, note = "unknown", f"the claim has no value in the extended reals: {error}"
+    if verdict != "refuted" and ran_out():
+        # A path that was cut short may have been dropped, so that no answer counts but a model.
+        verdict, note = "unknown", ran_out()
     if verdict == "proved" and not alive:
         verdict, note = "unknown", "the hypotheses were not shown satisfiable"
     return Answer(verdict, time.perf_counter() - start, "\n".join(texts), paths, note)
@@ -100,6 +106,7 @@ def _feasible(conditions: list[Any]) -> bool:
 
 
 def _check(formulas: list[Any], timeout_ms: int) -> tuple[Any, Any]:
+    timeout_ms = max(1, min(timeout_ms, int(1000 * min(remaining(), timeout_ms))))
     solver = z3.Solver()
     solver.set("timeout", timeout_ms)
     # The timeout is of `check` alone, and a large polynomial can keep `add` busy for minutes.

@@ -12,6 +12,7 @@ from refold.algebra import Plan, Refusal
 from refold.errors import RefoldError
 from refold.spec import Spec
 from refold.verify import invariants, obligations, safety, structure
+from refold.verify.deadline import limited, ran_out
 from refold.verify.obligation import Obligation, discharge
 from refold.verify.parting import plan_parting
 from refold.verify.reach import Reach
@@ -21,12 +22,18 @@ from refold.verify.result import Counterexample, Disproof, Proof, Result, Verdic
 Progress = Callable[[str], None]
 
 
-def verify(plan: Plan, progress: Progress | None = None) -> Proof | Disproof:
+def verify(plan: Plan, progress: Progress | None = None, timeout: float | None = None) -> Proof | Disproof:
     """Discharges every obligation of a plan; a `Proof` where all are proved, else a `Disproof`.
 
     The verdict holds for every length of the fold axis, every split of it into parts and every order of merging,
     over the extended reals. `progress` is called with the name of each obligation before it is asked.
+    What is not answered after `timeout` seconds in all is unknown.
     """
+    with limited(timeout):
+        return _verify(plan, progress)
+
+
+def _verify(plan: Plan, progress: Progress | None) -> Proof | Disproof:
     if not isinstance(plan, Plan):
         raise TypeError(_advice(plan))
     notify = progress or (lambda _: None)
@@ -86,8 +93,8 @@ def _nothing(plan: Plan) -> Result:
     start = time.perf_counter()
     example = _search(plan, lengths=(0, 1, 2), others=(1, 3), tries=1)
     claim = "of nothing, and of what is masked, the outputs are the spec's"
-    verdict: Verdict = "proved" if example is None else "refuted"
-    note = "by running both: lengths 0, 1, 2 beside others of 1 and 3, parts that hold nothing among them"
+    verdict: Verdict = "refuted" if example is not None else "unknown" if ran_out() else "proved"
+    note = ran_out() or "by running both: lengths 0, 1, 2 beside others of 1 and 3, parts that hold nothing among them"
     return Result("empty", claim, verdict, time.perf_counter() - start, "", example, note)
 
 
