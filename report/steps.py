@@ -6,6 +6,7 @@ import ast
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,32 @@ def verify(
         return exit_code("refuted", fail_on)
     show_report(loaded, report, format)
     return exit_code(report.verdict, fail_on)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What `verify` found of one file, in the words of the command line, without colour."""
+
+    verdict: str
+    obligations: int
+    summary: str
+    text: str
+
+
+def outcome_of(spec: str, timeout: float | None = None) -> Outcome:
+    """Verifies as `refold verify` does, and prints nothing. Raises a `UsageError` for what cannot be loaded."""
+    from refold.algebra import Refusal
+    from refold.verify.display import summary
+
+    loaded = load(spec, ("CLAIM", "SPEC"))
+    outcome: Any = None
+    if not is_claim(loaded):
+        outcome, _ = derive_loaded(loaded)
+    if isinstance(outcome, Refusal):
+        return Outcome("refuted", 0, outcome.reason, pretty.plain(pretty.derivation(loaded, outcome)))
+    report = verify_loaded(loaded, "pretty", outcome, timeout=timeout)
+    shown = pretty.plain(pretty.heading(loaded), "", pretty.unproved(report))
+    return Outcome(report.verdict, len(report.results), summary(report), shown)
 
 
 def emit(spec: str, output: Path) -> int:
@@ -122,9 +149,8 @@ def verify_loaded(
 ) -> Any:
     """The report on what was loaded; None where its derivation is refused, which is then printed."""
     from refold.algebra import Refusal
-    from refold.spec import Spec
 
-    if not isinstance(loaded.value, Spec):
+    if is_claim(loaded):
         from refold.verify import verify_claim
 
         with pretty.progress(f"verifying {loaded.name}") as notify, _placed(loaded):
@@ -140,6 +166,12 @@ def verify_loaded(
         return None
     with pretty.progress(f"verifying {loaded.name}") as notify, _placed(loaded):
         return run(outcome, progress=notify, timeout=timeout)
+
+
+def is_claim(loaded: Loaded) -> bool:
+    from refold.spec import Spec
+
+    return not isinstance(loaded.value, Spec)
 
 
 def emit_loaded(proof: Any, loaded: Loaded, folder: Path) -> tuple[Path, ...]:
