@@ -16,6 +16,8 @@ import pytest
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("refold", "fused reductions and their proofs")
     group.addoption("--refold", action="store_true", help="verify pipelines, claimed forms and proof files")
+    group.addoption("--refold-only", action="store_true",
+                    help="as --refold, and no other tests: files without a pipeline are no failure")  # fmt: skip
     group.addoption(
         "--refold-timeout", type=float, metavar="SECONDS", help="what a file leaves open by then is unknown"
     )
@@ -25,13 +27,30 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    if not parent.config.getoption("--refold"):
+    if not _asked(parent.config):
         return None
     if file_path.name.endswith(".proof.json"):
         return ProofFile.from_parent(parent, path=file_path)
     if file_path.suffix == ".py" and any(fnmatch(file_path.name, p) for p in parent.config.getini("refold_files")):
         return SpecFile.from_parent(parent, path=file_path) if defined(file_path) else None
     return None
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+    # Given by name a file would be imported as tests too, whatever its name is.
+    tests = any(fnmatch(module_path.name, p) for p in parent.config.getini("python_files"))
+    if parent.config.getoption("--refold-only") or (_asked(parent.config) and not tests and defined(module_path)):
+        return NoTests.from_parent(parent, path=module_path)
+    return None
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if session.config.getoption("--refold-only") and exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+        session.exitstatus = pytest.ExitCode.OK
+
+
+def _asked(config: pytest.Config) -> bool:
+    return bool(config.getoption("--refold") or config.getoption("--refold-only"))
 
 
 def defined(path: Path) -> tuple[str, ...]:
@@ -52,6 +71,13 @@ def defined(path: Path) -> tuple[str, ...]:
 def _targets(node: ast.stmt) -> Iterator[str]:
     targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
     return (t.id for t in targets if isinstance(t, ast.Name))
+
+
+class NoTests(pytest.Module):
+    """A file that is not imported as a module of tests."""
+
+    def collect(self) -> list[pytest.Item | pytest.Collector]:
+        return []
 
 
 class SpecFile(pytest.File):

@@ -90,3 +90,10 @@ def test_unknown_and_what_cannot_be_used(project: Path) -> None:
         assert text in shown.stdout, shown.stdout
     shown = run(project, "--refold", "--refold-timeout=0", "--refold-fail-on=refuted", "soft.py", "-rs")
     assert shown.returncode == 0 and "1 skipped" in shown.stdout
+
+
+def test_only_what_is_refolds(project: Path) -> None:
+    shown = run(project, "--refold-only", "soft.py", "other.py", "test_own.py")
+    assert shown.returncode == 0 and "1 passed" in shown.stdout, shown.stdout
+    shown = run(project, "--refold-only", "other.py")
+    assert shown.returncode == 0 and "no tests ran" in shown.stdout
