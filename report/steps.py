@@ -216,8 +216,13 @@ def show_report(loaded: Loaded, report: Any, format: str) -> None:
 def findings(report: Any) -> list[Finding]:
     from refold.verify.display import unproved_lines
 
-    details = ("" if r.verdict == "proved" else "\n".join(unproved_lines(r)) for r in report.results)
-    return [Finding(r.name, r.claim, r.verdict, r.seconds, d) for r, d in zip(report.results, details, strict=True)]
+    return [
+        Finding(
+            r.name, r.claim, r.verdict, r.seconds, "" if r.verdict == "proved" else "\n".join(unproved_lines(r)),
+            note=r.note, example=None if r.counterexample is None else formats.example_data(r.counterexample),
+        )
+        for r in report.results
+    ]  # fmt: skip
 
 
 def show_findings(loaded: Loaded, findings: list[Finding], format: str) -> None:
