@@ -28,9 +28,22 @@ class Format(StrEnum):
     github = "github"
 
 
+class FailOn(StrEnum):
+    """The mildest verdict with which a command fails."""
+
+    unknown = "unknown"
+    refuted = "refuted"
+    never = "never"
+
+
 Spec = Annotated[str, typer.Argument(metavar="SPEC", help=SPEC_HELP, show_default=False)]
 Out = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where to write.", show_default=False)]
 As = Annotated[Format, typer.Option("--format", help="How the answer is printed.")]
+Fail = Annotated[FailOn, typer.Option("--fail-on", help="The mildest verdict with which the exit code is not 0.")]
+Timeout = Annotated[float | None, typer.Option(
+    "--timeout", metavar="SECONDS", min=0, help="What is not answered by then, in all, is unknown.", show_default=False,
+)]  # fmt: skip
+Against = Annotated[str | None, typer.Option("--against", metavar="SPEC", help="What a form of one's own is of.")]
 
 Fresh = Annotated[bool, typer.Option("--fresh", help="Prove again, whatever was kept.")]
 ProofFile = Annotated[
@@ -137,16 +150,24 @@ def derive(spec: Spec, format: As = Format.pretty) -> None:
 
 
 @app.command()
-def verify(spec: Spec, format: As = Format.pretty, fresh: Fresh = False) -> None:
+def verify(
+    spec: Spec,
+    against: Against = None,
+    format: As = Format.pretty,
+    fail_on: Fail = FailOn.unknown,
+    timeout: Timeout = None,
+    fresh: Fresh = False,
+) -> None:
     """The obligations of the fused form of SPEC, and their verdicts.
 
-    A file that defines CLAIM, a fused form of one's own, has that verified instead.
+    A file with init, step, merge and finish, a fused form of one's own, has that verified instead: a form of the SPEC
+    that it defines or imports, or of the one given by --against.
     A proof of the very same plan by the same code and solvers is kept, rechecked and shown.
     """
     with _politely():
         from refold.report import steps
 
-        raise SystemExit(steps.verify(spec, format, fresh))
+        raise SystemExit(steps.verify(spec, format, against, fail_on, timeout, fresh))
 
 
 @app.command()
@@ -159,12 +180,14 @@ def emit(spec: Spec, output: Out) -> None:
 
 
 @app.command()
-def build(spec: Spec, output: Out, format: As = Format.pretty) -> None:
+def build(
+    spec: Spec, output: Out, format: As = Format.pretty, fail_on: Fail = FailOn.unknown, timeout: Timeout = None
+) -> None:
     """Derive, verify, emit to DIR, and run the emitted tests."""
     with _politely():
         from refold.report import steps
 
-        raise SystemExit(steps.build(spec, output, format))
+        raise SystemExit(steps.build(spec, output, format, fail_on, timeout))
 
 
 @app.command()

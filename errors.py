@@ -56,7 +56,9 @@ class UnsupportedSpec(RefoldError):
 
 
 class ClaimError(RefoldError):
-    """A claimed fused form that does not fit its spec."""
+    """A claimed fused form that does not fit its spec; `place` is the file and the line of the function at fault."""
+
+    place: tuple[str, int] | None = None
 
 
 class EmitError(RefoldError):

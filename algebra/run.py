@@ -112,6 +112,22 @@ class Runner:
         return results
 
 
+def reduced(runner: Runner, positions: tuple[int, ...]) -> Values:
+    """The state of a part as it is defined: every fold in turn, each over the finished anchors of the part."""
+    state: Values = {}
+    for a in runner.plan.accumulators:
+        fresh = {x.fresh: runner.guarded(x, state) for x in runner.used[a.symbol]}
+        elements = {k.symbol: k.element for k in runner.plan.accumulators}
+        parts, keys = [runner.unit()[a.symbol]], [runner.unit()[a.key]] if a.key is not None else []
+        for position in positions:
+            walk = runner.walk({s: runner.at(v, position) for s, v in runner.elements.items()} | fresh)
+            parts.append(runner.wide(walk(a.element)))
+            if a.key is not None:
+                keys.append(runner.wide(walk(elements[a.key])))
+        state[a.symbol] = _combine(a.reducer, parts, keys)
+    return state
+
+
 def _raw(stale: State) -> State:
     return State(f"{stale} of the exponents")
 

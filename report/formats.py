@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -23,7 +24,8 @@ Verdict = Literal["proved", "refuted", "unknown"]
 class Finding:
     """One thing that was checked: an obligation, a derivation, a run of tests.
 
-    `detail` says what is wrong; `word` is what to call the verdict where it is none of a solver.
+    `detail` says what is wrong; `word` is what to call the verdict where it is none of a solver; `note` says how it
+    was reached; `example` is the counterexample as data.
     """
 
     name: str
@@ -32,6 +34,8 @@ class Finding:
     seconds: float
     detail: str = ""
     word: str = ""
+    note: str = ""
+    example: dict[str, Any] | None = None
 
 
 def tests_finding(tests: Any) -> Finding:
@@ -46,13 +50,31 @@ def report_json(loaded: Loaded, report: Any) -> str:
     obligations = []
     for r in report.results:
         entry = {"name": r.name, "claim": r.claim, "verdict": r.verdict, "seconds": round(r.seconds, 4)}
+        if r.note:
+            entry["note"] = r.note
         if r.counterexample is not None:
-            c = r.counterexample
-            entry["counterexample"] = {"inputs": dict(c.inputs), "wanted": c.wanted, "got": c.got, "how": c.how}
+            entry["counterexample"] = example_data(r.counterexample)
         obligations.append(entry)
     versions = {"refold": __version__, **dict(report.versions)}
     found = {"spec": loaded.given, "verdict": report.verdict, "obligations": obligations, **states.data(report)}
     return dumps({**found, "versions": versions})
+
+
+def example_data(c: Any) -> dict[str, Any]:
+    """A counterexample: the input and both outputs, the order of the run, its states, and the first that is wrong."""
+
+    def moment(m: Any) -> dict[str, Any]:
+        return {"when": m.when, "state": dict(m.state)}
+
+    found = {"inputs": dict(c.inputs), "call": c.call, "wanted": c.wanted, "got": c.got, "how": c.how,
+             "order": c.order, "trace": [moment(m) for m in c.trace]}  # fmt: skip
+    if c.parting is not None:
+        p = c.parting
+        found["parting"] = {
+            "function": p.function, "component": p.component, "when": p.when, "got": p.got, "wanted": p.wanted,
+            "meaning": p.meaning, "entry": p.entry, "before": [moment(m) for m in p.before],
+        }  # fmt: skip
+    return found
 
 
 def derivation_json(loaded: Loaded, outcome: Any) -> str:
@@ -102,12 +124,17 @@ def junit(loaded: Loaded, findings: Sequence[Finding]) -> str:
             "classname": f"refold.{loaded.name}", "name": _xml(f.name), "time": f"{f.seconds:.3f}",
             "file": _xml(loaded.place), "line": str(loaded.line),
         })  # fmt: skip
+        if f.note:
+            properties = ElementTree.SubElement(case, "properties")
+            ElementTree.SubElement(properties, "property", {"name": "note", "value": _xml(f.note)})
         if f.verdict != "proved":
             tag = "failure" if f.verdict == "refuted" else "error"
             element = ElementTree.SubElement(
                 case, tag, {"message": _xml(f"{f.word or f.verdict}: {f.claim}"), "type": f.verdict}
             )
             element.text = _xml(f.detail)
+        if f.example is not None:
+            ElementTree.SubElement(case, "system-out").text = _xml(dumps(f.example))
     ElementTree.indent(root)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode")
 
@@ -125,12 +152,20 @@ def sarif(loaded: Loaded, findings: Sequence[Finding]) -> str:
             "ruleId": f.name, "ruleIndex": names.index(f.name), "kind": kinds[f.verdict],
             "level": "error" if f.verdict == "refuted" else "none",
             "message": {"text": _message(f)}, "locations": [location],
+            "partialFingerprints": {"refoldObligation/v1": _fingerprint(loaded, f)},
+            "properties": {"verdict": f.verdict, "claim": f.claim, "seconds": round(f.seconds, 4), "note": f.note}
+            | ({"counterexample": f.example} if f.example is not None else {}),
         }
         for f in findings
     ]  # fmt: skip
     driver = {"name": "refold", "version": __version__, "rules": rules}
     run = {"tool": {"driver": driver}, "results": results, "columnKind": "unicodeCodePoints"}
     return dumps({"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]})
+
+
+def _fingerprint(loaded: Loaded, f: Finding) -> str:
+    """The same for an obligation of a file from run to run, wherever in the file it stands."""
+    return hashlib.sha256(f"{loaded.place}\n{loaded.name}\n{f.name}".encode()).hexdigest()[:32]
 
 
 def github(loaded: Loaded, findings: Sequence[Finding]) -> str:

@@ -13,7 +13,8 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
 
-from refold.errors import RefoldError, UsageError
+from refold.errors import ClaimError, RefoldError, UsageError
+from refold.report.forms import form_of, is_form
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -42,14 +43,22 @@ def catalogue() -> tuple[Path, ...]:
     return tuple(sorted(path for path in EXAMPLES.glob("*.py") if not path.name.startswith("_")))
 
 
-def load(given: str, names: tuple[str, ...] = ("SPEC",)) -> Loaded:
+def load(given: str, names: tuple[str, ...] = ("SPEC",), against: Any = None) -> Loaded:
     """The value named on the command line: `file.py:NAME`, else the first of `names` that the file defines.
 
+    Where a claim is looked for first, a file of init, step, merge and finish is one: of `against`, else of its SPEC.
     Raises `UsageError`, one message with the place and what to do, for whatever cannot be loaded.
     """
     target, wanted = _split(given)
     path = _path(target, wanted)
     module = _run(path, _source(path))
+    forms = names[0] == "CLAIM" and wanted is None and "CLAIM" not in vars(module) and is_form(vars(module))
+    if against is not None and not forms:
+        raise UsageError(f"{path}: --against is for a file with a function step, which this one has none of (or has "
+                         "a CLAIM): write init, step, merge and finish, or leave out --against")  # fmt: skip
+    if forms:
+        name = re.sub(r"\W", "_", path.stem)
+        return Loaded(given, name, path, _line(path, "step"), _form(path, module, against))
     found = wanted if wanted is not None else next((n for n in names if n in vars(module)), None)
     if found is None or found not in vars(module):
         raise UsageError(_no_name(path, module, found or "SPEC"))
@@ -135,7 +144,7 @@ def _run(path: Path, source: ast.Module) -> ModuleType:
         with contextlib.redirect_stdout(sys.stderr):
             exec(compile(source, str(path), "exec"), vars(module))
     except RefoldError as error:
-        raise UsageError(f"{_at(path, _own_line(path, error.__traceback__))}: {error}") from None
+        raise UsageError(f"{_fault(path, error) or path}: {error}") from None
     except SystemExit:
         advice = "put that under `if __name__ == '__main__'`"
         raise UsageError(f"{path}: the file ends the program while it is read: {advice}") from None
@@ -148,6 +157,23 @@ def _run(path: Path, source: ast.Module) -> ModuleType:
         sys.path.pop(0)
         del sys.modules[module.__name__]
     return module
+
+
+def _form(path: Path, module: ModuleType, against: Any) -> Any:
+    try:
+        return form_of(str(path), vars(module), against, lambda name: _at(path, _line(path, name)))
+    except UsageError:
+        raise
+    except RefoldError as error:
+        raise UsageError(f"{_fault(path, error) or _at(path, _line(path, 'step'))}: {error}") from None
+
+
+def _fault(path: Path, error: RefoldError) -> str:
+    """The place of an error: that of the function at fault, else the innermost line of the user's own file."""
+    if isinstance(error, ClaimError) and error.place is not None:
+        return f"{error.place[0]}:{error.place[1]}"
+    line = _own_line(path, error.__traceback__)
+    return _at(path, line) if line else ""
 
 
 def _one_line(error: Exception) -> str:
@@ -176,8 +202,10 @@ def _at(path: Path, line: int | None) -> str:
 
 
 def _line(path: Path, name: str) -> int:
-    """The line on which a file first assigns a name."""
+    """The line on which a file first defines a name."""
     for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            return node.lineno
         if isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store):
             return node.lineno
     return 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections import Counter
@@ -24,13 +25,22 @@ def put(*parts: RenderableType, wide: bool = False) -> None:
     `wide` is for lists, whose lines a pipe gets whole.
     """
     console = Console(highlight=False)
+    write(_lines(console, parts, wide))
+
+
+def plain(*parts: RenderableType) -> str:
+    """What `put` prints into a pipe."""
+    return _lines(Console(highlight=False, file=io.StringIO(), force_terminal=False, no_color=True), parts, False)
+
+
+def _lines(console: Console, parts: tuple[RenderableType, ...], wide: bool) -> str:
     if wide and not console.is_terminal:
         console.width = 1000
     with console.capture() as capture:
         for part in parts:
             console.print(part)
     lines = capture.get().split("\n")
-    write("\n".join(line.rstrip() for line in lines) if not console.is_terminal else "\n".join(lines))
+    return "\n".join(line.rstrip() for line in lines) if not console.is_terminal else "\n".join(lines)
 
 
 def write(text: str) -> None:
@@ -87,7 +97,7 @@ def derivation(loaded: Loaded, outcome: Any) -> Group:
 
 def obligations(report: Any) -> Group:
     """The verdicts as a table, what shows each refutation, and the count."""
-    from refold.verify.display import SYMBOLS, summary
+    from refold.verify.display import SYMBOLS
 
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
@@ -97,10 +107,17 @@ def obligations(report: Any) -> Group:
     for r in report.results:
         told = Text(f"{SYMBOLS[r.verdict]} {r.verdict}", style=STYLES[r.verdict])
         table.add_row(told, Text(r.name), Text(r.claim), Text(f"{r.seconds:.2f} s"))
-    unproved = [part for r in report.results if r.verdict != "proved" for part in (Text(), counterexample(r))]
+    return Group(Text("Obligations", style="bold"), table, unproved(report))
+
+
+def unproved(report: Any) -> Group:
+    """What is known of each obligation that is not proved, and the count of those that are."""
+    from refold.verify.display import SYMBOLS, summary
+
+    parts = [part for r in report.results if r.verdict != "proved" for part in (Text(), counterexample(r))]
     verdict = Text(f"{SYMBOLS[report.verdict]} {report.verdict}", style=STYLES[report.verdict])
     last = Text.assemble(verdict, f"   {summary(report)}")
-    return Group(Text("Obligations", style="bold"), table, *unproved, Text(), last)
+    return Group(*parts, Text(), last)
 
 
 def counterexample(result: Any) -> Group:
@@ -112,14 +129,12 @@ def counterexample(result: Any) -> Group:
     grid.add_column(overflow="fold")
     if result.note:
         grid.add_row(Text("  note"), Text(result.note))
-    example = result.counterexample
-    if example is not None:
-        for name, value in example.inputs:
-            grid.add_row(Text(f"  {name}"), Text(f"= {value}"))
-        grid.add_row(Text("  wanted"), Text(f"{example.wanted}", style="green"))
-        grid.add_row(Text("  got"), Text(f"{example.got}", style="bold red"))
-        if example.how != result.note:
-            grid.add_row(Text("  how"), Text(example.how))
+    if result.counterexample is not None:
+        from refold.verify.display import example_rows
+
+        styles = {"wanted": "green", "got": "bold red", "wrong": "bold red"}
+        for label, value in example_rows(result.counterexample):
+            grid.add_row(Text(f"  {label}"), Text(value, style=styles.get(label, "")))
     return Group(title, grid)
 
 

@@ -6,6 +6,7 @@ import ast
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,12 @@ from refold.report.formats import Finding
 from refold.report.loading import Loaded, catalogue, load
 
 EXIT = {"proved": 0, "refuted": 1, "unknown": 3}
+FAILS = {"unknown": ("refuted", "unknown"), "refuted": ("refuted",), "never": ()}
+
+
+def exit_code(verdict: str, fail_on: str) -> int:
+    """That of a verdict, or 0 where `--fail-on` lets it pass; a refusal counts as refuted."""
+    return EXIT[verdict] if verdict in FAILS[fail_on] else 0
 
 
 def list_catalogue() -> int:
@@ -30,13 +37,46 @@ def derive(spec: str, format: str) -> int:
     return show_derivation(loaded, outcome, seconds, format)
 
 
-def verify(spec: str, format: str, fresh: bool = False) -> int:
-    loaded = load(spec, ("CLAIM", "SPEC"))
-    report = verify_loaded(loaded, format, fresh=fresh)
+def verify(
+    spec: str,
+    format: str,
+    against: str | None = None,
+    fail_on: str = "unknown",
+    timeout: float | None = None,
+    fresh: bool = False,
+) -> int:
+    loaded = load(spec, ("CLAIM", "SPEC"), None if against is None else load(against).value)
+    report = verify_loaded(loaded, format, timeout=timeout, fresh=fresh)
     if report is None:
-        return 1
+        return exit_code("refuted", fail_on)
     show_report(loaded, report, format)
-    return EXIT[report.verdict]
+    return exit_code(report.verdict, fail_on)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What `verify` found of one file, in the words of the command line, without colour."""
+
+    verdict: str
+    obligations: int
+    summary: str
+    text: str
+
+
+def outcome_of(spec: str, timeout: float | None = None) -> Outcome:
+    """Verifies as `refold verify` does, and prints nothing. Raises a `UsageError` for what cannot be loaded."""
+    from refold.algebra import Refusal
+    from refold.verify.display import summary
+
+    loaded = load(spec, ("CLAIM", "SPEC"))
+    outcome: Any = None
+    if not is_claim(loaded):
+        outcome, _ = derive_loaded(loaded)
+    if isinstance(outcome, Refusal):
+        return Outcome("refuted", 0, outcome.reason, pretty.plain(pretty.derivation(loaded, outcome)))
+    report = verify_loaded(loaded, "pretty", outcome, timeout=timeout)
+    shown = pretty.plain(pretty.heading(loaded), "", pretty.unproved(report))
+    return Outcome(report.verdict, len(report.results), summary(report), shown)
 
 
 def emit(spec: str, output: Path) -> int:
@@ -52,8 +92,11 @@ def emit(spec: str, output: Path) -> int:
     return EXIT[report.verdict]
 
 
-def build(spec: str, output: Path, format: str) -> int:
-    """Every step in turn, each printed for people as soon as it is done, and for machines at the end."""
+def build(spec: str, output: Path, format: str, fail_on: str = "unknown", timeout: float | None = None) -> int:
+    """Every step in turn, each printed for people as soon as it is done, and for machines at the end.
+
+    Nothing is emitted of what is not proved, whatever `fail_on` lets pass.
+    """
     people = format == "pretty"
     loaded = load(spec)
     bundle.need_pytest()
@@ -62,15 +105,15 @@ def build(spec: str, output: Path, format: str) -> int:
     if people:
         show_derivation(loaded, outcome, seconds, format)
         pretty.put("")
-    report = verify_loaded(loaded, format, outcome, seconds)
+    report = verify_loaded(loaded, format, outcome, seconds, timeout)
     if report is None:
-        return 1
+        return exit_code("refuted", fail_on)
     if people:
         pretty.put(*states.sections(report), pretty.obligations(report), "")
     if report.verdict != "proved":
         if not people:
             show_report(loaded, report, format)
-        return EXIT[report.verdict]
+        return exit_code(report.verdict, fail_on)
     paths = emit_loaded(report, loaded, folder)
     if people:
         pretty.put(pretty.files(paths), "")
@@ -83,7 +126,7 @@ def build(spec: str, output: Path, format: str) -> int:
             pretty.write(formats.build_json(loaded, report, paths, tests))
         case _:
             show_findings(loaded, [*findings(report), formats.tests_finding(tests)], format)
-    return 0 if tests.passed else 1
+    return exit_code("proved" if tests.passed else "refuted", fail_on)
 
 
 @contextmanager
@@ -107,17 +150,22 @@ def derive_loaded(loaded: Loaded) -> tuple[Any, float]:
 
 
 def verify_loaded(
-    loaded: Loaded, format: str, outcome: Any = None, seconds: float = 0.0, *, fresh: bool = False
+    loaded: Loaded,
+    format: str,
+    outcome: Any = None,
+    seconds: float = 0.0,
+    timeout: float | None = None,
+    *,
+    fresh: bool = False,
 ) -> Any:
     """The report on what was loaded; None where its derivation is refused, which is then printed."""
     from refold.algebra import Refusal
-    from refold.spec import Spec
 
-    if not isinstance(loaded.value, Spec):
+    if is_claim(loaded):
         from refold.verify import verify_claim
 
         with pretty.progress(f"verifying {loaded.name}") as notify, _placed(loaded):
-            return verify_claim(loaded.value, progress=notify)
+            return verify_claim(loaded.value, progress=notify, timeout=timeout)
     from refold.verify import Proof, store
     from refold.verify import verify as run
 
@@ -132,10 +180,16 @@ def verify_loaded(
     if kept is not None:
         return kept
     with pretty.progress(f"verifying {loaded.name}") as notify, _placed(loaded):
-        report = run(outcome, progress=notify)
+        report = run(outcome, progress=notify, timeout=timeout)
     if isinstance(report, Proof):
         store.keep(report)
     return report
+
+
+def is_claim(loaded: Loaded) -> bool:
+    from refold.spec import Spec
+
+    return not isinstance(loaded.value, Spec)
 
 
 def emit_loaded(proof: Any, loaded: Loaded, folder: Path) -> tuple[Path, ...]:
@@ -180,8 +234,13 @@ def show_report(loaded: Loaded, report: Any, format: str) -> None:
 def findings(report: Any) -> list[Finding]:
     from refold.verify.display import unproved_lines
 
-    details = ("" if r.verdict == "proved" else "\n".join(unproved_lines(r)) for r in report.results)
-    return [Finding(r.name, r.claim, r.verdict, r.seconds, d) for r, d in zip(report.results, details, strict=True)]
+    return [
+        Finding(
+            r.name, r.claim, r.verdict, r.seconds, "" if r.verdict == "proved" else "\n".join(unproved_lines(r)),
+            note=r.note, example=None if r.counterexample is None else formats.example_data(r.counterexample),
+        )
+        for r in report.results
+    ]  # fmt: skip
 
 
 def show_findings(loaded: Loaded, findings: list[Finding], format: str) -> None:

@@ -42,7 +42,7 @@ def sizes_of(spec: Spec, inputs: Mapping[str, Any]) -> dict[Index, int]:
     for tensor in spec.tensors:
         if tensor.name not in inputs:
             raise SpecError(f"input {tensor.name} is missing: give {_wanted(spec)}")
-        shape = _array(tensor, inputs[tensor.name]).shape
+        shape = _array(tensor, inputs[tensor.name], sizes).shape
         if len(shape) != len(tensor.axes):
             axes = ", ".join(a.name for a in tensor.axes)
             raise SpecError(
@@ -98,7 +98,7 @@ class Inputs:
             if (param.is_integer and value != int(value)) or (param.is_positive and not value > 0):
                 promise = " ".join(w for w, b in (("positive", param.is_positive), ("integer", param.is_integer)) if b)
                 raise SpecError(f"scalar {param.name} is {value:g} and was declared {promise}: give one that is")
-        arrays = {t: _array(t, inputs[t.name]) for t in spec.tensors}
+        arrays = {t: _array(t, inputs[t.name], sizes) for t in spec.tensors}
         for tensor, array in arrays.items():
             if tensor.is_integer and not np.array_equal(array, np.floor(array)):
                 raise SpecError(f"input {tensor.name} is {tensor.dtype} and holds fractions: give integers")
@@ -137,9 +137,14 @@ def evaluate(spec: Spec, inputs: Mapping[str, Any]) -> dict[str, Array]:
     return results
 
 
-def _array(tensor: TensorName, value: Any) -> Array:
+def _array(tensor: TensorName, value: Any, sizes: Mapping[Index, int]) -> Array:
+    """An input as an array; a list that holds nothing does not say how wide it is, and takes the sizes that are set."""
     try:
-        return np.asarray(value, dtype=np.float64)
+        array = np.asarray(value, dtype=np.float64)
+        if array.size == 0 and array.ndim < len(tensor.axes) and all(a in sizes for a in tensor.axes):
+            shape = [sizes[a] for a in tensor.axes]
+            return array.reshape(shape) if 0 in shape else array
+        return array
     except (TypeError, ValueError):
         message = f"input {tensor.name} is no array of numbers: give nested lists of one length a level, or an array"
         raise SpecError(message) from None

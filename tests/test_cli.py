@@ -6,6 +6,7 @@ import ast
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -76,7 +77,7 @@ def refused(tmp_path: Path) -> str:
 def verdicts(*which: str) -> Callable[..., Any]:
     """A `verify` that gives these verdicts, one obligation each."""
 
-    def verify(plan: Any, progress: Callable[[str], None] | None = None) -> Proof | Disproof:
+    def verify(plan: Any, progress: Callable[[str], None] | None = None, timeout: Any = None) -> Proof | Disproof:
         example = Counterexample(
             (("x", [[0.0, float("inf")]]),), "y = [0, 1]", "y = [nan, nan]", "run with 2 positions"
         )
@@ -94,7 +95,8 @@ def verdicts(*which: str) -> Callable[..., Any]:
 
 @pytest.fixture
 def answer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Has `verify` answer with given verdicts."""
+    """Has `verify` answer with given verdicts, and nothing kept of them."""
+    monkeypatch.setenv("REFOLD_CACHE", os.devnull)
 
     def use(*which: str) -> None:
         monkeypatch.setattr(sys.modules["refold.verify"], "verify", verdicts(*which))
@@ -216,6 +218,43 @@ def test_verify_exit_code_is_that_of_the_verdict(
     check_format(shape, shown.out, which)
 
 
+@pytest.mark.parametrize(("fail_on", "codes"), [("unknown", (0, 3, 1)), ("refuted", (0, 0, 1)), ("never", (0, 0, 0))])
+def test_fail_on_decides_the_exit_code_and_nothing_else(
+    fail_on: str,
+    codes: tuple[int, ...],
+    refold: Callable[..., Ran],
+    softmax: str,
+    refused: str,
+    answer: Any,
+    emits: Any,
+) -> None:
+    emits(PASSES)
+    for verdict, code in zip(("proved", "unknown", "refuted"), codes, strict=True):
+        answer(verdict)
+        plain = refold("verify", softmax, "--format", "json")
+        shown = refold("verify", softmax, "--format", "json", "--fail-on", fail_on)
+        assert (shown.code, shown.out) == (code, plain.out) and json.loads(shown.out)["verdict"] == verdict
+        assert refold("build", softmax, "-o", verdict, "--fail-on", fail_on).code == code
+        assert bool(list(Path(verdict).iterdir())) == (verdict == "proved")
+    assert refold("verify", refused, "--fail-on", fail_on).code == codes[2]
+    assert refold("verify", "nosuch.py", "--fail-on", fail_on).code == 2
+
+
+def test_what_the_time_limit_leaves_open_is_unknown(refold: Callable[..., Ran], tmp_path: Path) -> None:
+    shown = refold("verify", "layer_norm", "--timeout", "0.2", "--format", "json")
+    assert shown.code == 3
+    found = json.loads(shown.out)
+    left = [o for o in found["obligations"] if o["verdict"] == "unknown"]
+    assert found["verdict"] == "unknown" and left
+    assert any(o["note"] == "the time limit of 0.2 s ran out" for o in left)
+    assert refold("verify", "layer_norm", "--timeout", "0.2", "--fail-on", "refuted").code == 0
+    assert refold("verify", "logsumexp", "--timeout", "60").code == 0
+    (tmp_path / "wrong.py").write_text(WRONG)
+    shown = refold("verify", "wrong.py", "--timeout", "0")
+    assert shown.code == 3 and "the time limit of 0 s ran out" in shown.out
+    assert refold("verify", "wrong.py", "--timeout", "-1").code == 2
+
+
 @pytest.mark.parametrize("shape", FORMATS)
 def test_derive_formats(shape: str, refold: Callable[..., Ran], softmax: str, refused: str) -> None:
     shown = refold("derive", softmax, "--format", shape)
@@ -230,9 +269,9 @@ def test_derive_formats(shape: str, refold: Callable[..., Ran], softmax: str, re
 
 @pytest.mark.parametrize("shape", FORMATS)
 def test_verify_of_what_is_refused(shape: str, refold: Callable[..., Ran], refused: str) -> None:
-    assert (
-        refold("verify", refused, "--format", shape) == refold("derive", refused, "--format", shape) or shape == "junit"
-    )
+    verified, derived = (refold(command, refused, "--format", shape) for command in ("verify", "derive"))
+    took = r'(time|"seconds")(=|: )"?[\d.]+'
+    assert re.sub(took, "", verified.out) == re.sub(took, "", derived.out) and verified.err == derived.err == ""
     assert refold("verify", refused, "--format", shape).code == 1
 
 
@@ -251,6 +290,10 @@ def check_format(shape: str, out: str, which: list[str]) -> None:
             assert len(suite.findall("testcase")) == len(which)
             assert len(suite.findall("testcase/failure")) == counts[1]
             assert len(suite.findall("testcase/error")) == counts[2]
+            order = ["properties", "failure", "error", "system-out"]
+            for case in suite:
+                places = [order.index(part.tag) for part in case]
+                assert places == sorted(places)
         case "sarif":
             log = json.loads(out)
             assert log["version"] == "2.1.0" and log["$schema"].endswith("sarif-2.1.0.json")
@@ -261,6 +304,7 @@ def check_format(shape: str, out: str, which: list[str]) -> None:
             assert [(r["kind"], r["level"]) for r in run["results"]] == [kinds[w] for w in which]
             for r in run["results"]:
                 assert rules[r["ruleIndex"]] == r["ruleId"]
+                assert re.fullmatch("[0-9a-f]{32}", r["partialFingerprints"]["refoldObligation/v1"])
                 place = r["locations"][0]["physicalLocation"]
                 assert place["artifactLocation"]["uri"] in ("soft.py", "no.py")
                 assert place["region"]["startLine"] in (5, 6)
@@ -277,7 +321,7 @@ def test_json_of_verify(refold: Callable[..., Ran], softmax: str, answer: Any) -
     found = json.loads(refold("verify", softmax, "--format", "json").out)
     assert (found["spec"], found["verdict"]) == ("soft.py", "refuted")
     (obligation,) = found["obligations"]
-    assert set(obligation) == {"name", "claim", "verdict", "seconds", "counterexample"}
+    assert set(obligation) == {"name", "claim", "verdict", "seconds", "note", "counterexample"}
     assert obligation["counterexample"]["inputs"] == {"x": [[0.0, "inf"]]}
     assert found["versions"] == {"refold": "0.1.0", "z3": "4.0"}
 
@@ -303,6 +347,25 @@ def test_ranks_in_json(refold: Callable[..., Ran]) -> None:
     folds = json.loads(refold("derive", "kurtosis", "--format", "json").out)["folds"]
     assert max(f["rank"] for f in folds) == 5
     assert [name for f in folds for name in f["accumulators"]] == ["n", "mean", "M2", "M3", "M4"]
+
+
+def test_machines_get_the_note_and_the_input(refold: Callable[..., Ran], softmax: str, answer: Any) -> None:
+    answer("proved", "refuted")
+    suite = ElementTree.fromstring(refold("verify", softmax, "--format", "junit").out)
+    notes = [p.attrib["value"] for p in suite.iter("property")]
+    assert notes == ["note 0", "note 1"]
+    (out,) = suite.iter("system-out")
+    assert json.loads(out.text or "")["call"] == "SPEC(x=[[0.0, inf]])"
+    (run,) = json.loads(refold("verify", softmax, "--format", "sarif").out)["runs"]
+    good, bad = run["results"]
+    assert good["properties"] == {"verdict": "proved", "claim": "a < b & <c>", "seconds": 0.25, "note": "note 0"}
+    assert bad["properties"]["counterexample"]["inputs"] == {"x": [[0.0, "inf"]]}
+    assert good["partialFingerprints"] != bad["partialFingerprints"]
+    path = Path(softmax)
+    path.write_text("\n\n" + path.read_text())
+    (later,) = json.loads(refold("verify", softmax, "--format", "sarif").out)["runs"]
+    assert [r["partialFingerprints"] for r in later["results"]] == [r["partialFingerprints"] for r in run["results"]]
+    assert later["results"][0]["locations"] != good["locations"]
 
 
 def test_xml_and_commands_are_escaped() -> None:
@@ -394,7 +457,7 @@ def test_a_claim_is_what_is_verified(
     (tmp_path / "mine.py").write_text(CLAIM)
     seen = []
 
-    def verify_claim(claim: Any, progress: Any = None) -> Any:
+    def verify_claim(claim: Any, progress: Any = None, timeout: Any = None) -> Any:
         seen.append(type(claim).__name__)
         return verdicts("refuted")(derive(claim.spec), progress)
 
@@ -406,7 +469,7 @@ def test_a_claim_is_what_is_verified(
     assert refold("derive", "mine.py").code == 0
     assert refold("derive", "mine.py:CLAIM").code == 0
 
-    def wrong(claim: Any, progress: Any = None) -> Any:
+    def wrong(claim: Any, progress: Any = None, timeout: Any = None) -> Any:
         raise ClaimError("the claim has no merge: write merge(left, right)")
 
     monkeypatch.setattr(sys.modules["refold.verify"], "verify_claim", wrong, raising=False)
@@ -430,13 +493,86 @@ CLAIM = claim(SPEC, element={"x": x[i, j]}, init={"m": -oo, "l": 0}, step=step, 
 """
 
 
-def test_a_wrong_claim_is_refuted_with_an_input(refold: Callable[..., Ran], tmp_path: Path) -> None:
+def test_a_wrong_claim_is_refuted_with_an_input(
+    refold: Callable[..., Ran], tmp_path: Path, golden: Callable[[str, str], None]
+) -> None:
     (tmp_path / "wrong.py").write_text(WRONG)
     shown = refold("verify", "wrong.py")
     assert shown.code == 1
-    assert all(word in shown.out for word in ("wrong.py:12", "  x ", "wanted l = [1.367879]", "got    l = [2.]"))
-    found = json.loads(refold("verify", "wrong.py", "--format", "json").out)
-    assert found["obligations"][0]["counterexample"]["inputs"]["x"] == [[0.0, 1.0]]
+    golden("wrong_claim.txt", shown.out)
+    (obligation,) = json.loads(refold("verify", "wrong.py", "--format", "json").out)["obligations"]
+    assert (obligation["name"], obligation["claim"]) == ("step l", "l = l₁ + exp(x - max(m₁, x))")
+    example = obligation["counterexample"]
+    assert example["inputs"]["x"] == [[0.0, 1.0]] and example["call"] == "SPEC(i=1, j=2, x=[[0.0, 1.0]])"
+    assert example["order"] == [0, 1]
+    assert example["parting"] == {
+        "function": "step", "component": "l", "when": "after element 1 (x = 1)", "got": 2.0,
+        "wanted": pytest.approx(1.3678794), "meaning": "l = Σ_j exp(x - m)", "entry": "",
+        "before": [{"when": "after element 0 (x = 0)", "state": {"m": 0.0, "l": 1.0}}],
+    }  # fmt: skip
+    assert [moment["when"] for moment in example["trace"]] == ["of nothing", "after element 0 (x = 0)"]
+    assert example["trace"][0]["state"] == {"m": "-inf", "l": 0.0}
+    for shape in ("junit", "sarif", "github"):
+        out = refold("verify", "wrong.py", "--format", shape).out
+        assert "after element 1 (x = 1): l = 2, should be 1.367879 (l = Σ_j exp(x - m))" in out
+        assert "SPEC(i=1, j=2, x=[[0.0, 1.0]])" in out
+
+
+FORM = """from refold import exp, maximum, oo
+
+init = {"m": -oo, "l": 0}
+
+
+def step(a, c):
+    m = maximum(a.m, c.x)
+    return {"m": m, "l": a.l * exp(a.m - m) + exp(c.x - m)}
+
+
+def finish(a, c):
+    return exp(c.x - a.m) / a.l
+"""
+
+
+def test_functions_beside_a_spec_are_a_form_of_it(refold: Callable[..., Ran], softmax: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("from soft import SPEC\n" + FORM)
+    shown = refold("verify", "mine.py")
+    assert (shown.code, shown.err) == (0, "") and "✓ proved   8 of 8" in shown.out
+    assert shown.out.startswith("mine   mine.py:7\n")
+    wrong = FORM.replace("a.l * exp(a.m - m)", "a.l")
+    (tmp_path / "alone.py").write_text(wrong)
+    shown = refold("verify", "alone.py", "--against", "soft.py")
+    assert shown.code == 1 and "✗ refuted  step l" in shown.out
+    assert refold("verify", "alone.py", "--against", "nosuch.py").err.startswith("error: nosuch.py: no such file")
+
+
+def test_the_form_of_the_readme_fails_as_shown_there(refold: Callable[..., Ran], tmp_path: Path) -> None:
+    readme = (ROOT / "README.md").read_text()
+    (text,) = (code for code in re.findall("```python\n(.*?)```", readme, re.DOTALL) if "def finish" in code)
+    (tmp_path / "mine.py").write_text(text)
+    shown = refold("verify", "mine.py")
+    lines = [line.strip() for line in shown.out.splitlines() if line.startswith("  ")]
+    assert shown.code == 1 and len(lines) == 6
+    assert all(f"\n      {line}\n" in readme for line in lines)
+
+
+FORMS = {
+    "no spec": (FORM, [], "form.py:6: step is a form of no pipeline yet: write `from FILE import SPEC` in form.py, or"),
+    "no init": (FORM.replace("init", "start"), ["soft.py"], "form.py: no init beside step: a form is init, step and"),
+    "no form": (SOFTMAX, ["soft.py"], "form.py: --against is for a file with a function step, which this one has none"),
+    "line": (FORM.replace("a.m, c.x", "a.k, c.x"), ["soft.py"], "form.py:7: step reads .k, which is in neither"),
+    "function": (FORM.replace('{"m": m, ', "{"), ["soft.py"], "form.py:6: step gives l: give a dict of m, l"),
+    "along": (FORM.replace("(a, c):\n    return exp(c.x", "(a):\n    from soft import x, i, j\n    return exp(x[i, j]"),
+              ["soft.py"], "form.py:6: finish reads along j by itself"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_form_that_is_none(name: str, refold: Callable[..., Ran], softmax: str, tmp_path: Path) -> None:
+    text, against, message = FORMS[name]
+    (tmp_path / "form.py").write_text(text)
+    shown = refold("verify", "form.py", *(arg for spec in against for arg in ("--against", spec)))
+    assert (shown.code, shown.out) == (2, "")
+    assert shown.err.startswith(f"error: {message}") and shown.err.count("\n") == 1
 
 
 # --- inputs that cannot be used ------------------------------------------------------------------------------

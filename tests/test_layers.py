@@ -12,7 +12,7 @@ import refold
 
 ROOT = Path(__file__).parents[1]
 # A layer may import itself and what stands before it.
-LAYERS = ("errors", "spec", "algebra", "verify", "emit", "report", "cli")
+LAYERS = ("errors", "spec", "algebra", "verify", "emit", "report", "cli", "pytest_plugin")
 HEAVY = {"sympy", "z3", "cvc5", "torch", "triton", "numpy"}
 
 
@@ -146,9 +146,10 @@ print(callable(verify), callable(emit), refold.verify is verify, refold.emit is 
     [
         "import refold",
         "from refold import RefoldError",
+        "import refold.pytest_plugin",
         "import runpy; sys.argv = ['refold', '--help']; runpy.run_module('refold', run_name='__main__')",
     ],
-    ids=["import refold", "errors", "refold --help"],
+    ids=["import refold", "errors", "pytest plugin", "refold --help"],
 )
 def test_nothing_heavy_is_loaded(code: str, tmp_path: Path) -> None:
     code = f"import sys\ntry:\n    {code}\nexcept SystemExit as end:\n    assert not end.code\n"

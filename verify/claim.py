@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any
 
 import sympy as sp
 
-from refold.algebra import State, Varying
+from refold.algebra import Plan, State, Varying, derive
 from refold.algebra.derive import fold_axis
-from refold.algebra.rewrite import folds
+from refold.algebra.rewrite import folds, walk
 from refold.errors import ClaimError
-from refold.spec import Spec, Value
+from refold.spec import Fold, Read, Spec
 from refold.spec.value import unwrap
-
-Function = Callable[..., Any]
+from refold.verify.symbols import Function, Symbols, call, expressions, state_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,39 +45,73 @@ class Claim:
 def claim(
     spec: Spec,
     *,
-    element: Mapping[str, Any],
-    init: Mapping[str, Any],
+    init: Mapping[str, Any] | Function,
     step: Function,
     finish: Function,
     merge: Function | None = None,
+    element: Mapping[str, Any] | None = None,
     empty_parts: bool = True,
 ) -> Claim:
     """A claimed fused form of `spec`, to be verified.
 
-    `element` names what varies along the folded axis by its expression in the spec (`{"s": s, "v": v[j, e]}`);
-    `init` is the state of nothing; `step(x, c)`, `merge(x, y)` and `finish(x)` (or `finish(x, c)`, where an output
-    varies along the axis) are plain functions of states and elements with attributes, and give a dict (finish of a
-    single output: a value). Use refold's `exp`, `maximum`, `where_finite` and so on inside of them.
-    Raises a `ClaimError` for names that do not fit.
+    `init` is the state of nothing, a dict or a function that gives one; `step(x, c)`, `merge(x, y)` and `finish(x)`
+    (or `finish(x, c)`, where an output varies along the axis) are plain functions of states and elements with
+    attributes, and give a dict (finish of a single output: a value). Use refold's `exp`, `maximum`, `where` and so
+    on inside of them. `element` names what varies along the folded axis by its expression in the spec
+    (`{"s": s, "v": v[j, e]}`); without it an element has the names of the spec's tensors, those that `refold derive`
+    prints, and the axis. Raises a `ClaimError` for what does not fit.
     """
-    names = tuple(init)
+    if not isinstance(spec, Spec):
+        raise ClaimError(f"a claim is about a pipeline and got a {type(spec).__name__}: give it a SPEC first")
+    start = call("init", init, ()) if callable(init) else init
+    if not isinstance(start, Mapping) or not start:
+        raise ClaimError(f"init is {start!r}: give the state of nothing as a dict, as in {{'m': -oo, 'l': 0}}")
+    names, outputs = tuple(start), tuple(o.name for o in spec.outputs)
     left = tuple(State(f"{n}₁") for n in names)
     right = tuple(State(f"{n}₂") for n in names)
-    elements = tuple((Varying(n), unwrap(e)) for n, e in element.items())
-    x = _namespace(names, left)
-    c = _namespace(tuple(element), tuple(s for s, _ in elements))
-    stepped = _state("step", _call("step", step, x, c), names)
-    merged = _state("merge", _call("merge", merge, x, _namespace(names, right)), names) if merge is not None else None
-    ended = _call("finish", finish, *((x, c) if len(inspect.signature(finish).parameters) == 2 else (x,)))
-    outputs = [o.name for o in spec.outputs]
-    if not isinstance(ended, Mapping):
-        if len(outputs) != 1:
-            raise ClaimError(f"finish gives one value and the spec has the outputs {', '.join(outputs)}: give a dict")
-        ended = {outputs[0]: ended}
-    finished = _state("finish", ended, tuple(outputs))
-    started = tuple(unwrap(v) for v in init.values())
+    elements = _elements(spec) if element is None else tuple((Varying(n), unwrap(e)) for n, e in element.items())
+    known = f"the state has {', '.join(names)}, the element {', '.join(str(s) for s, _ in elements)}"
+
+    def state(function: str, symbols: tuple[State, ...]) -> Symbols:
+        return Symbols(function, dict(zip(names, symbols, strict=True)), known)
+
+    def varying(function: str) -> Symbols:
+        return Symbols(function, {str(s): s for s, _ in elements}, known)
+
+    stepped = state_of("step", step, (state("step", left), varying("step")), names)
+    merged = None
+    if merge is not None:
+        merged = state_of("merge", merge, (state("merge", left), state("merge", right)), names)
+    along = callable(finish) and len(inspect.signature(finish).parameters) == 2
+    ending = (state("finish", left), *((varying("finish"),) if along else ()))
+    finished = state_of("finish", finish, ending, outputs)
+    started = expressions("init", start, names, init if callable(init) else None)
     _check(spec, elements, {"init": started, "step": stepped, "merge": merged or (), "finish": finished})
+    if element is None:
+        read = {s for e in (*stepped, *finished) for s in e.free_symbols}
+        elements = tuple((s, e) for s, e in elements if s in read)
     return Claim(spec, elements, left, right, started, stepped, merged, finished, empty_parts)
+
+
+def _elements(spec: Spec) -> tuple[tuple[Varying, sp.Expr], ...]:
+    """What an element can be asked for by name: tensors as the spec reads them, what the derivation names, the axis."""
+    axis = fold_axis(spec)
+    reads = dict.fromkeys(r for o in spec.outputs for r in walk(o.expr) if isinstance(r, Read))
+    by_tensor: dict[str, list[sp.Expr]] = {}
+    for read in reads:
+        if axis in read.free_symbols and not read.free_symbols & _bound(spec, axis):
+            by_tensor.setdefault(read.name, []).append(read)
+    found: dict[str, sp.Expr] = {axis.name: axis}
+    plan = derive(spec)
+    if isinstance(plan, Plan):
+        found |= {str(e.symbol): e.expr for e in plan.elements}
+    found |= {name: exprs[0] for name, exprs in by_tensor.items() if len(exprs) == 1}
+    return tuple((Varying(name), expr) for name, expr in found.items())
+
+
+def _bound(spec: Spec, axis: sp.Symbol) -> set[sp.Basic]:
+    """The axes that a fold binds within an element: what is read along them is no single number of it."""
+    return {n.axis for o in spec.outputs for n in walk(o.expr) if isinstance(n, Fold)} - {axis}
 
 
 def _check(spec: Spec, elements: tuple[tuple[Varying, sp.Expr], ...], parts: Mapping[str, tuple[sp.Expr, ...]]) -> None:
@@ -99,23 +131,3 @@ def _check(spec: Spec, elements: tuple[tuple[Varying, sp.Expr], ...], parts: Map
             raise ClaimError(
                 f"finish reads an element and {output.name} does not vary along {axis}: use the state alone"
             )
-
-
-def _call(function: str, law: Function, *states: SimpleNamespace) -> Any:
-    try:
-        return law(*states)
-    except AttributeError as error:
-        raise ClaimError(
-            f"{function} reads .{error.name}, which is in neither init nor element: name it there"
-        ) from error
-
-
-def _namespace(names: tuple[str, ...], symbols: tuple[sp.Symbol, ...]) -> SimpleNamespace:
-    return SimpleNamespace(**{n: Value(s) for n, s in zip(names, symbols, strict=True)})
-
-
-def _state(function: str, result: Any, names: tuple[str, ...]) -> tuple[sp.Expr, ...]:
-    if not isinstance(result, Mapping) or set(result) != set(names):
-        got = ", ".join(result) if isinstance(result, Mapping) else type(result).__name__
-        raise ClaimError(f"{function} gives {got or 'nothing'}: give a dict of {', '.join(names)}")
-    return tuple(unwrap(result[n]) for n in names)

@@ -3,51 +3,51 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import permutations
-from typing import Any
 
-import numpy as np
 import sympy as sp
 
 from refold.algebra import Plan, Refusal, State, derive
 from refold.algebra.derive import fold_axis
 from refold.algebra.merge import fresh_symbols, lift, merge, unit
-from refold.algebra.run import Order, Runner
-from refold.spec import Where
-from refold.spec.evaluate import Inputs
 from refold.spec.mathematics import text
 from refold.verify.claim import Claim
+from refold.verify.claim_run import run_claim
+from refold.verify.deadline import limited, ran_out
+from refold.verify.meaning import guarded, read_state, something
 from refold.verify.obligation import Defined, Obligation, answered, discharge
+from refold.verify.parting import claim_parting
 from refold.verify.reach import Reach, eq
-from refold.verify.replay import sample, search
+from refold.verify.replay import arrays, search
 from refold.verify.result import Checked, Counterexample, Disproof, Result
 from refold.verify.verify import Progress, invariants_of, verify, versions
 
-Arrays = dict[State, Any]
 
-
-def verify_claim(claim: Claim, progress: Progress | None = None) -> Checked:
+def verify_claim(claim: Claim, progress: Progress | None = None, timeout: float | None = None) -> Checked:
     """Proved for every length, split and input; or the smallest input found on which the claim is wrong; or unknown.
 
     The claim is run beside the spec first. If no input tells them apart, every component of its state is identified
-    with an expression over the derived state, and init, step, merge and finish are proved to commute with it.
+    with an expression over the derived state, and init, step, merge and finish are proved to commute with it. If one
+    does, the obligation that fails on it is the one by which the state first leaves what it means.
+    What is not answered after `timeout` seconds in all is unknown.
     """
+    with limited(timeout):
+        return _verify_claim(claim, progress)
+
+
+def _verify_claim(claim: Claim, progress: Progress | None) -> Checked:
     notify = progress or (lambda _: None)
-    axis = fold_axis(claim.spec)
-    runner = ClaimRunner(claim, axis)
     notify("running the claim")
-    found = search(claim.spec, axis, runner.run, merges=claim.merge is not None, empty_parts=claim.empty_parts)
-    if found is not None:
-        shown = f"the claimed form computes {', '.join(o.name for o in claim.spec.outputs)}"
-        return Checked(claim.spec, (_refuted(shown, found),), versions())
+    found = search(
+        claim.spec, fold_axis(claim.spec), lambda inputs, order: run_claim(claim, inputs, order),
+        merges=claim.merge is not None, empty_parts=claim.empty_parts,
+    )  # fmt: skip
     plan = derive(claim.spec)
+    if found is not None:
+        return Checked(claim.spec, (_refuted(claim, plan, found),), versions())
     if isinstance(plan, Refusal):
         note = f"the spec itself was not derived: {plan.reason}"
-        return Checked(
-            claim.spec,
-            (Result("derived form", "a proved form to relate to", "unknown", 0.0, "", note=note),),
-            versions(),
-        )
+        unknown = Result("derived form", "a proved form to relate to", "unknown", 0.0, "", note=note)
+        return Checked(claim.spec, (unknown,), versions())
     proof = verify(plan, progress)
     basis = Result(
         "derived form",
@@ -55,19 +55,19 @@ def verify_claim(claim: Claim, progress: Progress | None = None) -> Checked:
         proof.verdict,
         proof.seconds,
         "",
+        note=ran_out(),
     )
     if isinstance(proof, Disproof):
         return Checked(claim.spec, (basis,), versions())
     notify("identifying the state")
-    meaning = identify(claim, plan, runner)
-    missing = [n for n, m in zip(claim.names, meaning, strict=True) if m is None]
+    meaning = read_state(claim, plan)
+    missing = [n for n, s in zip(claim.names, claim.left, strict=True) if s not in meaning]
     if missing:
-        held = ", ".join(str(a.symbol) for a in plan.accumulators)
-        note = f"no expression over the derived state ({held}) was found for it"
-        unknown = (Result(f"state {n}", f"what {n} is", "unknown", 0.0, "", note=note) for n in missing)
-        return Checked(claim.spec, (basis, *unknown), versions())
+        note = _unread(plan)
+        nothing = (Result(f"state {n}", f"what {n} is", "unknown", 0.0, "", note=note) for n in missing)
+        return Checked(claim.spec, (basis, *nothing), versions())
     results = []
-    for obligation in _obligations(claim, plan, tuple(m for m in meaning if m is not None)):
+    for obligation in _obligations(claim, plan, tuple(meaning[s] for s in claim.left)):
         notify(obligation.name)
         answer = discharge(obligation, plan)
         if answer.verdict == "refuted":
@@ -78,112 +78,36 @@ def verify_claim(claim: Claim, progress: Progress | None = None) -> Checked:
     return Checked(claim.spec, (basis, *results), versions())
 
 
-def _refuted(claim: str, example: Counterexample) -> Result:
-    return Result("claim", claim, "refuted", 0.0, "", example, example.how)
+def _refuted(claim: Claim, plan: Plan | Refusal, example: Counterexample) -> Result:
+    """The obligation that a run breaks: the one behind its first wrong state, else that the outputs are the spec's."""
+    outputs = ", ".join(o.name for o in claim.spec.outputs)
+    name, shown, note = "claim", f"the claimed form computes {outputs}", ""
+    if isinstance(plan, Refusal):
+        note = f"no derived form to follow the run by: {plan.reason}"
+    else:
+        meaning = read_state(claim, plan)
+        parting, trace = claim_parting(claim, plan, meaning, arrays(claim.spec, example), example.order)
+        example = replace(example, parting=parting, trace=trace)
+        if parting is not None:
+            name, shown = f"{parting.function} {parting.component}", _law(claim, parting.function, parting.component)
+        unread = [n for n, s in zip(claim.names, claim.left, strict=True) if s not in meaning]
+        if unread:
+            note = f"{', '.join(unread)} followed by its values alone: {_unread(plan)}"
+    return Result(name, shown, "refuted", 0.0, "", example, note)
 
 
-class ClaimRunner:
-    """Runs a claimed form in float64 NumPy."""
-
-    def __init__(self, claim: Claim, axis: sp.Symbol) -> None:
-        self.claim, self.axis = claim, axis
-
-    def run(self, inputs: dict[str, Any], order: Order) -> dict[str, Any]:
-        """The outputs for one order, as `refold.algebra.run.run` has it."""
-        given = Inputs.of(self.claim.spec, inputs)
-        with np.errstate(all="ignore"):
-            state = self.state(given, order)
-            whole = {s: given.walk()(e) for s, e in self.claim.elements}
-            walk = given.walk({**state, **whole})
-            outputs = zip(self.claim.spec.outputs, self.claim.finish, strict=True)
-            results = {o.name: given.present(walk(expr), o.axes) for o, expr in outputs}
-            if self.claim.spec.empty is not sp.nan:
-                empty = float(self.claim.spec.empty)
-                results = {
-                    n: np.where(np.isnan(v), empty, v) if not given.sizes[self.axis] else v for n, v in results.items()
-                }
-        return results
-
-    def state(self, given: Inputs, order: Order) -> Arrays:
-        """The state of a part; runs of single elements are stepped, parts are merged."""
-        claim = self.claim
-        empty = dict(zip(claim.left, (self.wide(given, given.walk()(e)) for e in claim.init), strict=True))
-        if isinstance(order, int):
-            return self.step(given, empty, order)
-        state: Arrays | None = None
-        for part in order:
-            if isinstance(part, int):
-                state = self.step(given, empty if state is None else state, part)
-            elif state is None:
-                state = self.state(given, part)
-            else:
-                state = self.merge(given, state, self.state(given, part))
-        return empty if state is None else state
-
-    def wide(self, given: Inputs, value: Any) -> Any:
-        return np.reshape(value, [1] * len(given.order)) if np.ndim(value) == 0 else np.asarray(value)
-
-    def step(self, given: Inputs, state: Arrays, position: int) -> Arrays:
-        axis = given.order[self.axis]
-        here = {}
-        for symbol, expr in self.claim.elements:
-            value = self.wide(given, given.walk()(expr))
-            here[symbol] = value if value.shape[axis] == 1 else np.take(value, [position], axis=axis)
-        walk = given.walk({**state, **here})
-        return dict(zip(self.claim.left, (self.wide(given, walk(e)) for e in self.claim.step), strict=True))
-
-    def merge(self, given: Inputs, x: Arrays, y: Arrays) -> Arrays:
-        claim = self.claim
-        assert claim.merge is not None
-        second = dict(zip(claim.right, y.values(), strict=True))
-        walk = given.walk({**x, **second})
-        return dict(zip(claim.left, (self.wide(given, walk(e)) for e in claim.merge), strict=True))
+def _law(claim: Claim, function: str, component: str) -> str:
+    """One component of a function, as the claim has it."""
+    exprs: dict[str, tuple[sp.Expr, ...]] = {
+        "init": claim.init, "step": claim.step, "merge": claim.merge or (), "finish": claim.finish,
+    }  # fmt: skip
+    names = [o.name for o in claim.spec.outputs] if function == "finish" else list(claim.names)
+    return f"{component} = {text(exprs[function][names.index(component)])}"
 
 
-def identify(claim: Claim, plan: Plan, runner: ClaimRunner) -> list[sp.Expr | None]:
-    """For every component of the claimed state an expression over the derived one that agrees on sample runs."""
-    import random
-
-    rng = random.Random(1)
-    runs: list[tuple[Inputs, Arrays, dict[State, Any]]] = []
-    for attempt in range(6):
-        inputs = sample(claim.spec, plan.axis, 3 + attempt % 2, 3, 6 + attempt, rng)
-        given = Inputs.of(claim.spec, inputs)
-        positions = tuple(range(3 + attempt % 2))
-        with np.errstate(all="ignore"):
-            runs.append((given, runner.state(given, positions), Runner(plan, given).state(positions)))
-    meanings = _meanings(plan)
-    return [next((m for m in meanings if _agrees(m, s, runs)), None) for s in claim.left]
-
-
-def _meanings(plan: Plan) -> list[sp.Expr]:
-    """What a component of a state may be, simplest first: among it whatever anchors and outputs are made of."""
-    symbols = [a.symbol for a in plan.accumulators]
-    found: list[sp.Expr] = [sp.sympify(s) for s in symbols]
-    wholes = [x.expr for x in plan.anchors] + [f.expr for f in plan.finish]
-    parts = dict.fromkeys(
-        n for e in wholes for n in sp.preorder_traversal(e) if isinstance(n, sp.Expr) and n.has(State)
-    )
-    found += [p for p in parts if plan.axis not in p.free_symbols and not isinstance(p, State)]
-    found += [sp.exp(s) for s in symbols] + [sp.log(s) for s in symbols] + [s**2 for s in symbols]
-    for a, b in permutations(symbols, 2):
-        found += [a / b, a + sp.log(b), a * sp.exp(b), a * b, a / b**2, sp.sqrt(a / b), a / (b - 1)]
-    for a, b, c in permutations(symbols, 3):
-        found += [a / b + c, a * sp.exp(b) / c, a + b * c, a + b * c**2, a / c + b**2]
-    return [*found, sp.S.Zero, sp.S.One]
-
-
-def _agrees(meaning: sp.Expr, symbol: State, runs: list[tuple[Inputs, Arrays, dict[State, Any]]]) -> bool:
-    with np.errstate(all="ignore"):
-        for given, claimed, derived in runs:
-            want = np.asarray(claimed[symbol], dtype=np.float64)
-            have = np.asarray(given.walk(derived)(meaning), dtype=np.float64)
-            usable = np.isfinite(want) & np.isfinite(have)
-            if not np.allclose(np.where(usable, want, 0), np.where(usable, have, 0), rtol=1e-7, atol=1e-9):
-                return False
-            if np.any(np.isfinite(have) & ~np.isfinite(want)):
-                return False
-    return True
+def _unread(plan: Plan) -> str:
+    held = ", ".join(str(a.symbol) for a in plan.accumulators)
+    return f"no expression over the derived state ({held}) was found for it"
 
 
 def _obligations(claim: Claim, plan: Plan, meaning: tuple[sp.Expr, ...]) -> list[Obligation]:
@@ -192,7 +116,7 @@ def _obligations(claim: Claim, plan: Plan, meaning: tuple[sp.Expr, ...]) -> list
     one, two = fresh_symbols(plan, "₁"), fresh_symbols(plan, "₂")
 
     def mean(state: dict[State, sp.Expr]) -> tuple[sp.Expr, ...]:
-        return tuple(_guarded(plan, m, i, state) for m, i in zip(meaning, claim.init, strict=True))
+        return tuple(guarded(plan, m, i, state) for m, i in zip(meaning, claim.init, strict=True))
 
     def put(exprs: tuple[sp.Expr, ...], *states: dict[State, sp.Expr]) -> tuple[sp.Expr, ...]:
         values = {s: v for symbols, state in zip((claim.left, claim.right), states, strict=False)
@@ -221,7 +145,7 @@ def _obligations(claim: Claim, plan: Plan, meaning: tuple[sp.Expr, ...]) -> list
         known = (
             *reach.state(one),
             *reach.state(two),
-            *((*_something(plan, one), *_something(plan, two)) if held else ()),
+            *((*something(plan, one), *something(plan, two)) if held else ()),
         )
         after, merged = mean(merge(plan, one, two)), put(claim.merge, one, two)
         for n, name in enumerate(names):
@@ -234,29 +158,10 @@ def _obligations(claim: Claim, plan: Plan, meaning: tuple[sp.Expr, ...]) -> list
     for f, expr in zip(plan.finish, put(claim.finish, state), strict=True):
         member = tuple(g.xreplace(derived) for g in reach.member(state)) if plan.axis in f.axes else ()
         guard = (f.guard,) if f.guard is not sp.true else ()
-        assumptions = (*reach.state(state), *member, *guard, *_something(plan, state))
+        assumptions = (*reach.state(state), *member, *guard, *something(plan, state))
         goals.append(
             Obligation(
                 f"finish {f.name}", f"{f.name} = {text(f.expr)}", assumptions, (eq(f.expr, expr.xreplace(claimed)),)
             )
         )
     return goals
-
-
-def _something(plan: Plan, state: dict[State, sp.Expr]) -> tuple[sp.Basic, ...]:
-    """That a state holds an element that is not masked."""
-    found = []
-    for anchor in plan.anchors:
-        if anchor.regular is not sp.true:
-            found.append(anchor.regular.xreplace(dict(state)))
-    return tuple(found)
-
-
-def _guarded(plan: Plan, meaning: sp.Expr, init: sp.Expr, state: dict[State, sp.Expr]) -> sp.Expr:
-    """A meaning in a state: that of nothing is what the claim starts from where the expression is undefined there."""
-    value = meaning.xreplace(dict(state))
-    if isinstance(meaning, State) or not any(
-        isinstance(n, sp.log) or (isinstance(n, sp.Pow) and n.exp.is_negative) for n in sp.preorder_traversal(meaning)
-    ):
-        return value
-    return Where(sp.And(*_something(plan, state)), value, init)

@@ -25,13 +25,23 @@ def unproved_lines(result: Any) -> list[str]:
     lines = [f"{result.name}: {result.verdict}"]
     if result.note:
         lines.append(f"  {result.note}")
-    example = result.counterexample
-    if example is not None:
-        width = max([len(name) for name, _ in example.inputs] + [len("wanted")])
-        lines += [f"  {name.ljust(width)} = {value}" for name, value in example.inputs]
-        lines += [f"  {'wanted'.ljust(width)} {example.wanted}", f"  {'got'.ljust(width)} {example.got}"]
-        lines += [f"  {example.how}"] if example.how != result.note else []
+    if result.counterexample is not None:
+        rows = example_rows(result.counterexample)
+        width = max(len(label) for label, _ in rows)
+        lines += [f"  {label.ljust(width)}  {value}" for label, value in rows]
     return lines
+
+
+def example_rows(example: Any) -> list[tuple[str, str]]:
+    """A counterexample as labelled lines: the input, how it was run, both outputs, and where the run went wrong."""
+    rows = [("input", example.call), ("run", example.how), ("wanted", example.wanted), ("got", example.got)]
+    parting = example.parting
+    if parting is not None:
+        rows += [("wrong", str(parting))]
+        rows += [("before" if n == 0 else "", str(moment)) for n, moment in enumerate(parting.before)]
+    else:
+        rows += [("trace" if n == 0 else "", str(moment)) for n, moment in enumerate(example.trace)]
+    return rows
 
 
 def summary(report: Any) -> str:

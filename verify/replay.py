@@ -13,7 +13,9 @@ from refold.algebra import Plan
 from refold.algebra.run import Order, Runner, Values
 from refold.spec import Index, Read, Spec
 from refold.spec.evaluate import Inputs, evaluate
+from refold.verify.deadline import ran_out
 from refold.verify.result import Counterexample
+from refold.verify.schedule import final
 
 Run: TypeAlias = Callable[[dict[str, Any], "Order"], dict[str, Any]]
 TOLERANCE = 1e-6
@@ -24,23 +26,21 @@ NUMBERS = (0.0, 1.0, -1.0, 2.0, 3.0, -2.0, 0.5, 40.0, -40.0)
 class Stepped(Runner):
     """Runs a plan as a kernel does: elements enter a state at its new anchors, parts are merged."""
 
-    def state(self, order: Order) -> Values:
-        if isinstance(order, int):
-            return self.advance([self.unit()], order)
-        state: Values | None = None
-        for part in order:
-            if isinstance(part, int):
-                state = self.advance([self.unit() if state is None else state], part)
-            else:
-                state = self.state(part) if state is None else self.advance([state, self.state(part)])
-        return self.unit() if state is None else state
+    def start(self) -> Values:
+        return self.unit()
+
+    def step(self, state: Values, position: int) -> Values:
+        return self.advance([state], position)
+
+    def merge(self, left: Values, right: Values) -> Values:
+        return self.advance([left, right])
 
 
 def run_plan(plan: Plan, inputs: dict[str, Any], order: Order) -> dict[str, Any]:
     """The outputs of a plan, its elements stepped and its parts merged."""
     runner = Stepped(plan, Inputs.of(plan.spec, inputs))
     with np.errstate(all="ignore"):
-        return runner.finish(runner.state(order))
+        return runner.finish(final(runner, order))
 
 
 def search(
@@ -66,6 +66,8 @@ def search(
                 for attempt in range(tries):
                     inputs = sample(spec, axis, length, other, attempt, rng)
                     wanted = evaluate(spec, inputs)
+                    if ran_out():
+                        return None
                     if overflows(spec, inputs):
                         continue
                     if all(np.isnan(v).all() for v in wanted.values()):
@@ -157,7 +159,7 @@ def shrink(spec: Spec, run: Run, inputs: dict[str, Any], order: Order, how: str)
                     break
     wanted, got = evaluate(spec, best), run(best, order)
     shown = tuple((name, _plain(value)) for name, value in best.items())
-    return Counterexample(shown, _outputs(wanted), _outputs(got), how)
+    return Counterexample(shown, _outputs(wanted), _outputs(got), how, order)
 
 
 def arrays(spec: Spec, example: Counterexample) -> dict[str, Any]:

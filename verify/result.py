@@ -6,20 +6,34 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from refold.algebra import Plan
+from refold.algebra.run import Order
 from refold.spec import Spec
 from refold.verify.certificate import Certificate
+from refold.verify.trace import Moment, Parting
 
 Verdict = Literal["proved", "refuted", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
 class Counterexample:
-    """A smallest input found that shows the difference: run it as `inputs`, expect `wanted`, get `got`."""
+    """A smallest input found that shows the difference: run it as `inputs`, expect `wanted`, get `got`.
+
+    `how` says in words by which `order` it was run; `parting` is the first intermediate value that is wrong, where
+    one is known, and `trace` are the states of the run, up to those that led there.
+    """
 
     inputs: tuple[tuple[str, Any], ...]
     wanted: str
     got: str
     how: str
+    order: Order = ()
+    parting: Parting | None = None
+    trace: tuple[Moment, ...] = ()
+
+    @property
+    def call(self) -> str:
+        """The input as Python: called like this, a spec gives what is wanted."""
+        return f"SPEC({', '.join(f'{name}={value}' for name, value in self.inputs)})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,14 @@ import z3
 from refold.verify import second, smtlib
 from refold.verify.certificate import Case, Certificate, Leaf, Names, Script, Split, joined_scripts, leaves
 from refold.verify.cofactors import conjuncts, formula_text, is_equation, prove, variables
+from refold.verify.deadline import ran_out, remaining
 from refold.verify.encode import Encoder, Undecided, Undefined
 from refold.verify.result import Verdict
 
 TIMEOUT_MS = 10_000
-QUICK_MS = 200
-FEASIBLE_MS = 2_000
+# In units of the solver's own work, not seconds, so that the same is found on every machine, however busy it is.
+QUICK = 200_000
+FEASIBLE = 1_000_000
 MAX_PATHS = 600
 LIMIT_S = 60.0
 
@@ -64,9 +66,9 @@ def ask(query: Query, timeout_ms: int = TIMEOUT_MS, limit_s: float = LIMIT_S) ->
 
     Proved: every path is closed, and the hypotheses are satisfiable on at least one. Refuted here means that the
     encoding has a model; whether a real input shows the difference is for the caller to find out. A question that
-    takes more than `limit_s` in all is not answered.
+    takes more than `limit_s` of CPU time in all is not answered.
     """
-    search = _Search(query, timeout_ms, time.perf_counter() + limit_s)
+    search = _Search(query, timeout_ms, time.process_time() + limit_s)
     start = time.perf_counter()
     try:
         case = search.down({}, [])
@@ -97,6 +99,8 @@ class _Search:
 
     def __init__(self, query: Query, timeout_ms: int, until: float) -> None:
         self.query, self.timeout_ms, self.until = query, timeout_ms, until
+        # A context of its own: which formulas a core has depends on all that a context has seen before.
+        self.context = z3.Context()
         self.count = 0
         self.alive = False
 
@@ -118,7 +122,9 @@ class _Search:
                 lambda c: self.down({**decided, key: False}, [*conditions, c]),
             )
         self.count += 1
-        if self.count > MAX_PATHS or time.perf_counter() > self.until:
+        if ran_out():
+            raise _Open("unknown", ran_out())
+        if self.count > MAX_PATHS or time.process_time() > self.until:
             raise _Open("unknown", f"more than {LIMIT_S:.0f} s or {MAX_PATHS} paths")
         return self.close([*encoder.axioms, *encoder.hypotheses], conditions, goals)
 
@@ -126,7 +132,7 @@ class _Search:
         """Both sides of a condition; one that contradicts what is known is closed by that."""
         sides = []
         for formula, go in ((condition, yes), (_negation(condition), no)):
-            impossible = self.refute([*known, formula], FEASIBLE_MS)
+            impossible = self.refute([*known, formula], FEASIBLE)
             sides.append(Leaf(scripts=(impossible,)) if impossible else go(formula))
         if z3.is_not(condition):
             condition, sides = condition.arg(0), sides[::-1]
@@ -145,7 +151,7 @@ class _Search:
                 equations.append(found)
         everything = [*premises, *conditions]
         if not self.alive:
-            self.alive = _check(everything, self.timeout_ms)[0] == z3.sat
+            self.alive = self.check(everything)[0] == z3.sat
         stuck = next((g for g in rest if is_equation(g)), None)
         if stuck is not None:
             hidden = self.hidden(stuck, everything, facts)
@@ -160,7 +166,7 @@ class _Search:
         if rest:
             refutation = z3.Not(z3.And(*rest))
             # Most goals need no premises, and those about other things only make them slower to see.
-            script = self.refute([refutation], QUICK_MS) or self.refute([*everything, refutation], self.timeout_ms)
+            script = self.refute([refutation], QUICK) or self.refute([*everything, refutation])
             if script is None:
                 raise self.open([*everything, refutation])
             closing = (script,)
@@ -174,16 +180,16 @@ class _Search:
         known = {f.sexpr() for f in facts}
         found = [(len(variables([c]).keys() - near), len(key), key, c) for key, c in _candidates(everything).items()]
         for *_, key, atom in sorted(found, key=lambda entry: entry[:3]):
-            if key not in known and _check([*everything, _negation(atom)], QUICK_MS)[0] == z3.unsat:
+            if key not in known and self.check([*everything, _negation(atom)], QUICK)[0] == z3.unsat:
                 return atom
         return None
 
-    def refute(self, formulas: list[Any], timeout_ms: int) -> Script | None:
+    def refute(self, formulas: list[Any], effort: int = 0) -> Script | None:
         """The script of formulas that contradict each other, with both solvers' answers; None where they may not."""
-        if _check(formulas, timeout_ms)[0] != z3.unsat:
+        if self.check(formulas, effort)[0] != z3.unsat:
             return None
         # What has no part in the contradiction makes the script longer, and harder for the other solver.
-        smt2 = smtlib.script(_core(conjuncts(formulas)))
+        smt2 = smtlib.script(self.core(conjuncts(formulas)))
         answer = second.opinion(smt2)
         if answer == "sat":
             raise _Open("unknown", "Z3 says unsat and cvc5 says sat: the solvers disagree", smt2)
@@ -191,11 +197,38 @@ class _Search:
 
     def open(self, formulas: list[Any]) -> _Open:
         """Why a case stays open: a model, or that the solver found none."""
-        outcome, solver = _check(formulas, self.timeout_ms)
+        outcome, solver = self.check(formulas)
         smt2 = smtlib.script(formulas)
         if outcome == z3.sat:
             return _Open("refuted", _model(solver.model()), smt2)
         return _Open("unknown", f"Z3: {solver.reason_unknown()}", smt2)
+
+    def core(self, formulas: list[Any]) -> list[Any]:
+        """Those of contradicting formulas that Z3 needed; all of them where it cannot say."""
+        solver = z3.Solver(ctx=self.context)
+        solver.set("rlimit", QUICK)
+        for n, formula in enumerate(formulas):
+            solver.assert_and_track(formula.translate(self.context), str(n))
+        if len(formulas) < 2 or solver.check() != z3.unsat:
+            return formulas
+        return [formulas[n] for n in sorted(int(str(mark).strip("|")) for mark in solver.unsat_core())]
+
+    def check(self, formulas: list[Any], effort: int = 0) -> tuple[Any, Any]:
+        """Whether formulas can hold together, within so much effort (0: any) and the time of a question."""
+        timeout_ms = max(1, min(self.timeout_ms, int(1000 * min(remaining(), self.timeout_ms))))
+        solver = z3.Solver()
+        solver.set("timeout", timeout_ms)
+        solver.set("rlimit", effort)
+        # The timeout is of `check` alone, and a large polynomial can keep `add` busy for minutes.
+        watch = threading.Timer(2 * timeout_ms / 1000, solver.ctx.interrupt)
+        watch.start()
+        try:
+            solver.add(*formulas)
+            return solver.check(), solver
+        except z3.Z3Exception:
+            return z3.unknown, solver
+        finally:
+            watch.cancel()
 
 
 def _negation(condition: Any) -> Any:
@@ -216,34 +249,6 @@ def _candidates(formulas: list[Any]) -> dict[str, Any]:
         elif z3.is_bool(term):
             stack += [c for c in term.children() if z3.is_bool(c)]
     return found
-
-
-def _check(formulas: list[Any], timeout_ms: int) -> tuple[Any, Any]:
-    solver = z3.Solver()
-    solver.set("timeout", timeout_ms)
-    # The timeout is of `check` alone, and a large polynomial can keep `add` busy for minutes.
-    watch = threading.Timer(2 * timeout_ms / 1000, solver.ctx.interrupt)
-    watch.start()
-    try:
-        solver.add(*formulas)
-        return solver.check(), solver
-    except z3.Z3Exception:
-        return z3.unknown, solver
-    finally:
-        watch.cancel()
-
-
-def _core(formulas: list[Any]) -> list[Any]:
-    """Those of contradicting formulas that Z3 needed; all of them where it cannot say."""
-    solver = z3.Solver()
-    solver.set("timeout", QUICK_MS)
-    marks = {f"core {n}": f for n, f in enumerate(formulas)}
-    for name, formula in marks.items():
-        solver.assert_and_track(formula, name)
-    if len(formulas) < 2 or solver.check() != z3.unsat:
-        return formulas
-    needed = {str(mark) for mark in solver.unsat_core()}
-    return [f for name, f in marks.items() if name.strip("|") in {n.strip("|") for n in needed}]
 
 
 def _model(model: Any) -> str:

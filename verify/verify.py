@@ -13,20 +13,28 @@ from refold.errors import RefoldError
 from refold.spec import Spec
 from refold.verify import invariants, nothing, obligations, safety, structure
 from refold.verify.certificate import joined_scripts
+from refold.verify.deadline import limited, ran_out
 from refold.verify.obligation import Obligation, answered, discharge
+from refold.verify.parting import plan_parting
 from refold.verify.reach import Reach
-from refold.verify.replay import run_plan, search
+from refold.verify.replay import arrays, run_plan, search
 from refold.verify.result import Counterexample, Disproof, Proof, Result, Verdict
 
 Progress = Callable[[str], None]
 
 
-def verify(plan: Plan, progress: Progress | None = None) -> Proof | Disproof:
+def verify(plan: Plan, progress: Progress | None = None, timeout: float | None = None) -> Proof | Disproof:
     """Discharges every obligation of a plan; a `Proof` where all are proved, else a `Disproof`.
 
     The verdict holds for every length of the fold axis, every split of it into parts and every order of merging,
     over the extended reals. `progress` is called with the name of each obligation before it is asked.
+    What is not answered after `timeout` seconds in all is unknown.
     """
+    with limited(timeout):
+        return _verify(plan, progress)
+
+
+def _verify(plan: Plan, progress: Progress | None) -> Proof | Disproof:
     if not isinstance(plan, Plan):
         raise TypeError(_advice(plan))
     notify = progress or (lambda _: None)
@@ -87,8 +95,8 @@ def _nothing(plan: Plan) -> Result:
     start = time.perf_counter()
     example = _search(plan, lengths=(0, 1, 2), others=(1, 3), tries=1)
     claim = "of nothing, and of what is masked, the outputs are the spec's"
-    verdict: Verdict = "proved" if example is None else "refuted"
-    note = "by running both: lengths 0, 1, 2 beside others of 1 and 3, parts that hold nothing among them"
+    verdict: Verdict = "refuted" if example is not None else "unknown" if ran_out() else "proved"
+    note = ran_out() or "by running both: lengths 0, 1, 2 beside others of 1 and 3, parts that hold nothing among them"
     if reasons := nothing.uncovered(plan):
         note += f"; not proved beyond them: {'; '.join(reasons)}"
     return Result("empty", claim, verdict, time.perf_counter() - start, "", example, note)
@@ -112,6 +120,7 @@ def _replayed(plan: Plan, results: tuple[Result, ...]) -> tuple[Result, ...]:
     example = next((r.counterexample for r in results if r.counterexample is not None), None)
     try:
         example = example or _search(plan)
+        example = example and _traced(plan, example)
     except (ArithmeticError, KeyError, LookupError, RefoldError, TypeError, ValueError):
         # A plan of the wrong shape need not run at all.
         example = None
@@ -123,6 +132,12 @@ def _replayed(plan: Plan, results: tuple[Result, ...]) -> tuple[Result, ...]:
     if not any(r.verdict == "refuted" for r in results):
         results = (*results, Result("run", "the plan computes the spec", "refuted", 0.0, "", note="by running both"))
     return tuple(replace(r, counterexample=example) if r.verdict == "refuted" else r for r in results)
+
+
+def _traced(plan: Plan, example: Counterexample) -> Counterexample:
+    """A counterexample with the states of its run, and the first of them that is wrong."""
+    parting, trace = plan_parting(plan, arrays(plan.spec, example), example.order)
+    return replace(example, parting=parting, trace=trace)
 
 
 def _advice(plan: object) -> str:

@@ -1,0 +1,116 @@
+"""`pytest --refold` collects pipelines, forms and proof files, and fails with the words of the command line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from refold.verify import recheck
+from refold.verify.document import seal
+
+SOFT = """from refold import Tensor, axes, exp, fold, pipeline
+i, j = axes("i j")
+x = Tensor("x", i, j)
+SPEC = pipeline(l=fold.sum(exp(x[i, j] - fold.max(x[i, j], over=j)), over=j)[i])
+"""
+FORM = """from soft import SPEC
+from refold import exp, maximum, oo
+init = {"m": -oo, "l": 0}
+def step(a, c):
+    m = maximum(a.m, c.x)
+    return {"m": m, "l": a.l + exp(c.x - m)}
+def finish(a):
+    return a.l
+"""
+
+
+def proof(*obligations: dict[str, Any]) -> str:
+    """The text of a proof file."""
+    return seal({"format": recheck.FORMAT, "name": "n", "spec": "s", "plan": "p", "versions": {"refold": "0"},
+                 "obligations": list(obligations), "scripts": {}})  # fmt: skip
+
+
+EQUATION = {"equation": "a*a = a", "cofactors": [["a", "a = 1"]]}
+LAW = {"name": "law", "claim": "a² = a", "verdict": "proved",
+       "proof": [{"case": {"premises": ["a = 1"], "equations": [EQUATION]}}]}  # fmt: skip
+FALSE = {**LAW, "proof": [{"case": {"premises": ["a = 1"], "equations": [{**EQUATION, "equation": "a*a = 2*a"}]}}]}
+
+
+def run(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    # By its name: what an entry point adds, `-p` does without an installation.
+    loaded = [] if "refold" in _entry_points() else ["-p", "refold.pytest_plugin"]
+    command = [sys.executable, "-m", "pytest", *loaded, "-p", "no:cacheprovider", "-p", "no:xdist", *args]
+    env = {**os.environ, "PYTEST_ADDOPTS": "", "COLUMNS": "80", "PYTHONDONTWRITEBYTECODE": "1",
+           "REFOLD_CACHE": str(folder / "kept")}  # fmt: skip
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
+
+
+def _entry_points() -> set[str]:
+    from importlib.metadata import entry_points
+
+    return {e.name for e in entry_points(group="pytest11")}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "soft.py").write_text(SOFT)
+    (tmp_path / "mine.py").write_text(FORM)
+    (tmp_path / "other.py").write_text("raise RuntimeError('imported')\n")
+    (tmp_path / "good.proof.json").write_text(proof(LAW))
+    (tmp_path / "test_own.py").write_text("def test_own():\n    pass\n")
+    return tmp_path
+
+
+def test_what_is_collected_and_how_it_fails(project: Path) -> None:
+    shown = run(project, "--refold", "-v", "--junitxml=out.xml")
+    assert shown.returncode == 1, shown.stdout + shown.stderr
+    for line in ("soft.py::SPEC PASSED", "mine.py::form FAILED", "good.proof.json::proof PASSED", "test_own PASSED"):
+        assert line in shown.stdout
+    assert "1 failed, 3 passed" in shown.stdout
+    assert "step l is refuted   l = l₁ + exp(x - max(m₁, x))" in shown.stdout
+    assert "wrong  after element 1 (x = 1): l = 2, should be 1.367879 (l = Σ_j exp(x - m))" in shown.stdout
+    assert "FAILED mine.py::form - 0 of 1 obligations proved in 0.00 s; refuted: step l" in shown.stdout
+    assert "Traceback" not in shown.stdout and "pytest_plugin.py" not in shown.stdout
+    assert '<property name="refold_verdict" value="refuted" />' in (project / "out.xml").read_text()
+
+
+def test_without_the_option_nothing_is_collected(project: Path) -> None:
+    shown = run(project, "-v")
+    assert shown.returncode == 0 and "1 passed" in shown.stdout
+
+
+def test_unknown_and_what_cannot_be_used(project: Path) -> None:
+    (project / "mine.py").unlink()
+    (project / "bad.py").write_text("SPEC = 3\n")
+    (project / "wrong.proof.json").write_text(proof(LAW, {**LAW, "verdict": "unknown"}))
+    (project / "false.proof.json").write_text(proof(LAW, FALSE))
+    (project / "edited.proof.json").write_text(proof(LAW).replace("a² = a", "a² = 2·a"))
+    (project / "none.proof.json").write_text(proof())
+    (project / "text.proof.json").write_text("{")
+    shown = run(project, "--refold", "--refold-timeout=0")
+    assert "7 failed, 2 passed" in shown.stdout
+    for text in (
+        "the time limit of 0 s ran out",
+        "bad.py:1: SPEC is of type int and no pipeline: write SPEC =",
+        "wrong.proof.json: rejected: obligation law is unknown",
+        "false.proof.json: rejected: obligation law: a*a = 2*a is not the combination that its cofactors say",
+        "edited.proof.json: rejected: the file is not the one that its key was made from",
+        "none.proof.json: rejected: nothing is claimed",
+        "text.proof.json is not JSON",
+    ):
+        assert text in shown.stdout, shown.stdout
+    shown = run(project, "--refold", "--refold-timeout=0", "--refold-fail-on=refuted", "soft.py", "-rs")
+    assert shown.returncode == 0 and "1 skipped" in shown.stdout
+
+
+def test_only_what_is_refolds(project: Path) -> None:
+    shown = run(project, "--refold-only", "soft.py", "other.py", "test_own.py")
+    assert shown.returncode == 0 and "1 passed" in shown.stdout, shown.stdout
+    shown = run(project, "--refold-only", "other.py")
+    assert shown.returncode == 0 and "no tests ran" in shown.stdout
