@@ -11,7 +11,7 @@ import sympy as sp
 
 from refold.algebra import Plan
 from refold.algebra.run import Order, Runner, Values
-from refold.spec import Index, Read, Spec
+from refold.spec import Index, Read, Spec, TensorName
 from refold.spec.evaluate import Inputs, evaluate
 from refold.verify.result import Counterexample
 
@@ -77,26 +77,37 @@ def search(
 
 
 def sample(spec: Spec, axis: Index, length: int, other: int, attempt: int, rng: random.Random) -> dict[str, Any]:
-    """Inputs of one size: small numbers first, then larger ones."""
+    """Inputs of one size: small numbers first, then larger ones; every other time axes of index maps are longer."""
     pool = NUMBERS[: 3 + attempt // 2]
-    sizes = {a: length if a == axis else other for a in spec.axes}
-    for output in spec.outputs:
-        for read in output.expr.atoms(Read):
-            for declared, index in zip(read.tensor.axes, read.indices, strict=True):
-                if isinstance(index, Index) and index != declared:
-                    sizes[declared] = sizes[index]
+    reads = [read for output in spec.outputs for read in output.expr.atoms(Read)]
+    mapped = {a for read in reads for index in read.indices if not isinstance(index, Index) for a in index.free_symbols}
+    sizes = {a: length if a == axis else other * (1 + attempt % 2 * (a in mapped)) for a in spec.axes}
+    for read in reads:
+        for declared, index in zip(read.tensor.axes, read.indices, strict=True):
+            if isinstance(index, Index) and index != declared:
+                sizes[declared] = sizes[index]
     inputs: dict[str, Any] = {a.name: n for a, n in sizes.items()}
     for tensor in spec.tensors:
         shape = [sizes[a] for a in tensor.axes]
         count = int(np.prod(shape))
         if tensor.is_integer:
-            values = [float(rng.randrange(max(length, 1))) for _ in range(count)]
+            values = [float(rng.choice([*range(max(length, 1)), *_marks(spec, tensor)])) for _ in range(count)]
         else:
             values = [rng.choice(pool) for _ in range(count)]
         inputs[tensor.name] = np.array(values).reshape(shape)
     for param in spec.params:
         inputs[param.name] = 1.0 if param.is_positive or param.is_integer else rng.choice(pool)
     return inputs
+
+
+def _marks(spec: Spec, tensor: TensorName) -> list[int]:
+    """The numbers that the pipeline compares an integer tensor with for equality, such as a target to be ignored."""
+    found: list[int] = []
+    for output in spec.outputs:
+        for test in sorted(output.expr.atoms(sp.Eq, sp.Ne), key=str):
+            if any(isinstance(side, Read) and side.tensor == tensor for side in test.args):
+                found += [int(side) for side in test.args if side.is_Integer]
+    return found
 
 
 def orders(length: int, merges: bool, empty_parts: bool) -> Iterator[tuple[Order, str]]:
