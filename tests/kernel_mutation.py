@@ -48,40 +48,40 @@ def kernel_of(name: str) -> Kernel:
 def mutants(source: str) -> list[KernelMutant]:
     """Every mutant of the jitted functions of a module, none of them twice."""
     tree = ast.parse(source)
-    found: dict[str, str] = {}
+    found: dict[str, str] = {ast.unparse(tree): ""}
     for n, function in enumerate(tree.body):
         if not isinstance(function, ast.FunctionDef) or not function.decorator_list:
             continue
         for k, statement in enumerate(function.body):
-            for old, new in changed_statements(statement):
+            for old, shown, new in changed_statements(statement):
                 body = [*function.body[:k], *new, *function.body[k + 1 :]]
                 changed = copy.copy(function)
                 changed.body = body
                 module = ast.Module([*tree.body[:n], changed, *tree.body[n + 1 :]], [])
-                shown = f"{function.name}: {old} -> {'; '.join(ast.unparse(s) for s in new) or 'left out'}"
-                found.setdefault(ast.unparse(ast.fix_missing_locations(module)), " ".join(shown.split()))
-    return [KernelMutant(name, text) for text, name in found.items()]
+                name = " ".join(f"{function.name}: {old} -> {shown}".split())
+                found.setdefault(ast.unparse(ast.fix_missing_locations(module)), name)
+    return [KernelMutant(name, text) for text, name in found.items() if name]
 
 
-def changed_statements(statement: ast.stmt) -> Iterator[tuple[str, list[ast.stmt]]]:
-    """A statement with one change in it, with its text as it was; loops and branches by the statements in them."""
+def changed_statements(statement: ast.stmt) -> Iterator[tuple[str, str, list[ast.stmt]]]:
+    """What a statement was, what is made of it, and what stands in its place; of a loop or branch, one inside of it."""
     if isinstance(statement, ast.For | ast.If):
         for k, inner in enumerate(statement.body):
-            for old, new in changed_statements(inner):
+            for old, shown, new in changed_statements(inner):
                 whole = copy.copy(statement)
                 whole.body = [*statement.body[:k], *new, *statement.body[k + 1 :]]
-                yield old, [whole] if whole.body else []
-        head = statement.iter if isinstance(statement, ast.For) else None
-        for expr in changed(head) if head is not None else ():
-            whole = copy.copy(statement)
-            whole.iter = expr
-            yield f"range of {ast.unparse(head)}", [whole]
+                yield old, shown, [whole] if whole.body else []
+        for expr in changed(statement.iter) if isinstance(statement, ast.For) else ():
+            loop = copy.copy(statement)
+            loop.iter = expr
+            yield ast.unparse(statement.iter), ast.unparse(expr), [loop]
         return
-    yield from ((ast.unparse(statement), [new]) for new in changed(statement))
+    for new in changed(statement):
+        yield ast.unparse(statement), ast.unparse(ast.fix_missing_locations(new)), [new]
     if isinstance(statement, ast.AugAssign) or (
         isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call)
     ):
-        yield ast.unparse(statement), []
+        yield ast.unparse(statement), "left out", []
 
 
 def changed(root: ast.AST) -> Iterator[Any]:
@@ -273,7 +273,9 @@ class Killer:
         for s in schedules:
             yield f"more rows, {s}", lambda s=s: test.test_more_rows_than_positions(s)
         for s in ("rolling", "split"):
-            yield f"strided, {s}", lambda s=s: test.test_leading_dimensions_and_strides((2, 3), s)
+            yield f"tall tiles, {s}", lambda s=s: test.test_tall_tiles(s)
+            for lead in ((2, 3), (2, 1, 2)):
+                yield f"strided, {s}", lambda s=s, lead=lead: test.test_leading_dimensions_and_strides(lead, s)
         for length in (33, 16, 1, 0):
             for s in schedules:
                 yield f"length {length}, {s}", lambda n=length, s=s: test.test_length(n, s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -16,7 +17,18 @@ from refold.algebra import Accumulator, Anchor
 from refold.spec import Fold, Read, Where
 from refold.verify import verify
 
-Fate = Literal["refuted", "equivalent", "range", "unexplained"]
+Fate = Literal["refuted", "equivalent", "explained", "unexplained"]
+
+# Why a mutant that computes the same is not proved. Only what agrees with its spec in 80 digits is looked up here.
+CANCELS = "an anchor is another number than the spec's, and cancels from every output; a fold of the spec has no value"
+MOVED = "the outputs do not change when all that varies is raised by one; the folds that they are made of do"
+UNDEFINED = "the spec has no value of nothing, so that any will do; what the plan evaluates there is undefined too"
+EXPLAINED = (
+    (r": m\d?: (element (doubled|raised|negated)|sum for max)$", CANCELS),
+    (r": anchor \w+: (off by one|negated)$", CANCELS),
+    (r": element \w+: raised$", MOVED),
+    (r": output \w+: guard lost$", UNDEFINED),
+)
 OTHER_SIDE = {sp.Le: sp.Lt, sp.Lt: sp.Le, sp.Ge: sp.Gt, sp.Gt: sp.Ge, sp.Eq: sp.Ne, sp.Ne: sp.Eq}
 
 
@@ -30,11 +42,10 @@ class Mutant:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a mutant, and why: the failed obligations, or how it was found to be the same function.
+    """What became of a mutant, and why.
 
-    `refuted`: an input shows the difference. `equivalent`: proved, and agrees with the spec in 80 digits. `range`:
-    every obligation is proved except that some exponent is at most 0, and it agrees in 80 digits: the same function
-    over the reals, which a large input takes out of the range of floats. Anything else is `unexplained`.
+    `refuted`: an input shows the difference. `equivalent`: proved, and agrees with the spec in 80 digits. `explained`:
+    unknown, agrees with the spec in 80 digits, and `EXPLAINED` says why it does. Anything else is `unexplained`.
     """
 
     mutant: Mutant
@@ -71,9 +82,9 @@ def judge(mutant: Mutant) -> Outcome:
         return Outcome(mutant, "unexplained", f"{report.verdict}, and yet {off}")
     if report.verdict == "proved":
         return Outcome(mutant, "equivalent", "proved, and equal to the spec in 80 digits")
-    if all(f.startswith("range ") for f in failed):
-        return Outcome(mutant, "range", f"equal to the spec in 80 digits; not proved: {', '.join(failed)}")
-    return Outcome(mutant, "unexplained", f"not proved: {', '.join(failed)}")
+    reason = next((why for pattern, why in EXPLAINED if re.search(pattern, mutant.name)), None)
+    shown = f"not proved: {', '.join(failed)}"
+    return Outcome(mutant, "explained", f"{reason} ({shown})") if reason else Outcome(mutant, "unexplained", shown)
 
 
 def disagreement(plan: Plan) -> str | None:
