@@ -13,6 +13,7 @@ import importlib
 import importlib.util
 import json
 import os
+import re
 import sys
 import tempfile
 import warnings
@@ -29,6 +30,38 @@ from refold.verify import Proof, Result
 
 OTHER_COMPARISON = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.NotEq: ast.Eq}
 OTHER_CALL = {"maximum": "minimum", "minimum": "maximum", "max": "sum", "sum": "max", "exp2": "exp", "cdiv": "minimum"}
+
+
+# Why a mutant computes the same, by what was changed.
+WEIGHS_NOTHING = "a start value in a state whose weight is 0: the first update or merge multiplies it by 0"
+NOT_TAKEN = (
+    "a value in a branch of `where` that is not taken, or a guard whose other branch was NaN and not taken either"
+)
+SLOWER = "a bound that visits more tiles, masks more of them or writes twice: the same result, slower"
+ONE_TILE = "the tiles of this range are one, so that its step is never taken"
+NOT_EMPTY = "a tile that is visited holds an element, and nothing masks it"
+MASKED_LATER = "what a masked lane loads is masked again before it counts"
+EXPLAINED = (
+    (r": (l|t|acc|mean|M\d|n|c|l2|t2|mean2) = tl\.full\(.* -> .* = tl\.full\(.*, (0|1)\.0, ", WEIGHS_NOTHING),
+    (r": (\w+_safe) = tl\.where\(.* -> \1 = \w+$", NOT_TAKEN),
+    (r": (\w+) = tl\.where\(\(?\w+ != 0\.0.* -> \1 = .* / \w+_safe(\[:, None\])?$", NOT_TAKEN),
+    (r": last_row = .* -> last_row = tl\.(minimum|maximum)\(i0 \+ BLOCK_M, size_i\)( - 1)?$", SLOWER),
+    (r": hi = tl\.minimum\(hi, last_row \+ 1\) -> hi = tl\.maximum\(hi, last_row \+ 1\)$", SLOWER),
+    (r": full_hi = tl\.minimum\(full_hi, first_row \+ 1\) -> full_hi = tl\.minimum\(full_hi, (first_row|1)\)$", SLOWER),
+    (
+        r"_rolling: full_hi = .* -> full_hi = tl\.minimum\(tl\.minimum\(full_hi // BLOCK_N \* BLOCK_N, lo\), hi\)$",
+        SLOWER,
+    ),
+    (r"_finish: range\(start, tl\.minimum\(start \+ chunk, size_\w+\)", SLOWER),
+    (r": range\(full_hi, hi, BLOCK_N\) -> range\(full_hi, hi, 2 \* BLOCK_N\)$", ONE_TILE),
+    (r"_step: (\w+)_hat = tl\.where\(.* -> \1_hat = \1_new$", NOT_EMPTY),
+    (r", other=.*\).* -> .*, other=7\.0\)", MASKED_LATER),
+)
+
+
+def explanation(name: str) -> str | None:
+    """Why a mutant that no check kills is the same function; None where nothing is known."""
+    return next((reason for pattern, reason in EXPLAINED if re.search(pattern, name)), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,12 +21,15 @@ Fate = Literal["refuted", "equivalent", "explained", "unexplained"]
 
 # Why a mutant that computes the same is not proved. Only what agrees with its spec in 80 digits is looked up here.
 CANCELS = "an anchor is another number than the spec's, and cancels from every output; a fold of the spec has no value"
-MOVED = "the outputs do not change when all that varies is raised by one; the folds that they are made of do"
+MOVED = "the outputs do not change when all that varies is raised alike; the folds that they are made of do"
+MIRRORED = "the output is an even function of what is negated; the mean that it is made of is odd"
 UNDEFINED = "the spec has no value of nothing, so that any will do; what the plan evaluates there is undefined too"
 EXPLAINED = (
     (r": m\d?: (element (doubled|raised|negated)|sum for max)$", CANCELS),
     (r": anchor \w+: (off by one|negated)$", CANCELS),
     (r": element \w+: raised$", MOVED),
+    (r"^alibi: element s: term i (dropped|negated)$", MOVED),
+    (r"^circular_mean: element x: negated$", MIRRORED),
     (r": output \w+: guard lost$", UNDEFINED),
 )
 OTHER_SIDE = {sp.Le: sp.Lt, sp.Lt: sp.Le, sp.Ge: sp.Gt, sp.Gt: sp.Ge, sp.Eq: sp.Ne, sp.Ne: sp.Eq}
