@@ -133,7 +133,8 @@ def draw(size, dtype, lead=(), strided=False, large=1.0, constant=False, rising=
     g = torch.Generator().manual_seed(size[FOLD])
     found = {}
     for n, (name, axes) in enumerate(kernel.INPUTS.items()):
-        shape = [*(lead if n % 2 == 0 else lead[1:]), *(size[a] for a in axes)]
+        # Every other tensor lacks the first leading dimension; which ones, the number of dimensions decides.
+        shape = [*(lead if (n + len(lead)) % 2 == 0 else lead[1:]), *(size[a] for a in axes)]
         if name in INTEGERS:
             axis, mark = INTEGERS[name]
             kind = getattr(torch, kernel.DTYPES[name])
@@ -202,13 +203,14 @@ def bounds(inputs, dtype):
     return found
 
 
-def check(size, dtype, options, **kinds):
+def check(size, dtype, options, block_m=16, **kinds):
     inputs = draw(size, dtype, **kinds)
     expected = bounds(inputs, dtype)
     # Outputs start as NaN: what the kernel does not write is seen.
     out = {n: torch.full_like(v, torch.nan, dtype=dtype) if v.dtype.is_floating_point else torch.full_like(v, -7)
            for n, (v, _) in expected.items()}
-    kernel.NAME(*inputs.values(), **SCALARS, **{a: size[a] for a in AXES}, **options, out=out, block_m=16, block_n=16)
+    kernel.NAME(*inputs.values(), **SCALARS, **{a: size[a] for a in AXES}, **options, out=out, block_m=block_m,
+                block_n=16)
     for name, (value, bound) in expected.items():
         got = out[name].double()
         finite = value.double().isfinite()
@@ -256,7 +258,14 @@ def test_constant_rows(schedule):
 @pytest.mark.parametrize("schedule", ["rolling", "split"])
 @pytest.mark.parametrize("lead", [(3,), (2, 3), (2, 1, 2)], ids=str)
 def test_leading_dimensions_and_strides(lead, schedule):
-    check(SIZES | {FOLD: 20} | rows(5), torch.float32, SCHEDULES[schedule], lead=lead, strided=True)
+    # As many rows as make the last part count where the later positions are masked for the first rows.
+    check(SIZES | {FOLD: 20} | rows(19), torch.float32, SCHEDULES[schedule], block_m=32, lead=lead, strided=True)
+
+
+@pytest.mark.parametrize("schedule", ["rolling", "split"])
+def test_tall_tiles(schedule):
+    # Rows of one tile whose masks begin in several tiles along the axis.
+    check(SIZES, torch.float32, SCHEDULES[schedule], block_m=64, rising=True)
 
 
 def proof():

@@ -23,18 +23,21 @@ from refold.verify.result import Counterexample, Disproof, Proof, Result, Verdic
 Progress = Callable[[str], None]
 
 
-def verify(plan: Plan, progress: Progress | None = None, timeout: float | None = None) -> Proof | Disproof:
+def verify(
+    plan: Plan, progress: Progress | None = None, timeout: float | None = None, *, stop: bool = False
+) -> Proof | Disproof:
     """Discharges every obligation of a plan; a `Proof` where all are proved, else a `Disproof`.
 
     The verdict holds for every length of the fold axis, every split of it into parts and every order of merging,
     over the extended reals. `progress` is called with the name of each obligation before it is asked.
-    What is not answered after `timeout` seconds in all is unknown.
+    What is not answered after `timeout` seconds in all is unknown. With `stop` the first that is not proved is the
+    last that is asked, which changes no verdict: a run decides between the others.
     """
     with limited(timeout):
-        return _verify(plan, progress)
+        return _verify(plan, progress, stop)
 
 
-def _verify(plan: Plan, progress: Progress | None) -> Proof | Disproof:
+def _verify(plan: Plan, progress: Progress | None, stop: bool) -> Proof | Disproof:
     if not isinstance(plan, Plan):
         raise TypeError(_advice(plan))
     notify = progress or (lambda _: None)
@@ -47,6 +50,8 @@ def _verify(plan: Plan, progress: Progress | None) -> Proof | Disproof:
     for obligation in _all(plan, reach):
         notify(obligation.name)
         results.append(_result(obligation, plan))
+        if stop and results[-1].verdict != "proved":
+            return Disproof(plan, _replayed(plan, tuple(results)), versions())
     results.append(_nothing(plan))
     settled = _replayed(plan, tuple(results))
     proved = all(r.verdict == "proved" for r in settled)

@@ -10,4 +10,4 @@ CLAIM = claim(
     step=lambda a, c: {"m": maximum(a.m, c.x), "at": maximum(a.at, c.at)},
     finish=lambda a: {"at": a.at, "top": a.m},
 )
-EXPECTED = "one element at a time"
+EXPECTED = ("step at", "after element 1 (at = 1)", "one element at a time")

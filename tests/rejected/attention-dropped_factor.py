@@ -23,4 +23,4 @@ CLAIM = claim(
     finish=lambda a: a.o / a.l,
     empty_parts=False,
 )
-EXPECTED = "then merged"
+EXPECTED = ("merge o", "merging [0] with [1]", "then merged")

@@ -27,4 +27,4 @@ CLAIM = claim(
     finish=lambda a: a.o,
     empty_parts=False,
 )
-EXPECTED = "then merged"
+EXPECTED = ("merge o", "merging [0] with [1]", "then merged")

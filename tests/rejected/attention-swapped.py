@@ -23,4 +23,4 @@ CLAIM = claim(
     finish=lambda a: a.o / a.l,
     empty_parts=False,
 )
-EXPECTED = "one element at a time"
+EXPECTED = ("step o", "after element 0 (s = 0, v = 0)", "one element at a time")

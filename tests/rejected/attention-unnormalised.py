@@ -23,4 +23,4 @@ CLAIM = claim(
     finish=lambda a: a.o,
     empty_parts=False,
 )
-EXPECTED = "one element at a time"
+EXPECTED = ("finish o", "at the end", "one element at a time")

@@ -23,4 +23,4 @@ CLAIM = claim(
     finish=lambda a: a.o / a.l,
     empty_parts=False,
 )
-EXPECTED = "then merged"
+EXPECTED = ("step l", "after element 1 (s = -inf)", "then merged")

@@ -18,4 +18,4 @@ CLAIM = claim(
     step=step,
     finish=lambda a: log(a.l) - a.t / a.l,
 )
-EXPECTED = "one element at a time"
+EXPECTED = ("step t", "after element 1 (x = 1)", "one element at a time")

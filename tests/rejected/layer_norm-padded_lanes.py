@@ -26,4 +26,4 @@ CLAIM = claim(
     finish=lambda a, c: c.w * (c.x - a.mean) / sqrt(a.M2 / a.n + eps) + c.b,
     empty_parts=False,
 )
-EXPECTED = "then merged"
+EXPECTED = ("merge M2", "merging [0] with [1]", "then merged")

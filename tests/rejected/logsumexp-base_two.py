@@ -23,4 +23,4 @@ CLAIM = claim(
     finish=lambda a: (a.m + log(a.l)) / log(2),
     empty_parts=False,
 )
-EXPECTED = "one element at a time"
+EXPECTED = ("finish y", "at the end", "one element at a time")

@@ -11,4 +11,4 @@ CLAIM = claim(
     merge=lambda a, b: {"lse": a.lse + b.lse},
     finish=lambda a: a.lse,
 )
-EXPECTED = "then merged"
+EXPECTED = ("merge lse", "merging [0] with [1]", "then merged")

@@ -11,4 +11,4 @@ CLAIM = claim(
     merge=lambda a, b: {"o": a.o + b.o},
     finish=lambda a: a.o,
 )
-EXPECTED = "one element at a time"
+EXPECTED = ("step o", "after element 0 (s = 1, v = 1)", "one element at a time")

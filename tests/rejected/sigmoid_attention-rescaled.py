@@ -16,4 +16,4 @@ CLAIM = claim(
     step=step,
     finish=lambda a: a.o,
 )
-EXPECTED = "one element at a time"
+EXPECTED = ("step o", "after element 1 (s = 0, v = 0)", "one element at a time")

@@ -10,4 +10,4 @@ CLAIM = claim(
     step=lambda a, c: {"o": a.o + sigmoid(c.s) * c.v},
     finish=lambda a: a.o,
 )
-EXPECTED = "one element at a time"
+EXPECTED = ("init o", "of nothing", "one element at a time")

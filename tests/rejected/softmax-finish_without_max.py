@@ -23,4 +23,4 @@ CLAIM = claim(
     finish=lambda a, c: exp(c.x) / a.l,
     empty_parts=False,
 )
-EXPECTED = "one element at a time"
+EXPECTED = ("finish y", "at the end", "one element at a time")

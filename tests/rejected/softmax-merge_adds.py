@@ -23,4 +23,4 @@ CLAIM = claim(
     finish=lambda a, c: exp(c.x - a.m) / a.l,
     empty_parts=False,
 )
-EXPECTED = "then merged"
+EXPECTED = ("merge l", "merging [0] with [1]", "then merged")

@@ -22,4 +22,4 @@ CLAIM = claim(
     merge=merge,
     finish=lambda a, c: exp(c.x - a.m) / a.l,
 )
-EXPECTED = "empty part"
+EXPECTED = ("merge l", "merging [] with []", "empty part")

@@ -23,4 +23,4 @@ CLAIM = claim(
     finish=lambda a, c: exp(c.x - a.m) / a.l,
     empty_parts=False,
 )
-EXPECTED = "one element at a time"
+EXPECTED = ("step l", "after element 0 (x = 0)", "one element at a time")

@@ -23,4 +23,4 @@ CLAIM = claim(
     finish=lambda a, c: exp(c.x - a.m) / a.l,
     empty_parts=False,
 )
-EXPECTED = "one element at a time"
+EXPECTED = ("init m", "of nothing", "one element at a time")
