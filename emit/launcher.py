@@ -10,7 +10,7 @@ from refold.emit.common import COMMON, REFERENCE
 from refold.emit.host import host
 from refold.emit.kernels import Kernels
 from refold.emit.reference import is_whole, reference_lines
-from refold.emit.roles import bounded_weights
+from refold.emit.weights import bounded_weights
 from refold.errors import EmitError
 from refold.spec import Fold, Index, Read, Spec
 

@@ -9,8 +9,9 @@ from typing import Any
 import sympy as sp
 from sympy.core.relational import Relational
 
+from refold.algebra.roles import Roles
+from refold.algebra.tiles import Loop
 from refold.emit.heads import FORMS, exp2
-from refold.emit.roles import Roles
 from refold.emit.source import Names
 from refold.errors import EmitError
 from refold.spec import Fold, Index, Param, Read, Size, Where
@@ -281,7 +282,7 @@ class Scope:
                 return Val(str(expr), (), ATOM if expr >= 0 else SUM)
             case Size():
                 return Val(self.size(Index(expr.name)))
-            case Param():
+            case Param() | Loop():
                 return Val(expr.name)
             case sp.Add():
                 terms = sorted(expr.args, key=lambda t: (bool(t.could_extract_minus_sign()), t.is_number))
