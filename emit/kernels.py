@@ -97,7 +97,13 @@ def kernels(plan: Plan, name: str) -> Kernels:
         if write
         else []
     )
-    finish = kernel("finish", [*init, *joins, *epilogue.lines, *chunks], "Merges the states of all parts and writes.")
+    last = [*joins, *epilogue.lines, *chunks]
+    if write:
+        # Every chunk of the axis has a program, and one of them writes what does not vary with the axis.
+        once = "if tl.program_id(1) == 0:"
+        shared = [f"{once}\n    {x}" if x.startswith("tl.store(") else x for x in epilogue.lines]
+        last = [*joins, *(y for x in shared for y in x.split("\n")), *chunks]
+    finish = kernel("finish", [*init, *last], "Merges the states of all parts and writes.")
     return Kernels(plan, roles, ranges, tuple(sorted(prologue.host.helpers)), tuple(functions), rolling, parts, finish,
                    strides, prologue.host.scalars)  # fmt: skip
 

@@ -12,7 +12,9 @@ from refold.algebra import Plan, Refusal
 from refold.errors import RefoldError
 from refold.spec import Spec
 from refold.verify import invariants, obligations, safety, structure
+from refold.verify.indexing import index_questions
 from refold.verify.obligation import Obligation, discharge
+from refold.verify.questions import answer
 from refold.verify.reach import Reach
 from refold.verify.replay import run_plan, search
 from refold.verify.result import Counterexample, Disproof, Proof, Result, Verdict
@@ -39,9 +41,16 @@ def verify(plan: Plan, progress: Progress | None = None) -> Proof | Disproof:
         notify(obligation.name)
         results.append(_result(obligation, plan))
     results.append(_nothing(plan))
-    settled = _replayed(plan, tuple(results))
+    # What is about tiles shows in no run of the plan, which has none: these bring their own numbers.
+    settled = (*_replayed(plan, tuple(results)), *_index(plan, notify))
     proved = all(r.verdict == "proved" for r in settled)
     return (Proof if proved else Disproof)(plan, settled, versions())
+
+
+def _index(plan: Plan, notify: Progress) -> Iterator[Result]:
+    for question in index_questions(plan):
+        notify(question.name)
+        yield answer(question)
 
 
 def invariants_of(plan: Plan) -> Reach:

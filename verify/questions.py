@@ -1,0 +1,79 @@
+"""Asks one question about integers, and shows the numbers of a refutation."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import z3
+
+from refold.verify.result import Result, Verdict
+
+TIMEOUT_MS = 5_000
+# Concrete blocks at which a model has to exist before it is shown.
+BLOCKS = (2, 1, 3, 4)
+
+
+@dataclass(frozen=True, slots=True)
+class IndexQuestion:
+    """Whether `hypotheses` imply `goal`, all in integers; `aligned` are the multiples of `block` among them.
+
+    The hypotheses about multiples are weaker than what they stand for, so that a model counts only if it is one with
+    `value = block * k` for every one of `aligned` too.
+    """
+
+    name: str
+    claim: str
+    hypotheses: tuple[Any, ...]
+    goal: Any
+    aligned: tuple[Any, ...] = ()
+    block: Any = None
+    note: str = ""
+
+
+def answer(question: IndexQuestion, timeout_ms: int = TIMEOUT_MS) -> Result:
+    """Proved; refuted with numbers at a block of at most 4; else unknown. Hypotheses without a model prove nothing."""
+    start = time.perf_counter()
+    solver = _solver(timeout_ms, *question.hypotheses, z3.Not(question.goal))
+    outcome = solver.check()
+    smt2 = f"; {question.name}: unsat means that the claim holds\n{solver.to_smt2()}"
+    verdict: Verdict = "unknown"
+    note = question.note
+    if outcome == z3.unsat:
+        verdict = "proved" if _example(question, z3.BoolVal(True), timeout_ms) is not None else "unknown"
+        if verdict == "unknown":
+            note = "the hypotheses were not shown satisfiable"
+    else:
+        model = _example(question, z3.Not(question.goal), timeout_ms)
+        if model is None:
+            note = "Z3 has a model of the weaker hypotheses only" if outcome == z3.sat else "Z3 gave up"
+        else:
+            verdict, note = "refuted", "not so at " + _numbers(model)
+    return Result(question.name, question.claim, verdict, time.perf_counter() - start, smt2, note=note)
+
+
+def _example(question: IndexQuestion, extra: Any, timeout_ms: int) -> Any:
+    """A model in which every multiple of the block is one, at a small concrete block."""
+    for block in BLOCKS if question.block is not None else (0,):
+        solver = _solver(timeout_ms, *question.hypotheses, extra)
+        if question.block is not None:
+            solver.add(question.block == block)
+            for n, value in enumerate(question.aligned):
+                solver.add(value == block * z3.Int(f"multiple!{n}"))
+        if solver.check() == z3.sat:
+            return solver.model()
+    return None
+
+
+def _solver(timeout_ms: int, *formulas: Any) -> Any:
+    solver = z3.Solver()
+    solver.set("timeout", timeout_ms)
+    solver.add(*formulas)
+    return solver
+
+
+def _numbers(model: Any) -> str:
+    """The values of whatever a reader knows, without the solver's own names."""
+    named = sorted((d for d in model.decls() if "!" not in d.name()), key=lambda d: d.name())
+    return ", ".join(f"{d.name()} = {model[d]}" for d in named)
