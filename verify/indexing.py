@@ -46,7 +46,9 @@ def tile_questions(roles: Roles, ranges: TileRanges) -> Iterator[IndexQuestion]:
     apart = z3.Implies(z3.And(block >= 1, k < n), k * block + block <= n * block)
     # n - k - 1 >= 0 and BLOCK_N >= 1: the product of what is not negative is not.
     hint = z3.Implies(z3.And(n - k - 1 >= 0, block >= 0), (n - k - 1) * block >= 0)
-    yield IndexQuestion("index multiples", "two multiples of BLOCK_N are equal or BLOCK_N apart", (hint,), apart)
+    yield IndexQuestion(
+        "index multiples", "two multiples of a positive number are equal or that number apart", (hint,), apart
+    )
     for schedule, (start, stop) in (("rolling", whole(roles.fold)), ("split", SPLIT)):
         yield from _schedule(schedule, roles, ranges, start, stop)
 
@@ -94,7 +96,7 @@ def _schedule(
 
     def ask(what: str, claim: str, hypotheses: list[Any], goal: Any) -> IndexQuestion:
         return IndexQuestion(
-            f"index {what}: {schedule}", claim, (*base, *hypotheses), goal, multiples, ints.number(BLOCK_N)
+            f"index {what}: {schedule}", claim, (*base, *hypotheses), goal, multiples, block, tuple(ints.exact)
         )
 
     order = [first <= lo, lo <= full_lo, full_lo <= full_hi, full_hi <= hi]

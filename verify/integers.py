@@ -27,14 +27,16 @@ _RELATIONS: dict[type, Any] = {
 class Integers:
     """Encodes expressions; what it has to know of them are its `facts`, and `aligned` the multiples of BLOCK_N.
 
-    A quotient is a fresh integer between its two inequalities, so that no solver divides by a symbol. Data is an
-    opaque integer, a condition on floats an opaque truth value: what is proved holds for whatever they are.
+    A quotient is a fresh integer, and so is its product with the divisor, between the two inequalities: no solver
+    divides or multiplies by a symbol. `exact` says that the product is one. Data is an opaque integer, a condition on floats an opaque truth value: what is proved holds for whatever they are.
     """
 
     env: dict[sp.Symbol, Any] = field(default_factory=dict)
     facts: list[Any] = field(default_factory=list)
     aligned: list[Any] = field(default_factory=list)
+    exact: list[Any] = field(default_factory=list)
     memo: dict[Any, Any] = field(default_factory=dict)
+    quotients: list[tuple[Any, Any, Any]] = field(default_factory=list)
     fresh: Any = field(default_factory=itertools.count)
 
     def new(self, wish: str) -> Any:
@@ -58,7 +60,7 @@ class Integers:
             case sp.Add():
                 return z3.Sum(args)
             case sp.Mul():
-                return z3.Product(args)
+                return self.product(args)
             case sp.Max() | sp.Min():
                 result = args[0]
                 for a in args[1:]:
@@ -93,8 +95,27 @@ class Integers:
         known = (above.sexpr(), below.sexpr())
         if known not in self.memo:
             q = self.memo[known] = z3.Int(f"{key}!{next(self.fresh)}")
-            self.facts += [below >= 1, q * below <= above, above < q * below + below]
+            product = z3.Int(f"{key}·!{next(self.fresh)}")
+            self.facts += [below >= 1, product <= above, above < product + below]
+            for other, times, divisor in self.quotients:
+                if divisor.eq(below):
+                    # Multiples of one divisor are in the order of their factors, and apart.
+                    self.facts += [
+                        z3.Implies(q < other, product + below <= times),
+                        z3.Implies(other < q, times + below <= product),
+                        z3.Implies(q == other, product == times),
+                    ]
+            self.quotients.append((q, product, below))
+            self.exact.append(product == q * below)
         return self.memo[known]
+
+    def product(self, args: list[Any]) -> Any:
+        """A product, in which a quotient times its divisor is the multiple that `quotient` has of it."""
+        for q, multiple, divisor in self.quotients:
+            if any(a.eq(q) for a in args) and any(a.eq(divisor) for a in args):
+                rest = [a for a in args if not a.eq(q) and not a.eq(divisor)]
+                return z3.Product([multiple, *rest]) if len(rest) == len(args) - 2 else z3.Product(args)
+        return z3.Product(args)
 
     def rounded(self, value: Any, up: bool) -> Any:
         """A multiple of BLOCK_N beside `value`: for a negative one it may be either, as languages differ there."""

@@ -19,8 +19,8 @@ BLOCKS = (2, 1, 3, 4)
 class IndexQuestion:
     """Whether `hypotheses` imply `goal`, all in integers; `aligned` are the multiples of `block` among them.
 
-    The hypotheses about multiples are weaker than what they stand for, so that a model counts only if it is one with
-    `value = block * k` for every one of `aligned` too.
+    The hypotheses about multiples and products are weaker than what they stand for, so that a model counts only if it
+    has `value = block * k` for every one of `aligned`, and all that is `exact`, too.
     """
 
     name: str
@@ -29,6 +29,7 @@ class IndexQuestion:
     goal: Any
     aligned: tuple[Any, ...] = ()
     block: Any = None
+    exact: tuple[Any, ...] = ()
     note: str = ""
 
 
@@ -56,7 +57,7 @@ def answer(question: IndexQuestion, timeout_ms: int = TIMEOUT_MS) -> Result:
 def _example(question: IndexQuestion, extra: Any, timeout_ms: int) -> Any:
     """A model in which every multiple of the block is one, at a small concrete block."""
     for block in BLOCKS if question.block is not None else (0,):
-        solver = _solver(timeout_ms, *question.hypotheses, extra)
+        solver = _solver(timeout_ms, *question.hypotheses, *question.exact, extra)
         if question.block is not None:
             solver.add(question.block == block)
             for n, value in enumerate(question.aligned):
