@@ -101,7 +101,7 @@ def swapped(name: sp.Symbol, old: Any, new: Any) -> Callable[[Choose], Choose]:
         (lambda c: Choose(c.name, c.kind, Down(FULL_HI)) if c.name == FULL_HI and isinstance(c.expr, sp.Min) else c,
          "index visit: rolling"),
     ],
-    ids=["lo not rounded", "lo up", "hi down", "full_lo down", "full_hi up", "chunk forgotten", "full_hi before full_lo"],
+    ids=["lo not rounded", "lo up", "hi down", "full_lo down", "full_hi up", "no chunk", "full_hi before full_lo"],
 )  # fmt: skip
 def test_a_wrong_line_is_refuted(edit: Callable[[Choose], Choose | None], name: str) -> None:
     roles, ranges = layout(BOTH)

@@ -72,7 +72,7 @@ def _digits() -> IndexQuestion:
     within = (q < count) == (number < count * base)
     return IndexQuestion(
         "index digits",
-        "number = quotient · base + digit, 0 ≤ digit < base, has one solution; quotient < count iff number < count · base",
+        "number = quotient · base + digit, 0 ≤ digit < base, is unique; quotient < count iff number < count · base",
         (*facts, *hints),
         z3.And(unique, within),
     )

@@ -27,8 +27,9 @@ _RELATIONS: dict[type, Any] = {
 class Integers:
     """Encodes expressions; what it has to know of them are its `facts`, and `aligned` the multiples of BLOCK_N.
 
-    A quotient is a fresh integer, and so is its product with the divisor, between the two inequalities: no solver
-    divides or multiplies by a symbol. `exact` says that the product is one. Data is an opaque integer, a condition on floats an opaque truth value: what is proved holds for whatever they are.
+    A quotient is a fresh integer, and so is its product with the divisor, between its two inequalities: no solver
+    divides or multiplies by a symbol. `exact` says that the product is one. Data is an opaque integer, a condition on
+    floats an opaque truth value: what is proved holds for whatever they are.
     """
 
     env: dict[sp.Symbol, Any] = field(default_factory=dict)
