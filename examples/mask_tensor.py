@@ -1,4 +1,4 @@
-"""Attention under any mask, an integer tensor that is positive where row i sees key j.
+"""Attention under any mask, an integer tensor: row i sees key j where mask[i, j] > 0.
 
 Vaswani et al., Attention Is All You Need, arXiv 1706.03762, section 3.2.3. Data says nothing of tiles: all are visited.
 """
