@@ -15,7 +15,8 @@ from refold.algebra import Plan, derive
 from refold.algebra.bounds import Bound, bounds_of, implied, slope
 from refold.algebra.roles import Roles, assign
 from refold.algebra.tiles import FULL_HI, FULL_LO, HI, LO, Choose, Down, TileRanges, Up, tile_ranges
-from refold.spec import Param, Predicate, oo, where
+from refold.emit import emit
+from refold.spec import Predicate, Tensor, exp, fold, log, oo, pipeline, where
 from refold.verify import Proof, Result, verify
 from refold.verify.accesses import program_questions
 from refold.verify.indexing import tile_questions
@@ -181,4 +182,16 @@ def test_bounds_against_brute_force(predicate: Any, row: int) -> None:
         holds = bool(predicate.subs({I: row, J: at}))
         assert not holds or allowed(wide, at)
         assert not exact or holds == allowed(exact, at)
-    assert isinstance(W, Param)
+
+
+def test_the_first_program_of_the_finish_alone_writes_what_has_no_fold_axis() -> None:
+    x = Tensor("x", i, j)
+    top = fold.max(x[i, j], over=j)
+    mass = fold.sum(exp(x[i, j] - top), over=j)
+    proof = verify(derive(pipeline(lse=(top + log(mass))[i], p=(exp(x[i, j] - top) / mass)[i, j])))
+    assert isinstance(proof, Proof)
+    text = emit(proof, "two").source
+    stored = text[text.index("def two_finish") :].split("tl.store(lse_ptr")[0]
+    assert stored.rstrip().endswith("if tl.program_id(1) == 0:")
+    # Over an axis of no position there still is one program, or nobody would write lse.
+    assert 'max(1, triton.cdiv(size["j"], chunk))' in text
