@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 import sympy as sp
 
 from refold.algebra import Accumulator, Anchor, Element, Finish, Plan, State
+from refold.algebra.roles import Roles
 from refold.emit.heads import exp2
 from refold.emit.lower import INFINITY, PRODUCT, SUM, Scope, Val, reduced
 from refold.emit.masks import split_condition
-from refold.emit.roles import Roles
 from refold.emit.source import Function
 from refold.spec import Index, Read, Where
 

@@ -9,12 +9,13 @@ from typing import Any
 import sympy as sp
 
 from refold.algebra import Plan
+from refold.algebra.roles import Roles, assign
+from refold.algebra.tiles import SPLIT, TileRanges, tile_ranges, whole
 from refold.emit.base2 import in_base2
 from refold.emit.body import NOWHERE, UNITS, guarded, merge_function, step_function, store, tile_axes
 from refold.emit.heads import HELPERS
 from refold.emit.lower import Host, Scope, Val
-from refold.emit.masks import Masks, masks_of, range_lines
-from refold.emit.roles import Roles, assign
+from refold.emit.masks import range_lines
 from refold.emit.source import RESERVED, Function, Names, block, free_names, read_names
 from refold.errors import EmitError
 from refold.spec import Index
@@ -26,7 +27,7 @@ class Kernels:
 
     plan: Plan
     roles: Roles
-    masks: Masks
+    ranges: TileRanges
     helpers: tuple[str, ...]
     functions: tuple[Function, ...]
     rolling: Function
@@ -47,13 +48,14 @@ def kernels(plan: Plan, name: str) -> Kernels:
     """The kernels of a plan. Raises `EmitError` for a shape of pipeline that has no kernel yet."""
     written = plan
     plan = in_base2(plan)
-    roles = assign(plan)
+    # Of the plan as proved: base 2 changes neither axes nor predicates.
+    roles = assign(written)
     strides = _strides(written)
     names = Names(_taken(written, strides))
     prologue = Scope(roles, Host(names), strides, names)
     base = _indices(prologue)
     prologue.lines.clear()
-    masks = masks_of(plan, roles)
+    ranges = tile_ranges(written, roles)
     step = step_function(plan, prologue, "_step")
     merge = merge_function(plan, prologue, "_merge")
     states = [a.symbol for a in plan.accumulators]
@@ -67,15 +69,15 @@ def kernels(plan: Plan, name: str) -> Kernels:
     functions = [step, merge, *([write] if write else [])]
     calls = tuple(f.name for f in functions)
     init = [f"{a.symbol} = {_unit(a.reducer, tile_axes(a, roles), roles)}" for a in plan.accumulators]
-    loops = _loops(step, states, masks)
-    ranges = prologue.inside(())
-    rolling_range = range_lines(masks, ranges, "0", f"size_{roles.fold.name}")
-    parts_range = range_lines(masks, ranges, "part * chunk", "(part + 1) * chunk")
+    loops = _loops(step, states, ranges)
+    bounds = prologue.inside(())
+    rolling_range = range_lines(ranges, bounds, *whole(roles.fold))
+    parts_range = range_lines(ranges, bounds, *SPLIT)
     part = ["part = tl.program_id(1)"]
     fold = roles.fold.name
 
     def kernel(suffix: str, body: list[str], comment: str) -> Function:
-        used = prologue.lines + ranges.lines
+        used = prologue.lines + bounds.lines
         lines = needed([*base, *used], body)
         return Function(f"{name}_{suffix}", (), (*lines, *body), calls, comment)
 
@@ -95,8 +97,14 @@ def kernels(plan: Plan, name: str) -> Kernels:
         if write
         else []
     )
-    finish = kernel("finish", [*init, *joins, *epilogue.lines, *chunks], "Merges the states of all parts and writes.")
-    return Kernels(plan, roles, masks, tuple(sorted(prologue.host.helpers)), tuple(functions), rolling, parts, finish,
+    last = [*joins, *epilogue.lines, *chunks]
+    if write:
+        # Every chunk of the axis has a program, and one of them writes what does not vary with the axis.
+        once = "if tl.program_id(1) == 0:"
+        shared = [f"{once}\n    {x}" if x.startswith("tl.store(") else x for x in epilogue.lines]
+        last = [*joins, *(y for x in shared for y in x.split("\n")), *chunks]
+    finish = kernel("finish", [*init, *last], "Merges the states of all parts and writes.")
+    return Kernels(plan, roles, ranges, tuple(sorted(prologue.host.helpers)), tuple(functions), rolling, parts, finish,
                    strides, prologue.host.scalars)  # fmt: skip
 
 
@@ -212,14 +220,11 @@ def _targets(states: list[Any]) -> str:
     return ", ".join(map(str, states)) if len(states) > 1 else f"({states[0]},)"
 
 
-def _loops(step: Any, states: list[Any], masks: Masks) -> list[str]:
+def _loops(step: Any, states: list[Any], ranges: TileRanges) -> list[str]:
     """The masked tiles before, the unmasked ones, and the masked ones after."""
-    spans = [("lo", "full_hi", "False"), ("full_hi", "hi", "True")]
-    if masks.starts_masked:
-        spans = [("lo", "full_lo", "True"), ("full_lo", "full_hi", "False"), ("full_hi", "hi", "True")]
     lines: list[str] = []
-    for start, stop, masked in spans:
-        lines += block(f"for j0 in range({start}, {stop}, BLOCK_N):", step.call(_targets(states), MASKED=masked))
+    for start, stop, masked in ranges.spans:
+        lines += block(f"for j0 in range({start}, {stop}, BLOCK_N):", step.call(_targets(states), MASKED=str(masked)))
     return lines
 
 

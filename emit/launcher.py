@@ -10,7 +10,7 @@ from refold.emit.common import COMMON, REFERENCE
 from refold.emit.host import host
 from refold.emit.kernels import Kernels
 from refold.emit.reference import is_whole, reference_lines
-from refold.emit.roles import bounded_weights
+from refold.emit.weights import bounded_weights
 from refold.errors import EmitError
 from refold.spec import Fold, Index, Read, Spec
 
@@ -158,7 +158,7 @@ def _launcher(plan: Plan, name: str, k: Kernels) -> str:
             f'args["part_{a.symbol}_ptr"] = torch.empty([{", ".join(dims)}], dtype=torch.{dtype}, device={device})'
         ]
     body += [f"_launch({k.parts.name}, (programs, parts), args, options)"]
-    chunks = "triton.cdiv(" + fold + ", chunk)" if any(roles.fold in f.axes for f in plan.finish) else "1"
+    chunks = "max(1, triton.cdiv(" + fold + ", chunk))" if any(roles.fold in f.axes for f in plan.finish) else "1"
     body += [f"_launch({k.finish.name}, (programs, {chunks}), args, options)", "return _result(out)"]
     return "\n".join([*lines, *(f"    {line}" for line in body)]) + "\n"
 

@@ -9,11 +9,13 @@ from typing import Any
 import sympy as sp
 from sympy.core.relational import Relational
 
+from refold.algebra.roles import Roles
+from refold.algebra.tiles import Loop
 from refold.emit.heads import FORMS, exp2
-from refold.emit.roles import Roles
 from refold.emit.source import Names
 from refold.errors import EmitError
 from refold.spec import Fold, Index, Param, Read, Size, Where
+from refold.verify.accesses import access
 
 ATOM, PRODUCT, SUM, COMPARISON = 3, 2, 1, 0
 INFINITY = 'float("inf")'
@@ -281,7 +283,7 @@ class Scope:
                 return Val(str(expr), (), ATOM if expr >= 0 else SUM)
             case Size():
                 return Val(self.size(Index(expr.name)))
-            case Param():
+            case Param() | Loop():
                 return Val(expr.name)
             case sp.Add():
                 terms = sorted(expr.args, key=lambda t: (bool(t.could_extract_minus_sign()), t.is_number))
@@ -373,15 +375,16 @@ class Scope:
         for axis, index in zip(tensor.axes, expr.indices, strict=True):
             val = self.integer(index)
             stride = self.strides[tensor.name, axis]
+            kept = access(index, self.roles)
             if isinstance(index, Index):
                 if index in self.roles.tiles:
                     masks.append(Val(f"in_{index.name}", (index,)))
-            elif val.axes:
+            elif kept == "masked":
                 if not val.text.isidentifier():
                     val = self.name("at", val)
                 bounds = f"({val.text} >= 0) & ({val.text} < {self.size(axis)})"
                 masks.append(Val(bounds, val.axes, COMPARISON))
-            elif index.has(Read):
+            elif kept == "clamped":
                 # Never a scalar in a block's mask: the interpreter of Triton 3.9 refuses it.
                 val = Val(f"tl.minimum(tl.maximum({val.text}, 0), {self.size(axis)} - 1)")
             if index.has(Read):

@@ -8,6 +8,7 @@ import difflib
 import re
 import sys
 import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType, TracebackType
@@ -138,10 +139,9 @@ def _run(path: Path, source: ast.Module) -> ModuleType:
     module = ModuleType(f"refold_input_{path.stem}")
     module.__file__ = str(path)
     sys.modules[module.__name__] = module
-    sys.path.insert(0, str(path.parent.resolve()))
     kept, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
-        with contextlib.redirect_stdout(sys.stderr):
+        with contextlib.redirect_stdout(sys.stderr), _beside(path):
             exec(compile(source, str(path), "exec"), vars(module))
     except RefoldError as error:
         raise UsageError(f"{_fault(path, error) or path}: {error}") from None
@@ -154,14 +154,25 @@ def _run(path: Path, source: ast.Module) -> ModuleType:
         raise UsageError(f"{where}: the file fails when it is read: {what}: {_advice(error)}") from None
     finally:
         sys.dont_write_bytecode = kept
-        sys.path.pop(0)
         del sys.modules[module.__name__]
     return module
 
 
+@contextlib.contextmanager
+def _beside(path: Path) -> Iterator[None]:
+    """Within, what lies beside a file can be imported."""
+    folder = str(path.parent.resolve())
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)
+
+
 def _form(path: Path, module: ModuleType, against: Any) -> Any:
     try:
-        return form_of(str(path), vars(module), against, lambda name: _at(path, _line(path, name)))
+        with _beside(path):
+            return form_of(str(path), vars(module), against, lambda name: _at(path, _line(path, name)))
     except UsageError:
         raise
     except RefoldError as error:

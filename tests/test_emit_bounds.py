@@ -5,7 +5,7 @@ import importlib
 import pytest
 
 from refold import Spec, Tensor, axes, derive, emit, fold, pipeline, relu, sigmoid, verify
-from refold.emit.roles import bounded_weights
+from refold.emit.weights import bounded_weights
 
 i, j, d, e = axes("i j d e")
 q, k, v = Tensor("q", i, d), Tensor("k", j, d), Tensor("v", j, e)

@@ -8,12 +8,12 @@ import sympy as sp
 from emit_cases import CASES, attention, d, i, j, k, kernel_of, plan_of, q
 
 from refold.algebra import Plan, derive
+from refold.algebra.roles import assign
 from refold.emit import heads
 from refold.emit.base2 import in_base2
 from refold.emit.heads import FORMS, exp2
 from refold.emit.host import host
 from refold.emit.kernels import kernels
-from refold.emit.roles import assign
 from refold.emit.source import Function, Names, free_names
 from refold.errors import EmitError
 from refold.spec import Size, Tensor, axes, exp, fold, pipeline

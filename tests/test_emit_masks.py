@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refold.algebra import Plan, derive
+from refold.algebra.bounds import Bound, bounds_of
 from refold.emit.kernels import kernels
-from refold.emit.masks import Bound, bounds_of
 from refold.spec import Predicate, oo, where
 
 
@@ -121,8 +121,8 @@ def test_bounds_of_a_comparison() -> None:
 
 
 def test_data_is_no_bound() -> None:
-    masks = kernels(plan_of("documents"), "f").masks
-    assert masks.skip == masks.full == (Bound("upper", i.expr),)
+    ranges = kernels(plan_of("documents"), "f").ranges
+    assert ranges.skip_bounds == ranges.full_bounds == (Bound("upper", i.expr),)
 
 
 def test_an_unmasked_sum_beside_a_masked_one_skips_nothing() -> None:
@@ -130,7 +130,7 @@ def test_an_unmasked_sum_beside_a_masked_one_skips_nothing() -> None:
 
     plan = derive(pipeline(a=fold.sum(where(j <= i, score, 0), over=j)[i], b=fold.sum(score, over=j)[i]))
     assert isinstance(plan, Plan)
-    assert kernels(plan, "f").masks.skip == ()
+    assert kernels(plan, "f").ranges.skip_bounds == ()
 
 
 def test_mask_touches_no_tile_but_those_at_the_edge() -> None:

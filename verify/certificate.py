@@ -23,6 +23,11 @@ class Script:
         """The start of the hash of the text: equal texts have one name."""
         return recheck.digest(self.smt2)[:16]
 
+    @property
+    def agreed(self) -> bool:
+        """Whether every solver that was asked says so."""
+        return all(answer == "unsat" for _, answer in self.answers)
+
 
 @dataclass(frozen=True, slots=True)
 class Equation:

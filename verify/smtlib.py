@@ -32,6 +32,11 @@ def _terms(root: Any) -> Iterator[Any]:
             stack += [(a, False) for a in reversed(term.children())]
 
 
+def constants(root: Any) -> Iterator[Any]:
+    """The variables of a formula, in the order in which they are met."""
+    return (t for t in _terms(root) if z3.is_const(t) and t.decl().kind() == z3.Z3_OP_UNINTERPRETED)
+
+
 def _declarations(root: Any) -> Iterator[str]:
     for term in _terms(root):
         declaration = term.decl()
@@ -59,7 +64,11 @@ def _apply(term: Any, args: list[str]) -> str:
     if not args:
         if z3.is_rational_value(term) or z3.is_int_value(term):
             return _number(term)
+        if z3.is_and(term) or z3.is_or(term):
+            return "true" if z3.is_and(term) else "false"  # of nothing
         return term.sexpr() if z3.is_true(term) or z3.is_false(term) else _symbol(term.decl().name())
+    if len(args) == 1 and term.decl().kind() in (z3.Z3_OP_ADD, z3.Z3_OP_MUL, z3.Z3_OP_AND, z3.Z3_OP_OR):
+        return args[0]
     return f"({_symbol(term.decl().name())} {' '.join(args)})"
 
 

@@ -83,7 +83,7 @@ def ask(query: Query, timeout_ms: int = TIMEOUT_MS, limit_s: float = LIMIT_S) ->
     return Answer("proved", time.perf_counter() - start, joined_scripts([certificate]), certificate)
 
 
-def settle(hypotheses: list[Any], goals: list[Any], timeout_ms: int = TIMEOUT_MS) -> Answer:
+def settle(hypotheses: list[Any], goals: list[Any], timeout_ms: int = TIMEOUT_MS, names: Names | None = None) -> Answer:
     """Whether formulas of Z3 imply others, as they stand: one case, closed like those of `ask`."""
 
     def build(encoder: Encoder) -> list[Any]:
@@ -91,7 +91,7 @@ def settle(hypotheses: list[Any], goals: list[Any], timeout_ms: int = TIMEOUT_MS
         return goals
 
     none: frozenset[Any] = frozenset()
-    return ask(Query("", lambda path: Encoder(none, none, none, path=path), build), timeout_ms)
+    return ask(Query("", lambda path: Encoder(none, none, none, path=path), build, names or Names()), timeout_ms)
 
 
 class _Search:
@@ -162,17 +162,21 @@ class _Search:
                     lambda c: self.close(premises, [*conditions, c], goals),
                     lambda c: self.close(premises, [*conditions, c], goals),
                 )
-        closing: tuple[Script, ...] = ()
-        if rest:
-            refutation = z3.Not(z3.And(*rest))
-            # Most goals need no premises, and those about other things only make them slower to see.
-            script = self.refute([refutation], QUICK) or self.refute([*everything, refutation])
-            if script is None:
-                raise self.open([*everything, refutation])
-            closing = (script,)
+        closing = self.refuted(rest, everything) if rest else ()
         given = {formula_text(c) for c in conjuncts(conditions)}
         used = dict.fromkeys(fact for e in equations for _, fact in e.cofactors if fact not in given)
         return Leaf(tuple(used), tuple(equations), tuple(formula_text(g) for g in rest), closing)
+
+    def refuted(self, goals: list[Any], known: list[Any]) -> tuple[Script, ...]:
+        """The scripts that show goals: of all at once, or of each where that is too much for the other solver."""
+        refutation = z3.Not(z3.And(*goals))
+        # Most goals need no premises, and those about other things only make them slower to see.
+        script = self.refute([refutation], QUICK) or self.refute([*known, refutation])
+        if script is None:
+            raise self.open([*known, refutation])
+        if script.agreed or len(goals) < 2:
+            return (script,)
+        return tuple(s for goal in goals for s in self.refuted([goal], known))
 
     def hidden(self, goal: Any, everything: list[Any], facts: list[Any]) -> Any:
         """An equation that is not among the facts and follows from all that is known: a near one to the goal."""

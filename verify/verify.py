@@ -14,8 +14,10 @@ from refold.spec import Spec
 from refold.verify import invariants, nothing, obligations, safety, structure
 from refold.verify.certificate import joined_scripts
 from refold.verify.deadline import limited, ran_out
+from refold.verify.indexing import index_questions
 from refold.verify.obligation import Obligation, answered, discharge
 from refold.verify.parting import plan_parting
+from refold.verify.questions import answer
 from refold.verify.reach import Reach
 from refold.verify.replay import arrays, run_plan, search
 from refold.verify.result import Counterexample, Disproof, Proof, Result, Verdict
@@ -53,9 +55,16 @@ def _verify(plan: Plan, progress: Progress | None, stop: bool) -> Proof | Dispro
         if stop and results[-1].verdict != "proved":
             return Disproof(plan, _replayed(plan, tuple(results)), versions())
     results.append(_nothing(plan))
-    settled = _replayed(plan, tuple(results))
+    # What is about tiles shows in no run of the plan, which has none: these bring their own numbers.
+    settled = (*_replayed(plan, tuple(results)), *_index(plan, notify))
     proved = all(r.verdict == "proved" for r in settled)
     return (Proof if proved else Disproof)(plan, settled, versions())
+
+
+def _index(plan: Plan, notify: Progress) -> Iterator[Result]:
+    for question in index_questions(plan):
+        notify(question.name)
+        yield answer(question)
 
 
 def invariants_of(plan: Plan) -> Reach:

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from refold.algebra import Plan
-from refold.emit.heads import exp2
+from refold.algebra.plan import Plan
 from refold.errors import EmitError
-from refold.spec import Fold, Index, Read, Size, Where
-from refold.spec.heads import sigmoid
+from refold.spec import Fold, Index, Read, Size
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,21 +120,3 @@ def _group(plan: Plan, axis: Index) -> sp.Expr | None:
         if not axes_of(divisor) and all(isinstance(s, Size) for s in divisor.free_symbols):
             return divisor
     return None
-
-
-def bounded_weights(plan: Plan) -> bool:
-    """Whether what multiplies the data in every sum is at most 1 in size, or data itself: no overflow in its dtype."""
-
-    def small(expr: sp.Expr) -> bool:
-        match expr:
-            case sp.Mul():
-                return all(small(a) for a in expr.args)
-            case Where():
-                return all(a in (sp.oo, -sp.oo) or small(a) for a in expr.args[1:])
-        # The range obligation of the proof is that exponents are at most 0.
-        return isinstance(expr, Read | sp.exp | exp2 | sigmoid | sp.tanh | sp.sin | sp.cos) or bool(
-            expr.is_number and abs(expr) <= 1
-        )
-
-    sums = [a for a in plan.accumulators if a.reducer == "sum"]
-    return all(small(expand_elements(plan, a.element)) for a in sums)

@@ -1,0 +1,25 @@
+"""Dilated sliding-window attention: row i sees every step-th key among the last window * step.
+
+Beltagy, Peters and Cohan, Longformer, arXiv 2004.05150, section 3.1; causal.
+The tiles outside of the window are skipped; within it every tile evaluates the steps.
+"""
+
+from refold import Scalar, Tensor, axes, exp, fold, oo, pipeline, sqrt, where
+from refold.examples import show
+
+i, j, d, e = axes("i j d e")
+q, k, v = Tensor("q", i, d), Tensor("k", j, d), Tensor("v", j, e)
+window, step = Scalar("window", integer=True, positive=True), Scalar("step", integer=True, positive=True)
+s = fold.sum(q[i, d] * k[j, d], over=d) / sqrt(d.size)
+s = where((j <= i) & (i - j < window * step) & ((i - j) % step == 0), s, -oo)
+p = exp(s - fold.max(s, over=j))
+SPEC = pipeline(o=(fold.sum(p * v[j, e], over=j) / fold.sum(p, over=j))[i, e], empty=0)
+
+
+def main() -> None:
+    """Prints the derivation and the verdicts."""
+    show(SPEC)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""The obligations about tiles: visited and skipped ones make the axis, skipped are masked, unmasked ones are not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import sympy as sp
+import z3
+
+from refold.algebra import Plan
+from refold.algebra.roles import Roles, assign, axes_of
+from refold.algebra.tiles import (
+    BLOCK_N,
+    CHUNK,
+    FIRST_ROW,
+    FULL_LO,
+    HI,
+    LAST_ROW,
+    LO,
+    SPLIT,
+    TileRanges,
+    tile_ranges,
+    whole,
+)
+from refold.errors import EmitError
+from refold.verify.accesses import program_questions
+from refold.verify.integers import Integers
+from refold.verify.questions import IndexQuestion
+
+
+def index_questions(plan: Plan) -> Iterator[IndexQuestion]:
+    """Every question about the tiles, programs and accesses of the kernels of a plan; none where it has no layout."""
+    try:
+        roles = assign(plan)
+    except EmitError:
+        # More axes than registers hold: emit refuses the plan with the same words.
+        return
+    yield from tile_questions(roles, tile_ranges(plan, roles))
+    yield from program_questions(plan, roles)
+
+
+def tile_questions(roles: Roles, ranges: TileRanges) -> Iterator[IndexQuestion]:
+    """All that is asked of the choice of tiles, for the rolling kernel and for one part of the split one."""
+    k, n, block = z3.Ints("k n BLOCK_N")
+    apart = z3.Implies(z3.And(block >= 1, k < n), k * block + block <= n * block)
+    # n - k - 1 >= 0 and BLOCK_N >= 1: the product of what is not negative is not.
+    hint = z3.Implies(z3.And(n - k - 1 >= 0, block >= 0), (n - k - 1) * block >= 0)
+    yield IndexQuestion(
+        "index multiples", "two multiples of a positive number are equal or that number apart", (hint,), apart
+    )
+    for schedule, (start, stop) in (("rolling", whole(roles.fold)), ("split", SPLIT)):
+        yield from _schedule(schedule, roles, ranges, start, stop)
+
+
+def _schedule(
+    schedule: str, roles: Roles, ranges: TileRanges, start: sp.Expr, stop: sp.Expr
+) -> Iterator[IndexQuestion]:
+    ints = Integers()
+    block, size = ints.number(BLOCK_N), ints.number(roles.fold.size)
+    first, last = ints.number(sp.expand(start)), ints.number(sp.expand(stop))
+    tile = z3.Int("tile")
+    zero = z3.IntVal(0)
+    ints.aligned += [zero, tile, *([first, last] if schedule == "split" else [])]
+    if schedule == "split":
+        # What `index parts` shows of a chunk.
+        ints.facts += [first >= 0, last == first + ints.number(CHUNK), last >= first + block]
+    facts = [size >= 0, block >= 1]
+    known = {start: first, stop: last}
+    for choice in ranges.choices(roles, start, stop):
+        value = known[choice.expr] if choice.expr in known else ints.number(sp.expand(choice.expr))
+        old = ints.env.get(choice.name)
+        match choice.kind:
+            case "max":
+                value = z3.If(old >= value, old, value)
+            case "min":
+                value = z3.If(old <= value, old, value)
+        ints.env[choice.name] = value
+    env = ints.env
+    lo, hi, full_hi, full_lo = env[LO], env[HI], env[ranges.spans[-1][0]], env.get(FULL_LO, env[LO])
+    # The position and the row in question, any in their ranges.
+    position = ints.number(roles.fold)
+    inside = [tile <= position, position < tile + block]
+    rows: list[Any] = []
+    if roles.rows is not None:
+        row, top, end = ints.number(roles.rows), ints.number(FIRST_ROW), ints.number(LAST_ROW)
+        rows = [top >= 0, top <= row, row <= end, end < ints.number(roles.rows.size)]
+    wanted = z3.And(*(ints.holds(c) for c in ranges.skip))
+    seen = z3.And(*(ints.holds(c) for c in ranges.seen))
+    for axis in sorted({a for c in (*ranges.skip, *ranges.seen) for a in axes_of(c)}, key=str):
+        rows += [ints.number(axis) >= 0]
+        if axis not in (roles.fold, roles.rows):
+            rows += [ints.number(axis) < ints.number(axis.size)]
+    base = (*facts, *rows, *ints.facts, *ints.apart())
+    multiples = tuple(ints.aligned)
+
+    def ask(what: str, claim: str, hypotheses: list[Any], goal: Any) -> IndexQuestion:
+        return IndexQuestion(
+            f"index {what}: {schedule}", claim, (*base, *hypotheses), goal, multiples, block, tuple(ints.exact)
+        )
+
+    order = [first <= lo, lo <= full_lo, full_lo <= full_hi, full_hi <= hi]
+    for end in (lo, full_lo, full_hi):
+        if not ints.is_aligned(end):
+            order.append(end % block == 0)
+    on_axis = [first <= tile, tile < last, tile < size]
+    visited = z3.And(lo <= tile, tile < hi)
+    once = z3.Implies(visited, z3.And(*on_axis))
+    yield ask(
+        "visit",
+        "start ≤ lo ≤ full_lo ≤ full_hi ≤ hi, all multiples of BLOCK_N: every tile once or skipped, no other",
+        [],
+        z3.And(*order, once),
+    )
+    yield ask(
+        "skipped",
+        "a position of a tile that is not visited adds nothing, whatever the row",
+        [*inside, position < size],
+        z3.Implies(z3.And(*on_axis, z3.Not(visited)), z3.Not(wanted)),
+    )
+    yield ask(
+        "unmasked",
+        "every position of a tile run without masks is on the axis and unmasked in every row",
+        inside,
+        z3.Implies(z3.And(full_lo <= tile, tile < full_hi), z3.And(position < size, position < last, seen)),
+    )
