@@ -11,53 +11,60 @@ import z3
 
 def script(formulas: list[Any]) -> str:
     """A script that asks whether formulas without quantifiers can hold together."""
-    declared = dict.fromkeys(line for f in formulas for line in _declarations(f))
-    lines = ["(set-logic ALL)", *declared, *(f"(assert {_text(f)})" for f in formulas), "(check-sat)"]
+    written = [_Written(f) for f in formulas]
+    declared = dict.fromkeys(line for w in written for line in w.declarations())
+    lines = ["(set-logic ALL)", *declared, *(f"(assert {w.text()})" for w in written), "(check-sat)"]
     return "\n".join(lines) + "\n"
-
-
-def _terms(root: Any) -> Iterator[Any]:
-    """Every different term below a root, arguments first."""
-    done: set[int] = set()
-    stack = [(root, False)]
-    while stack:
-        term, ready = stack.pop()
-        if term.get_id() in done:
-            continue
-        if ready:
-            done.add(term.get_id())
-            yield term
-        else:
-            stack.append((term, True))
-            stack += [(a, False) for a in reversed(term.children())]
 
 
 def constants(root: Any) -> Iterator[Any]:
     """The variables of a formula, in the order in which they are met."""
-    return (t for t in _terms(root) if z3.is_const(t) and t.decl().kind() == z3.Z3_OP_UNINTERPRETED)
+    return (t for t, args in _Written(root).terms.values() if not args and _is_free(t))
 
 
-def _declarations(root: Any) -> Iterator[str]:
-    for term in _terms(root):
-        declaration = term.decl()
-        if declaration.kind() == z3.Z3_OP_UNINTERPRETED:
-            domain = " ".join(declaration.domain(n).sexpr() for n in range(declaration.arity()))
-            yield f"(declare-fun {_symbol(declaration.name())} ({domain}) {declaration.range().sexpr()})"
+class _Written:
+    """A formula with each of its different terms looked at once: `terms` by identity, arguments first."""
+
+    def __init__(self, root: Any) -> None:
+        self.root = root.get_id()
+        self.terms: dict[int, tuple[Any, list[int]]] = {}
+        self.uses: Counter[int] = Counter()
+        stack: list[tuple[Any, list[Any] | None]] = [(root, None)]
+        while stack:
+            term, args = stack.pop()
+            key = term.get_id()
+            if key in self.terms:
+                continue
+            if args is None:
+                args = term.children()
+                stack.append((term, args))
+                stack += [(a, None) for a in reversed(args)]
+            else:
+                self.terms[key] = term, [a.get_id() for a in args]
+                self.uses.update(self.terms[key][1])
+
+    def declarations(self) -> Iterator[str]:
+        for term, _ in self.terms.values():
+            if _is_free(term):
+                declaration = term.decl()
+                domain = " ".join(declaration.domain(n).sexpr() for n in range(declaration.arity()))
+                yield f"(declare-fun {_symbol(declaration.name())} ({domain}) {declaration.range().sexpr()})"
+
+    def text(self) -> str:
+        """The formula, with names for what occurs in it more than once."""
+        found: dict[int, str] = {}
+        bound: list[str] = []
+        for key, (term, args) in self.terms.items():
+            text = _apply(term, [found[a] for a in args])
+            if self.uses[key] > 1 and args:
+                bound.append(f"(let ((?{len(bound) + 1} {text})) ")
+                text = f"?{len(bound)}"
+            found[key] = text
+        return "".join(bound) + found[self.root] + ")" * len(bound)
 
 
-def _text(root: Any) -> str:
-    """A term, with names for what occurs in it more than once."""
-    terms = list(_terms(root))
-    uses = Counter(a.get_id() for t in terms for a in t.children())
-    found: dict[int, str] = {}
-    bound: list[str] = []
-    for term in terms:
-        text = _apply(term, [found[a.get_id()] for a in term.children()])
-        if uses[term.get_id()] > 1 and term.children():
-            bound.append(f"(let ((?{len(bound) + 1} {text})) ")
-            text = f"?{len(bound)}"
-        found[term.get_id()] = text
-    return "".join(bound) + found[root.get_id()] + ")" * len(bound)
+def _is_free(term: Any) -> bool:
+    return bool(term.decl().kind() == z3.Z3_OP_UNINTERPRETED)
 
 
 def _apply(term: Any, args: list[str]) -> str:
