@@ -12,7 +12,7 @@ import sympy as sp
 from refold.algebra.bounds import Bound, bounds_of, conjuncts, implied, slope
 from refold.algebra.plan import Accumulator, Plan
 from refold.algebra.roles import Roles, axes_of
-from refold.spec import Index, Where
+from refold.spec import Fold, Index, Read, Where
 
 
 class Loop(sp.Symbol):
@@ -74,10 +74,12 @@ class TileRanges:
     """The tiles in [lo, hi) are visited, those in [full_lo, full_hi) without masks; full_lo may be lo itself.
 
     `skip`: outside of these conditions a position adds nothing to any accumulator. `seen`: the conditions that a tile
-    without masks does not evaluate. The bounds are those that the formulas are made of.
+    without masks does not evaluate. `asked`: those of `skip` that are no bounds, as they depend on data or are unions;
+    a visited tile in which they hold nowhere together is not run. The bounds are those that the formulas are made of.
     """
 
     skip: tuple[sp.Basic, ...]
+    asked: tuple[sp.Basic, ...]
     seen: tuple[sp.Basic, ...]
     skip_bounds: tuple[Bound, ...]
     full_bounds: tuple[Bound, ...]
@@ -148,7 +150,13 @@ def tile_ranges(plan: Plan, roles: Roles) -> TileRanges:
                     full |= dict.fromkeys(bounds)
                     seen[part] = None
     skip = dict.fromkeys(b for part in common for b in implied(part, roles))
-    return TileRanges(tuple(common), tuple(seen), tuple(skip), tuple(full))
+    asked = tuple(part for part in common if _may_fail_everywhere(part, roles) and not bounds_of(part, roles))
+    return TileRanges(tuple(common), asked, tuple(seen), tuple(skip), tuple(full))
+
+
+def _may_fail_everywhere(part: sp.Basic, roles: Roles) -> bool:
+    """Whether a condition is worth asking of a whole tile: cheap beside it, and not true somewhere in every tile."""
+    return part.has(roles.fold) and part.has(Read, sp.Or) and not part.has(Fold)
 
 
 def _live(plan: Plan, a: Accumulator) -> set[sp.Basic]:

@@ -15,7 +15,7 @@ from refold.emit.base2 import in_base2
 from refold.emit.body import NOWHERE, UNITS, guarded, merge_function, step_function, store, tile_axes
 from refold.emit.heads import HELPERS
 from refold.emit.lower import Host, Scope, Val
-from refold.emit.masks import range_lines
+from refold.emit.masks import range_lines, summary_function
 from refold.emit.source import RESERVED, Function, Names, block, free_names, read_names
 from refold.errors import EmitError
 from refold.spec import Index
@@ -66,10 +66,11 @@ def kernels(plan: Plan, name: str) -> Kernels:
             val = Val(f"tl.where({val.text} == {NOWHERE}, -1, {val.text})", val.axes)
         epilogue.bind(a.symbol, val)
     write = _finish(plan, epilogue)
-    functions = [step, merge, *([write] if write else [])]
+    live = summary_function(ranges, prologue, "_live")
+    functions = [f for f in (step, merge, write, live) if f is not None]
     calls = tuple(f.name for f in functions)
     init = [f"{a.symbol} = {_unit(a.reducer, tile_axes(a, roles), roles)}" for a in plan.accumulators]
-    loops = _loops(step, states, ranges)
+    loops = _loops(step, live, states, ranges)
     bounds = prologue.inside(())
     rolling_range = range_lines(ranges, bounds, *whole(roles.fold))
     parts_range = range_lines(ranges, bounds, *SPLIT)
@@ -220,11 +221,14 @@ def _targets(states: list[Any]) -> str:
     return ", ".join(map(str, states)) if len(states) > 1 else f"({states[0]},)"
 
 
-def _loops(step: Any, states: list[Any], ranges: TileRanges) -> list[str]:
-    """The masked tiles before, the unmasked ones, and the masked ones after."""
+def _loops(step: Function, live: Function | None, states: list[Any], ranges: TileRanges) -> list[str]:
+    """The masked tiles before, the unmasked ones, and the masked ones after; of each, first its summary."""
     lines: list[str] = []
     for start, stop, masked in ranges.spans:
-        lines += block(f"for j0 in range({start}, {stop}, BLOCK_N):", step.call(_targets(states), MASKED=str(masked)))
+        body = step.call(_targets(states), MASKED=str(masked))
+        if live is not None:
+            body = [*live.call("live"), *block("if live:", body)]
+        lines += block(f"for j0 in range({start}, {stop}, BLOCK_N):", body)
     return lines
 
 

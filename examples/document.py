@@ -1,6 +1,7 @@
 """Causal attention within documents: row i sees the keys up to its own that have the same document id.
 
-As packed sequences are masked in Llama 3, arXiv 2407.21783. Ids of rows and keys may be any integers.
+As packed sequences are masked in Llama 3, arXiv 2407.21783. Ids of rows and keys may be
+any integers; a tile without a key of the rows' documents is not run.
 """
 
 from refold import Tensor, axes, exp, fold, oo, pipeline, sqrt, where

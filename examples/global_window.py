@@ -1,7 +1,7 @@
 """Global keys beside a causal window: row i sees the first `shared` keys it may see, and the last `window` ones.
 
 Beltagy, Peters and Cohan, Longformer, arXiv 2004.05150, section 3.1; as attention sinks, Xiao et al., arXiv 2309.17453.
-The tiles between the two are visited with their masks: one range of tiles is all that a kernel has.
+The tiles between the two are found to hold nothing before anything is loaded, and are not run.
 """
 
 from refold import Scalar, Tensor, axes, exp, fold, oo, pipeline, sqrt, where

@@ -1,6 +1,6 @@
 """Attention under any mask, an integer tensor: row i sees key j where mask[i, j] > 0.
 
-Vaswani et al., Attention Is All You Need, arXiv 1706.03762, section 3.2.3. Data says nothing of tiles: all are visited.
+Vaswani et al., Attention Is All You Need, arXiv 1706.03762, section 3.2.3. A tile in which nothing is seen is not run.
 """
 
 from refold import Tensor, axes, exp, fold, oo, pipeline, sqrt, where

@@ -250,6 +250,21 @@ def mutants(folder: Path) -> dict[str, float]:
     return found
 
 
+def skips(folder: Path) -> dict[str, bool]:
+    """Whether rows of the second document are numbers where the keys of the first, in a tile of their own, are none."""
+    import torch
+
+    module = load(kernel_of("documents").source, "k_documents", folder)
+    mine, theirs = torch.arange(33) // 16, torch.arange(37, dtype=torch.int32) // 16
+    K, V = torch.randn(37, 5), torch.randn(37, 7)
+    K[:16], V[:16] = torch.nan, torch.nan
+    given = {"q": torch.randn(33, 5), "k": K, "v": V, "mine": mine, "theirs": theirs}
+    return {
+        name: bool(module.k_documents(**given, **options, block_m=16, block_n=16)[16:].isfinite().all())
+        for name, options in SCHEDULES.items()
+    }
+
+
 def errors(folder: Path) -> dict[str, str]:
     """What the launchers say to inputs that do not fit."""
     import torch
@@ -294,7 +309,7 @@ def main() -> None:
     os.environ["TRITON_INTERPRET"] = "1"
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as folder:
-        print(json.dumps({"run": run, "mutants": mutants, "errors": errors}[sys.argv[1]](Path(folder))))
+        print(json.dumps({"run": run, "mutants": mutants, "errors": errors, "skips": skips}[sys.argv[1]](Path(folder))))
 
 
 if __name__ == "__main__":

@@ -50,6 +50,11 @@ def test_a_mutant_is_noticed(mutant: Any, mutants: Any) -> None:
     assert mutants[mutant[-1]] > 1e-3
 
 
+def test_a_tile_of_another_document_is_not_run() -> None:
+    # 0 · NaN is NaN: a masked tile that is run shows.
+    assert answers("skips") == dict.fromkeys(SCHEDULES, True)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -67,6 +67,29 @@ def test_a_bound_off_by_one_is_refuted(side: str, change: Callable[[Bound], sp.E
         assert symbol in result.note
 
 
+DATA = Tensor("mask", i, j, dtype="int32")[i, j] > 0
+
+
+@pytest.mark.parametrize(
+    "mask", [DATA, DATA | (j > i), (j <= i) & DATA, (j < window) | ((j > i - window) & (j <= i))], ids=str
+)
+def test_a_summary_of_data_and_of_unions_is_proved(mask: Predicate) -> None:
+    roles, ranges = layout(mask)
+    found = verdicts(roles, ranges)
+    assert ranges.asked and {r.note for r in found.values() if r.verdict != "proved"} == set()
+    assert {"index summary: rolling", "index summary: split"} <= set(found)
+
+
+def test_no_summary_is_asked_of_what_is_a_bound_or_true_somewhere_in_every_tile() -> None:
+    assert layout(BOTH)[1].asked == () == layout((i - j) % window == 0)[1].asked
+
+
+def test_a_summary_of_something_else_is_refuted() -> None:
+    roles, ranges = layout(DATA)
+    result = verdicts(roles, replace(ranges, asked=(sp.And(*ranges.asked), J > 5)))["index summary: rolling"]
+    assert result.verdict == "refuted" and "j = " in result.note
+
+
 class Edited:
     """A choice of tiles with one of its lines changed."""
 

@@ -23,7 +23,9 @@ def program_questions(plan: Plan, roles: Roles) -> Iterator[IndexQuestion]:
     yield _grid()
     for f in plan.finish:
         yield _written_once(f.name, f.axes, roles, any(roles.fold in g.axes for g in plan.finish))
+        yield _stores(f.name, f.axes, roles)
     yield from _loads(plan, roles)
+    yield from _workspace(plan, roles)
 
 
 def product(a: Any, b: Any) -> Any:
@@ -35,6 +37,11 @@ def unique(q: Any, base: Any, r: Any, q2: Any, _: Any, r2: Any) -> Any:
     """Equal numbers have equal digits: an instance of `index digits`."""
     digits = z3.And(r >= 0, r < base, r2 >= 0, r2 < base)
     return z3.Implies(z3.And(digits, q * base + r == q2 * base + r2), z3.And(q == q2, r == r2))
+
+
+def within(q: Any, base: Any, r: Any, count: Any) -> Any:
+    """A number is below a multiple of its base where its quotient is below the factor: of `index digits`."""
+    return z3.Implies(z3.And(r >= 0, r < base, q >= 0), (q < count) == (q * base + r < count * base))
 
 
 def divides_up(above: Any, below: Any, result: Any) -> list[Any]:
@@ -111,6 +118,47 @@ def _written_once(name: str, axes: tuple[Index, ...], roles: Roles, chunked: boo
         z3.And(*same),
         note="for an `out` whose elements are distinct in memory",
     )
+
+
+def _stores(name: str, axes: tuple[Index, ...], roles: Roles) -> IndexQuestion:
+    """Every store of an output is inside of it, with what the masks of the store and the digits of programs say."""
+    facts: list[Any] = []
+    places = _writer("", roles, axes, False, facts)
+    goals = []
+    for axis, place in places.items():
+        facts += [z3.Implies(z3.And(q >= 0, base >= 0), q * base >= 0) for q, base, _ in place.steps]
+        if axis in axes:
+            size = z3.Int(f"SIZE_{axis.name}" if axis in roles.inner else f"size_{axis.name}")
+            goals += [place.position >= 0, place.position < size]
+    return IndexQuestion(f"index stores {name}", f"every store of {name} is inside of it", tuple(facts), z3.And(*goals))
+
+
+def _workspace(plan: Plan, roles: Roles) -> Iterator[IndexQuestion]:
+    """The state of a part is kept at the number whose digits are part, batch, row and lanes."""
+    layouts: dict[tuple[Index, ...], list[str]] = {}
+    for a in plan.accumulators:
+        layouts.setdefault(tuple(x for x in roles.tiles if x in a.axes), []).append(str(a.symbol))
+    for axes, names in layouts.items():
+        sizes = [z3.Int("parts"), z3.Int("size_batch")]
+        sizes += [z3.Int(f"SIZE_{a.name}" if a in roles.inner else f"size_{a.name}") for a in axes]
+        facts: list[Any] = []
+        digits = [[z3.Int(f"{n}{mark}") for n in ("part", "batch", *(a.name for a in axes))] for mark in ("", "′")]
+        for d in (d for one in zip(*digits, strict=True) for d in one):
+            facts.append(d >= 0)
+        for size, *pair in zip(sizes, *digits, strict=True):
+            facts += [d < size for d in pair]
+        (first, *_), (second, *_), total = *digits, sizes[0]
+        for size, d, d2 in zip(sizes[1:], digits[0][1:], digits[1][1:], strict=True):
+            facts += [unique(first, size, d, second, size, d2), within(first, size, d, total)]
+            facts.append(z3.Implies(z3.And(first >= 0, size >= 0), first * size >= 0))
+            first, second, total = first * size + d, second * size + d2, total * size
+        goals = [first >= 0, first < total]
+        goals += [z3.Implies(first == second, a == b) for a, b in zip(*digits, strict=True)]
+        shown = ", ".join(names)
+        yield IndexQuestion(
+            f"index workspace {shown}", f"every part has a place of its own for {shown}, inside of the workspace",
+            tuple(facts), z3.And(*goals),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

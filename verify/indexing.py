@@ -118,6 +118,16 @@ def _schedule(
         [*inside, position < size],
         z3.Implies(z3.And(*on_axis, z3.Not(visited)), z3.Not(wanted)),
     )
+    if ranges.asked:
+        some = z3.Bool("some_position_of_the_tile_is_live")
+        # `some` is a maximum over all lanes that are on their axes: at least what it is at this one.
+        asked = z3.And(*(ints.holds(c) for c in ranges.asked))
+        yield ask(
+            "summary",
+            "a tile of which the summary says that no position is live adds nothing, whatever the row",
+            [*inside, position < size, z3.Implies(asked, some)],
+            z3.Implies(z3.Not(some), z3.Not(wanted)),
+        )
     yield ask(
         "unmasked",
         "every position of a tile run without masks is on the axis and unmasked in every row",

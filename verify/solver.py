@@ -19,7 +19,7 @@ from refold.verify.result import Verdict
 
 TIMEOUT_MS = 10_000
 # In units of the solver's own work, not seconds, so that the same is found on every machine, however busy it is.
-QUICK = 200_000
+QUICK = 20_000
 FEASIBLE = 1_000_000
 MAX_PATHS = 600
 LIMIT_S = 60.0
@@ -210,7 +210,7 @@ class _Search:
     def core(self, formulas: list[Any]) -> list[Any]:
         """Those of contradicting formulas that Z3 needed; all of them where it cannot say."""
         solver = z3.Solver(ctx=self.context)
-        solver.set("rlimit", QUICK)
+        solver.set("rlimit", FEASIBLE)
         for n, formula in enumerate(formulas):
             solver.assert_and_track(formula.translate(self.context), str(n))
         if len(formulas) < 2 or solver.check() != z3.unsat:
