@@ -10,7 +10,7 @@ from refold.algebra.ieee import ieee
 from refold.algebra.normal import NormalForm
 from refold.algebra.plan import Accumulator, Condition, Finish, Reading, State
 from refold.algebra.rewrite import denominators, folds, map_folds, walk
-from refold.spec import Fold, Output, Size
+from refold.spec import Fold, Output, Size, Where
 from refold.spec.heads import UNITS
 
 
@@ -23,23 +23,31 @@ class Ending:
     def finish(self, output: Output, expr: sp.Expr) -> Finish:
         """Guards an output whose expression is undefined in the state of nothing."""
         empty = self.empty
-        guard: sp.Basic = sp.true
+        guard = self.guard(output.expr, expr)
+        if guard is not sp.true and self.fails_on_nothing_alone(guard):
+            value = self.at_nothing(output.expr)
+            empty = sp.nsimplify(value) if np.isfinite(value) else empty
+        return Finish(output.name, expr, output.axes, guard, empty)
+
+    def guard(self, written: sp.Expr, expr: sp.Expr) -> sp.Basic:
+        """What has to hold of the final state where an expression is evaluated: of each case what it needs."""
+        if isinstance(expr, Where) and not expr.args[0].has(State):
+            condition, *cases = expr.args
+            sides = written.args[1:] if isinstance(written, Where) else (written, written)
+            then, other = (self.guard(w, e) for w, e in zip(sides, cases, strict=True))
+            return sp.And(sp.Or(sp.Not(condition), then), sp.Or(condition, other))
         if self.undefined_at_unit(expr):
             zero = [d for d in denominators(expr) if d.has(State) and self.at_unit(d) in (0.0,)]
             infinite = sorted(
                 (s for s in expr.free_symbols if isinstance(s, State) and not np.isfinite(self.unit_of(s))), key=str
             )
             if zero:
-                guard = sp.And(*(sp.Ne(d, 0, evaluate=False) for d in zero))
-            elif infinite:
-                guard = sp.And(*(sp.Gt(s, -sp.oo, evaluate=False) for s in infinite))
-        elif not any(e.infinite for e in self.found.elements.values()) and np.isnan(self.at_nothing(output.expr)):
+                return sp.And(*(sp.Ne(d, 0, evaluate=False) for d in zero))
+            return sp.And(*(sp.Gt(s, -sp.oo, evaluate=False) for s in infinite))
+        if not any(e.infinite for e in self.found.elements.values()) and np.isnan(self.at_nothing(written)):
             # Written as 0/0 over an empty axis and carried as something that is 0 there, like a mean.
-            guard = sp.And(*self.regular(expr))
-        if guard is not sp.true and self.fails_on_nothing_alone(guard):
-            value = self.at_nothing(output.expr)
-            empty = sp.nsimplify(value) if np.isfinite(value) else empty
-        return Finish(output.name, expr, output.axes, guard, empty)
+            return sp.And(*self.regular(expr))
+        return sp.true
 
     def fails_on_nothing_alone(self, guard: sp.Basic) -> bool:
         """Whether a guard holds as soon as there is one element: nothing masked, and only counts and sums of exp."""

@@ -8,9 +8,10 @@ from refold.spec import Spec
 def show(spec: Spec) -> None:
     """Prints the derivation of a pipeline and the verdict on each of its obligations."""
     import refold
+    from refold.verify import store
 
     plan = refold.derive(spec)
     print(plan)
     if isinstance(plan, refold.Plan):
         print()
-        print(refold.verify(plan))
+        print(store.verified(plan))

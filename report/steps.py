@@ -176,10 +176,9 @@ def verify_loaded(
         if not told:
             show_derivation(loaded, outcome, seconds, format)
         return None
-    kept = None if fresh else store.recall(outcome)
-    if kept is not None:
-        return kept
     with pretty.progress(f"verifying {loaded.name}") as notify, _placed(loaded):
+        if not fresh:
+            return store.verified(outcome, notify, timeout)
         report = run(outcome, progress=notify, timeout=timeout)
     if isinstance(report, Proof):
         store.keep(report)

@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 
 import refold.examples
-from refold import derive, emit, verify
+from refold import derive, emit
+from refold.verify import store
 
 NAMES = sorted(path.stem for path in Path(next(iter(refold.examples.__path__))).glob("[!_]*.py"))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_bundle_of_example_passes_its_own_tests(name: str, tmp_path: Path) -> None:
-    emit(verify(derive(importlib.import_module(f"refold.examples.{name}").SPEC)), name).write(tmp_path)
+    emit(store.verified(derive(importlib.import_module(f"refold.examples.{name}").SPEC)), name).write(tmp_path)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", str(tmp_path)]
     env = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")} | {"TRITON_INTERPRET": "1"}
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=env)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import json
 import os
 import pty
@@ -99,7 +100,8 @@ def answer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     monkeypatch.setenv("REFOLD_CACHE", os.devnull)
 
     def use(*which: str) -> None:
-        monkeypatch.setattr(sys.modules["refold.verify"], "verify", verdicts(*which))
+        for module in ("refold.verify", "refold.verify.store"):
+            monkeypatch.setattr(importlib.import_module(module), "verify", verdicts(*which))
 
     return use
 
@@ -707,7 +709,7 @@ def test_a_mistake_in_refold_is_no_verdict(
         raise KeyError("inside")
 
     monkeypatch.setattr(sys.modules["refold.verify"], "verify", fail)
-    shown = refold("verify", softmax)
+    shown = refold("verify", softmax, "--fresh")
     assert (shown.code, shown.out) == (3, "")
     assert shown.err.startswith("error: refold failed, no verdict: KeyError: 'inside': this is a mistake in refold")
 
@@ -717,7 +719,7 @@ def test_interrupt_is_quiet(refold: Callable[..., Ran], softmax: str, monkeypatc
         raise KeyboardInterrupt
 
     monkeypatch.setattr(sys.modules["refold.verify"], "verify", interrupt)
-    assert refold("verify", softmax) == Ran(130, "", "")
+    assert refold("verify", softmax, "--fresh") == Ran(130, "", "")
 
 
 # --- real processes ------------------------------------------------------------------------------------------
@@ -797,7 +799,7 @@ def test_recheck(refold: Callable[..., Ran], softmax: str, tmp_path: Path) -> No
     assert refold("emit", softmax, "-o", "out").code == 0
     shown = refold("recheck", "out/soft.proof.json", "--lean", "soft.lean")
     assert (shown.code, shown.err) == (0, "")
-    assert shown.out.startswith("holds soft: 40 obligations")
+    assert shown.out.startswith("holds soft: 42 obligations")
     assert "closed by Z3 and cvc5 both" in shown.out and "no certificate: structure (by inspection)" in shown.out
     assert (tmp_path / "soft.lean").read_text().count("theorem ") > 10
     found = json.loads((tmp_path / "out/soft.proof.json").read_text())
@@ -818,5 +820,5 @@ def test_recheck_of_what_is_no_proof(text: str, error: str, refold: Callable[...
 
 def test_a_proof_is_kept(refold: Callable[..., Ran], softmax: str) -> None:
     assert "obligations proved in" in refold("verify", softmax).out
-    assert "40 of 40 obligations proved earlier, and rechecked now" in refold("verify", softmax).out
+    assert "42 of 42 obligations proved earlier, and rechecked now" in refold("verify", softmax).out
     assert "obligations proved in" in refold("verify", softmax, "--fresh").out

@@ -108,6 +108,16 @@ HAND: dict[str, Callable[[Arrays], Any]] = {
     "attention_sink": sink_attention,
     "sigmoid_attention": lambda a: 1 / (1 + np.exp(-scores(a) - a["b"])) @ a["v"],
     "performer_g3": performer,
+    "dilated_window": lambda a: attend(
+        scores(a, lambda i, j: j <= i < j + a["window"] * a["step"] and (i - j) % a["step"] == 0), a["v"]
+    ),
+    "global_window": lambda a: attend(
+        scores(a, lambda i, j: j <= i and (j < a["shared"] or i < j + a["window"])), a["v"]
+    ),
+    "prefix_lm": lambda a: attend(scores(a, lambda i, j: j < a["prefix"] or j <= i), a["v"]),
+    "block_diffusion": lambda a: attend(scores(a, lambda i, j: j // a["block"] <= i // a["block"]), a["v"]),
+    "document": lambda a: attend(scores(a, lambda i, j: j <= i and a["key"][j] == a["row"][i]), a["v"]),
+    "mask_tensor": lambda a: attend(scores(a, lambda i, j: a["mask"][i, j] > 0), a["v"]),
 }
 
 
@@ -120,7 +130,7 @@ def inputs_for(spec: Spec, rng: np.random.Generator, **sizes: int) -> Arrays:
     for tensor in spec.tensors:
         shape = [lengths[axis.name] for axis in tensor.axes]
         if tensor.is_integer:
-            found[tensor.name] = np.where(rng.random(shape) < 0.7, rng.integers(0, lengths["c"], shape), -100)
+            found[tensor.name] = np.where(rng.random(shape) < 0.7, rng.integers(0, lengths.get("c", 2), shape), -100)
         else:
             found[tensor.name] = 2 * rng.normal(size=shape)
     for param in spec.params:

@@ -15,7 +15,7 @@ import z3
 import refold.examples
 from refold import Plan, Spec, Tensor, axes, derive, exp, fold, oo, pipeline, verify, where
 from refold.algebra import State, Varying
-from refold.verify import Disproof, Proof, Result, recheck
+from refold.verify import Disproof, Proof, Result, recheck, store
 from refold.verify.certificate import leaves, scripts
 from refold.verify.document import contents, seal
 from refold.verify.obligation import Defined, Obligation, discharge
@@ -39,7 +39,7 @@ def derived(spec: Spec) -> Plan:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_example_is_proved(name: str) -> None:
-    report = verify(plan_of(name))
+    report = store.verified(plan_of(name))
     assert isinstance(report, Proof), str(report)
     assert all(r.verdict == "proved" for r in report.results)
     tally = recheck.recheck(json.loads(seal(contents(report, name))))
@@ -51,10 +51,11 @@ def test_example_is_proved(name: str) -> None:
 
 
 def equations_without_cofactors(report: Proof) -> list[tuple[str, str]]:
-    """The equations for which a script was needed."""
+    """The equations for which a script was needed; of those between integers, order may be the reason."""
     return [
         (r.name, claim)
         for r in report.results
+        if not r.name.startswith("index ")
         for certificate in r.proof
         for leaf in leaves(certificate.case)
         for claim in leaf.claims
@@ -73,7 +74,7 @@ def is_equation(claim: str) -> bool:
 
 
 def test_obligations_of_attention_by_name() -> None:
-    assert [r.name for r in verify(plan_of("attention")).results] == ATTENTION
+    assert [r.name for r in store.verified(plan_of("attention")).results] == ATTENTION
 
 
 ATTENTION = [
@@ -114,8 +115,26 @@ ATTENTION = [
     "conditions o",
     "range l: step",
     "range l: merge",
-    "range o: l",
+    "range o: divisor",
     "empty",
+    "index multiples",
+    "index visit: rolling",
+    "index skipped: rolling",
+    "index unmasked: rolling",
+    "index visit: split",
+    "index skipped: split",
+    "index unmasked: split",
+    "index parts: cover",
+    "index parts: disjoint",
+    "index digits",
+    "index grid",
+    "index write once o",
+    "index stores o",
+    "index loads k",
+    "index loads q",
+    "index loads v",
+    "index workspace m, l",
+    "index workspace acc",
 ]
 
 

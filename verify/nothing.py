@@ -193,29 +193,46 @@ def outputs(plan: Plan, reach: Reach) -> Iterator[Obligation]:
         for f, output in zip(plan.finish, plan.spec.outputs, strict=True):
             if situation.empty and plan.axis in f.axes:
                 continue
-            wanted = situation.reduce(output.expr, state)
-            yield from _output(situation, f, wanted, state, known)
+            for assumed, wanted in _cases(situation.reduce(output.expr, state)):
+                yield from _output(situation, f, wanted, state, known, assumed)
+
+
+def _cases(wanted: sp.Basic) -> Iterator[tuple[tuple[sp.Basic, ...], sp.Basic]]:
+    """What is wanted, by cases where it has a value in some of them alone."""
+    if not (isinstance(wanted, Where) and wanted.has(sp.nan)):
+        yield (), wanted
+        return
+    condition, then, other = wanted.args
+    for case, value in ((condition, then), (sp.Not(condition), other)):
+        for assumed, found in _cases(value):
+            yield (case, *assumed), found
 
 
 def _output(
-    situation: Situation, f: Finish, wanted: sp.Basic, state: dict[State, sp.Expr], known: tuple[sp.Basic, ...]
+    situation: Situation,
+    f: Finish,
+    wanted: sp.Basic,
+    state: dict[State, sp.Expr],
+    known: tuple[sp.Basic, ...],
+    case: tuple[sp.Basic, ...],
 ) -> Iterator[Obligation]:
     plan = situation.plan
     name = f"empty {f.name}: {'nothing' if situation.empty else text(sp.And(*(p for p, _ in situation.masked)))}"
     guard = situation.reduce(f.guard, state)
+    where = f" where {text(sp.And(*case))}" if case else ""
     if wanted.has(sp.nan):
         if plan.spec.empty is sp.nan:
             return
-        claim = f"{f.name} has no value of {situation.shown}, and is {text(plan.spec.empty)} as stated"
+        claim = f"{f.name} has no value of {situation.shown}{where}, and is {text(plan.spec.empty)} as stated"
         goals = (sp.Not(guard), eq(f.empty, plan.spec.empty))
-        yield Obligation(name, claim, known, goals)
+        yield Obligation(name, claim, (*known, *case), goals)
         return
     if wanted.has(sp.zoo):
         return
-    claim = f"{f.name} = {text(wanted)} of {situation.shown}"
+    claim = f"{f.name} = {text(wanted)} of {situation.shown}{where}"
     written = f.expr.xreplace({e.symbol: e.expr for e in plan.elements})
     for condition, value in ((guard, written), (sp.Not(guard), f.empty)):
-        if condition is not sp.false:
+        if sp.And(condition, *case) is not sp.false:
             got = situation.reduce(value, state)
             assumed = () if condition is sp.true else (condition,)
-            yield Obligation(name, claim, (*known, *assumed, Defined(wanted)), (eq(got, wanted),))
+            yield Obligation(name, claim, (*known, *case, *assumed, Defined(wanted)), (eq(got, wanted),))

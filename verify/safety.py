@@ -55,7 +55,7 @@ def _claims(expr: sp.Basic) -> str:
 
 
 def ranges(plan: Plan, reach: Reach) -> Iterator[Obligation]:
-    """Every exponent that is evaluated is at most 0; denominators of outputs have a positive lower bound."""
+    """Every exponent that is evaluated is at most 0."""
     part, whole = fresh_symbols(plan, "₁"), fresh_symbols(plan, "₂")
     seen: set[sp.Basic] = set()
     for a in plan.accumulators:
@@ -74,7 +74,6 @@ def ranges(plan: Plan, reach: Reach) -> Iterator[Obligation]:
                 yield Obligation(f"range {a.symbol}: merge", f"{text(node)} ≤ 0", known, (goal,))
     state = {a.symbol: a.symbol for a in plan.accumulators}
     for f in plan.finish:
-        guard = (f.guard,) if f.guard is not sp.true else ()
         regular = tuple(x.regular for x in plan.anchors if x.regular is not sp.true)
         member = written(plan, reach.member(state)) if plan.axis in f.axes else ()
         for node in _exponents(f.expr):
@@ -82,13 +81,42 @@ def ranges(plan: Plan, reach: Reach) -> Iterator[Obligation]:
                 seen.add(node)
                 yield Obligation(f"range {f.name}", f"{text(node)} ≤ 0", (*reach.state(state), *member, *regular),
                                  (sp.Le(node, 0, evaluate=False),))  # fmt: skip
-        for node in walk(f.expr):
-            if isinstance(node, sp.Pow) and node.exp.is_negative and isinstance(node.base, State):
-                bound = next((b for s, _, b in reach.invariants if s == node.base and "≥ 1" in b), None)
-                if bound is not None:
-                    known = (*reach.state(state), *guard, *member)
-                    goal = sp.Ge(node.base, 1, evaluate=False)
-                    yield Obligation(f"range {f.name}: {node.base}", f"{node.base} ≥ 1", known, (goal,))
+
+
+def denominators(plan: Plan, reach: Reach) -> Iterator[tuple[Obligation, ...]]:
+    """For every denominator that is computed: bounds on it, from strong to weak; that it is not 0 is the weakest."""
+    whole = fresh_symbols(plan, "₂")
+    seen: set[sp.Basic] = set()
+    for a in plan.accumulators:
+        for base in _bases(a.element, a.moved):
+            if base not in seen:
+                seen.add(base)
+                yield _bounds(str(a.symbol), base, put_fresh(plan, base, a, whole), reach.state(whole))
+    state = {a.symbol: a.symbol for a in plan.accumulators}
+    for f in plan.finish:
+        guard = (f.guard,) if f.guard is not sp.true else ()
+        member: tuple[sp.Basic, ...] = ()
+        if plan.axis in f.axes:
+            # Where there is an output there is a position.
+            member = (*written(plan, reach.member(state)), sp.Ge(plan.axis.size, 1, evaluate=False))
+        for base in _bases(f.expr):
+            yield _bounds(f.name, base, base, (*reach.state(state), *guard, *member))
+
+
+def _bounds(name: str, shown: sp.Expr, base: sp.Expr, known: tuple[sp.Basic, ...]) -> tuple[Obligation, ...]:
+    least = [t for t in sp.Add.make_args(base) if t.is_positive and t != base]
+    goals = [*(sp.Ge(base, t, evaluate=False) for t in (sp.S.One, *least)), sp.Gt(base, 0, evaluate=False),
+             sp.Ne(base, 0, evaluate=False)]  # fmt: skip
+    return tuple(
+        Obligation(f"range {name}: divisor", text(goal.func(shown, goal.args[1], evaluate=False)), known, (goal,))
+        for goal in goals
+    )
+
+
+def _bases(*exprs: sp.Expr) -> list[sp.Expr]:
+    """What is divided by, but for numbers."""
+    found = [n.base for e in exprs for n in walk(e) if isinstance(n, sp.Pow) and n.exp.is_negative]
+    return list(dict.fromkeys(b for b in found if b.free_symbols))
 
 
 def _exponents(expr: sp.Basic) -> list[sp.Expr]:

@@ -16,10 +16,21 @@ import sympy as sp
 from refold.algebra import Plan
 from refold.verify import recheck
 from refold.verify.document import document, proof_of
-from refold.verify.result import Proof
-from refold.verify.verify import versions
+from refold.verify.result import Disproof, Proof
+from refold.verify.verify import Progress, verify, versions
 
 LAYERS = ("spec", "algebra", "verify")
+
+
+def verified(plan: Plan, progress: Progress | None = None, timeout: float | None = None) -> Proof | Disproof:
+    """The proof that was kept of this very plan, else what `verify` says of it, which is kept if it is a proof."""
+    found = recall(plan)
+    if found is not None:
+        return found
+    report = verify(plan, progress, timeout)
+    if isinstance(report, Proof):
+        keep(report)
+    return report
 
 
 def recall(plan: Plan) -> Proof | None:

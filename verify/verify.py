@@ -54,6 +54,9 @@ def _verify(plan: Plan, progress: Progress | None, stop: bool) -> Proof | Dispro
         results.append(_result(obligation, plan))
         if stop and results[-1].verdict != "proved":
             return Disproof(plan, _replayed(plan, tuple(results)), versions())
+    for bounds in safety.denominators(plan, reach):
+        notify(bounds[0].name)
+        results.append(_strongest(bounds, plan))
     results.append(_nothing(plan))
     # What is about tiles shows in no run of the plan, which has none: these bring their own numbers.
     settled = (*_replayed(plan, tuple(results)), *_index(plan, notify))
@@ -171,6 +174,15 @@ def _all(plan: Plan, reach: Reach) -> Iterator[Obligation]:
     yield from nothing.outputs(plan, reach)
     yield from safety.conditions(plan, reach)
     yield from safety.ranges(plan, reach)
+
+
+def _strongest(obligations: tuple[Obligation, ...], plan: Plan) -> Result:
+    """The first of some bounds that is proved, else what became of the last and weakest."""
+    for obligation in obligations[:-1]:
+        found = _result(obligation, plan)
+        if found.verdict == "proved":
+            return found
+    return _result(obligations[-1], plan)
 
 
 def _result(obligation: Obligation, plan: Plan) -> Result:
