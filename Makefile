@@ -7,7 +7,7 @@ STAMP := .venv/.stamp
 LOCK := $(if $(shell command -v flock),flock .venv.lock)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo test format clean
+.PHONY: setup demo test slow format clean
 .DEFAULT_GOAL := demo
 
 demo: setup
@@ -18,6 +18,11 @@ test: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2
+
+# What is too long for every run: all tests of every bundle, and many more mutants and random pipelines.
+slow: setup
+	$(BIN)/pytest -n 2 -m slow
+	REFOLD_RANDOM_SPECS=60 $(BIN)/pytest -n 2 tests/test_random_specs.py
 
 format: setup
 	$(BIN)/ruff check --fix .

@@ -22,7 +22,7 @@ from refold.errors import UnsupportedSpec
 from refold.spec import Value
 from refold.verify import verify
 
-COUNT = int(os.environ.get("REFOLD_RANDOM_SPECS", "12"))
+COUNT = int(os.environ.get("REFOLD_RANDOM_SPECS", "6"))
 PROFILE = settings(
     max_examples=COUNT, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
 )

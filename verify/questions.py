@@ -16,6 +16,8 @@ from refold.verify.solver import settle
 TIMEOUT_MS = 5_000
 # Concrete blocks at which a model has to exist before it is shown.
 BLOCKS = (2, 1, 3, 4)
+# Most kernels ask the same of their tiles and programs; a process asks it once.
+_ANSWERED: dict[tuple[str, ...], Result] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,9 @@ def answer(question: IndexQuestion, timeout_ms: int = TIMEOUT_MS) -> Result:
     start = time.perf_counter()
     names = Names()
     *hypotheses, goal = _renamed([*question.hypotheses, question.goal], names)
+    key = (question.name, question.claim, question.note, smtlib.script([*hypotheses, goal]))
+    if key in _ANSWERED:
+        return _ANSWERED[key]
     found = settle(hypotheses, [goal], timeout_ms, names)
     verdict, note = found.verdict, found.note or question.note
     proof = () if found.certificate is None else (found.certificate,)
@@ -52,9 +57,11 @@ def answer(question: IndexQuestion, timeout_ms: int = TIMEOUT_MS) -> Result:
             verdict, note = "refuted", "not so at " + _numbers(model)
         elif verdict == "refuted":
             verdict, note = "unknown", "Z3 has a model of the weaker hypotheses only"
-    return Result(
-        question.name, question.claim, verdict, time.perf_counter() - start, found.smt2, note=note, proof=proof
-    )
+    seconds = time.perf_counter() - start
+    result = Result(question.name, question.claim, verdict, seconds, found.smt2, note=note, proof=proof)
+    if verdict != "unknown":
+        _ANSWERED[key] = result
+    return result
 
 
 def _renamed(formulas: list[Any], names: Names) -> list[Any]:
