@@ -12,7 +12,7 @@ import sympy as sp
 
 from refold.algebra import Plan
 from refold.spec.evaluate import Array, Inputs
-from refold.verify.schedule import Schedule
+from refold.verify.execution import Schedule
 from refold.verify.tape import Place, Tape
 
 DType = Literal["float32", "float16", "bfloat16"]
