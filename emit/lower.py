@@ -9,7 +9,8 @@ from typing import Any
 import sympy as sp
 from sympy.core.relational import Relational
 
-from refold.emit.heads import FORMS, exp2
+from refold.algebra.base2 import exp2
+from refold.emit.heads import FORMS
 from refold.emit.roles import Roles
 from refold.emit.source import Names
 from refold.errors import EmitError

@@ -9,7 +9,7 @@ import sympy as sp
 from sympy.core.relational import Relational
 
 from refold.algebra import Accumulator, Plan
-from refold.emit.heads import exp2
+from refold.algebra.base2 import exp2
 from refold.emit.lower import Scope, Val
 from refold.emit.roles import Roles, axes_of
 from refold.spec import Where

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import sympy as sp
 
 from refold.algebra import Plan
-from refold.emit.heads import exp2
+from refold.algebra.base2 import exp2
 from refold.errors import EmitError
 from refold.spec import Fold, Index, Read, Size, Where
 from refold.spec.heads import sigmoid

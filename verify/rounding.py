@@ -3,184 +3,176 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import sympy as sp
 
 from refold.algebra import Plan
+from refold.errors import SpecError
+from refold.spec import Fold
 from refold.spec.evaluate import Array, Inputs
-from refold.verify.execution import Schedule
-from refold.verify.tape import Place, Tape
+from refold.verify.execution import Execution
+from refold.verify.tape import UNIT, Node, Tape
 
 DType = Literal["float32", "float16", "bfloat16"]
 
-# What a kind of operation is called in a formula, how often it is done on the way to one output, and its unit.
-# N is the length of the fold axis, B the tile, P the parts, D the length of an inner sum; u is the unit roundoff of
-# float32, v that of the operands of dots, w that of the result.
-KINDS: dict[str, tuple[str, str]] = {
-    "inner sums": ("(D - 1)", "u"),
-    "elements": ("1", "u"),
-    "exponentials": ("1", "u"),
-    "operands": ("1", "v"),
-    "terms": ("1", "u"),
-    "sums in a tile": ("(B - 1)", "u"),
-    "anchors": ("⌈N/(B·P)⌉", "u"),
-    "corrections": ("⌈N/(B·P)⌉", "u"),
-    "tiles": ("⌈N/(B·P)⌉", "u"),
-    "parts": ("P", "u"),
-    "finish": ("1", "u"),
-    "store": ("1", "w"),
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """N positions in tiles of B over P parts, so T = ceil(N/(B P)) tiles a part; inner sums of at most D terms."""
+
+    N: int
+    B: int
+    P: int
+    D: int
+
+    @property
+    def T(self) -> int:
+        return math.ceil(self.N / (self.B * self.P))
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Operations of one source: how many an output waits for, in words and figures, and their unit.
+
+    The magnitude A of a source is the effect of one operation of it, in its unit: summed over all positions (what is
+    done to elements, and at the end), or, where `worst`, the largest over the tiles (the parts), of which the count
+    says how many there are.
+    """
+
+    count: str
+    unit: Literal["u", "v", "w"]
+    value: Callable[[Sizes], int]
+    worst: bool = False
+
+
+KINDS: dict[str, Kind] = {
+    "inner sums": Kind("(D−1)", "u", lambda s: max(s.D - 1, 0)),
+    "elements": Kind("", "u", lambda s: 1),
+    "exponentials": Kind("", "u", lambda s: 1),
+    "operands": Kind("", "v", lambda s: 1),
+    "terms": Kind("", "u", lambda s: 1),
+    "tile sums": Kind("(B−1)", "u", lambda s: s.B - 1),
+    "dots": Kind("B", "u", lambda s: s.B),
+    "carried": Kind("T·B", "u", lambda s: s.T * s.B, worst=True),
+    "anchors": Kind("T", "u", lambda s: s.T, worst=True),
+    "corrections": Kind("T", "u", lambda s: s.T, worst=True),
+    "joins": Kind("T", "u", lambda s: s.T, worst=True),
+    "merges": Kind("P", "u", lambda s: s.P, worst=True),
+    "finish": Kind("", "u", lambda s: 1),
+    "store": Kind("", "w", lambda s: 1),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Arithmetic:
-    """How a kernel computes: its tiles and parts, its dtypes, and the errors of its functions in units of 2^-24.
+    """How a kernel computes: tiles of `block` positions over `parts` parts, and its dtypes.
 
     Accumulators and all that is not named here are float32, rounded to nearest. `operands` is what the two sides of
-    a dot product are rounded to, `result` what is stored. `exponential` and `function` (log, tanh, sigmoid, sin,
-    cos, sqrt) are those of PTX's approximations: 2 ulp, which is 4 units. `truncation` is the error of one addition
-    inside a dot in units: 2 assumes that the matrix unit chops instead of rounding to nearest. Dots add in any order.
+    a dot are rounded to, `result` what is stored. `truncation` is the error of one addition inside of a dot in
+    units: 2 allows for a matrix unit that chops. Additions are in any order.
     """
 
     block: int = 64
     parts: int = 1
     operands: DType = "float32"
     result: DType = "float32"
-    exponential: float = 4.0
-    function: float = 4.0
     truncation: float = 2.0
 
-
-@dataclass(frozen=True, slots=True)
-class Term:
-    """`count * unit * magnitude`: what one kind of operation adds to the error of an output.
-
-    `count` is a formula in N, B, P and D. The magnitude is the first-order effect of one such operation in its unit,
-    `|dy/dz| |dz|`: summed over the axis for what is done to elements and in the finish, and over what is done at
-    once for a tile or a part, of which it is the largest.
-    """
-
-    source: str
-    count: str
-    unit: str
-
-    def __str__(self) -> str:
-        return "·".join(x for x in (self.count, self.unit, f"A({self.source})") if x != "1")
+    def unit(self, name: Literal["u", "v", "w"]) -> float:
+        return UNIT[{"u": "float32", "v": self.operands, "w": self.result}[name]]
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One run: the output over the reals, as computed in the model, the bound, and the bound by terms."""
+    """One run: the output over the reals, as computed on the tape, the bound, and its terms by source."""
 
     exact: Array
     computed: Array
     bound: Array
     terms: dict[str, Array]
-
-    @property
-    def error(self) -> Array:
-        """The distance of what was computed from the exact value; 0 where both are undefined or infinite alike."""
-        same = (self.exact == self.computed) | (np.isnan(self.exact) & np.isnan(self.computed))
-        return np.where(same, 0.0, np.abs(self.computed - self.exact))
+    magnitudes: dict[str, Array]
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """The first-order bound on the rounding error of one output."""
+    """The first-order bound on the rounding error of one output; no sources and a `reason` where there is none."""
 
-    plan: Plan
-    arithmetic: Arithmetic
     output: str
-    terms: tuple[Term, ...]
+    sources: tuple[str, ...]
+    reason: str = ""
 
     @property
     def formula(self) -> str:
-        """`|error| <= sum of count * unit * magnitude`, the magnitudes named by what they belong to."""
-        return f"|computed {self.output} - {self.output}| <= " + (" + ".join(map(str, self.terms)) or "0")
-
-    def evaluate(self, inputs: Mapping[str, Any]) -> Array:
-        """The bound at these inputs, an absolute error for each element of the output."""
-        return analyse(self.plan, self.arithmetic, inputs)[self.output].bound
-
-
-def bound(plan: Plan, arithmetic: Arithmetic | None = None) -> tuple[Bound, ...]:
-    """The bound of every output. Which terms there are is found on a small instance; it depends on no value."""
-    arithmetic = arithmetic or Arithmetic()
-    terms = _terms(plan, arithmetic)
-    return tuple(Bound(plan, arithmetic, f.name, terms[f.name]) for f in plan.finish)
+        """The sum of count, unit and magnitude of all sources."""
+        if self.reason:
+            return f"no bound: {self.reason}"
+        terms = ("·".join(x for x in (KINDS[s].count, KINDS[s].unit, f"A({s})") if x) for s in self.sources)
+        return " + ".join(terms) or "0 (no operation rounds)"
 
 
-def rounding_claims(plan: Plan) -> list[tuple[str, str]]:
-    """A line for every output: its bound, for the report; half precision operands and results."""
-    found = bound(plan, Arithmetic(operands="float16", result="float16"))
-    return [(f"rounding of {b.output}", b.formula) for b in found]
+def bounds(plan: Plan, arithmetic: Arithmetic | None = None) -> tuple[Bound, ...]:
+    """The formula of every output. Which sources there are is found by running a small input in tiles of two."""
+    a = arithmetic or Arithmetic(operands="float16", result="float16")
+    try:
+        found = _run(plan, Arithmetic(2, 2, a.operands, a.result, a.truncation), _sample(plan))
+    except SpecError as error:
+        return tuple(Bound(f.name, (), str(error)) for f in plan.finish)
+    return tuple(
+        Bound(name, (), str(m)) if isinstance(m, SpecError) else Bound(name, tuple(m.terms))
+        for name, m in found.items()
+    )
 
 
 def analyse(plan: Plan, arithmetic: Arithmetic, inputs: Mapping[str, Any]) -> dict[str, Measured]:
     """Runs a plan as its kernels do, once over the reals and once rounded, and bounds the difference.
 
-    Inputs are taken as exact: round them to their dtype first. Raises a `SpecError` for inputs that do not fit.
+    Inputs are taken as exact: round them to their dtype first. Outputs that have no bound are left out. Raises a
+    `SpecError` for inputs that do not fit.
     """
+    return {name: m for name, m in _run(plan, arithmetic, inputs).items() if isinstance(m, Measured)}
+
+
+def _run(plan: Plan, arithmetic: Arithmetic, inputs: Mapping[str, Any]) -> dict[str, Measured | SpecError]:
     given = Inputs.of(plan.spec, inputs)
-    length = given.sizes[plan.axis]
-    tape = Tape(arithmetic.exponential, arithmetic.function, arithmetic.truncation)
+    tape = Tape()
+    results: dict[str, Measured | SpecError] = {}
     with np.errstate(all="ignore"):
-        schedule = Schedule(plan, given, tape, arithmetic.operands)
-        outputs = schedule.run(arithmetic.block, arithmetic.parts)
-        results = {}
+        execution = Execution(plan, given, tape, arithmetic.operands, arithmetic.truncation)
+        outputs = execution.run(arithmetic.block, arithmetic.parts)
         for f in plan.finish:
-            tape.place, tape.step = ("finish", f"the stored {f.name}"), 0
-            out = tape.cast(outputs[f.name], arithmetic.result, "rounding of")
-            terms = _closed(plan, tape.spread(out), length, arithmetic)
-            total = sum(terms.values(), np.zeros(out.exact.size)).reshape(out.exact.shape)
-            results[f.name] = Measured(
-                *(given.present(x, f.axes) for x in (out.exact, out.computed, total)),
-                {p: given.present(x.reshape(out.exact.shape), f.axes) for p, x in terms.items()},
-            )
+            out = outputs[f.name]
+            if isinstance(out, SpecError):
+                results[f.name] = out
+                continue
+            # A position is stored as an integer.
+            positions = {a.symbol for a in plan.accumulators if a.reducer == "argmax"}
+            out = out if f.expr in positions else tape.cast(out, arithmetic.result, "store")
+            sizes = _sizes(plan, given, arithmetic)
+            results[f.name] = _measured(given, f.axes, out, tape.spread(out), sizes, arithmetic)
     return results
 
 
-def kind_of(plan: Plan, place: Place) -> str:
-    """The kind of an operation, a key of `KINDS`, from the phase and what is computed there."""
-    phase, what = place
-    if phase == "finish":
-        return "store" if what.startswith("rounding of") else "finish"
-    if phase == "part":
-        return "parts"
-    if phase == "tile":
-        return next((k for k in ("anchors", "corrections") if k in what), "tiles")
-    own = what.rpartition(" ")[2] in {str(a.symbol) for a in plan.accumulators}
-    if what.startswith("sums within a tile"):
-        return "sums in a tile" if own else "inner sums"
-    return next((k for k in ("operands", "exponentials") if what.startswith(k) and own), "terms" if own else "elements")
+def _measured(given: Inputs, axes: Any, out: Node, spread: Any, sizes: Sizes, arithmetic: Arithmetic) -> Measured:
+    magnitudes, terms = {}, {}
+    for source, kind in KINDS.items():
+        if source in spread:
+            effects = np.array(list(spread[source].values())) / arithmetic.unit(kind.unit)
+            size = effects.max(axis=0) if kind.worst else effects.sum(axis=0)
+            magnitudes[source] = given.present(size.reshape(out.exact.shape), axes)
+            count = kind.value(sizes)
+            terms[source] = count * arithmetic.unit(kind.unit) * magnitudes[source] if count else 0 * magnitudes[source]
+    exact, computed = given.present(out.exact, axes), given.present(out.computed, axes)
+    return Measured(exact, computed, sum(terms.values(), np.zeros_like(exact)), terms, magnitudes)
 
 
-def _closed(
-    plan: Plan, spread: Mapping[Place, Mapping[int, tuple[int, Array]]], length: int, arithmetic: Arithmetic
-) -> dict[str, Array]:
-    """What every kind of operation adds: its count times the largest step; what belongs to elements is summed."""
-    steps: dict[str, dict[int, Any]] = {}
-    for place, effects in spread.items():
-        group = steps.setdefault(kind_of(plan, place), {})
-        for step, (n, effect) in effects.items():
-            group[step] = group.get(step, 0.0) + n * effect
-    counts = {"⌈N/(B·P)⌉": math.ceil(length / (arithmetic.block * arithmetic.parts)), "P": arithmetic.parts}
-    found = {}
-    for kind in KINDS:
-        if kind in steps:
-            parts, count = np.array(list(steps[kind].values())), counts.get(KINDS[kind][0])
-            found[kind] = parts.sum(axis=0) if count is None else count * parts.max(axis=0)
-    return found
-
-
-def _terms(plan: Plan, arithmetic: Arithmetic) -> dict[str, tuple[Term, ...]]:
-    small = replace(arithmetic, block=2, parts=2)
-    found = analyse(plan, small, _sample(plan))
-    return {name: tuple(Term(kind, *KINDS[kind]) for kind in m.terms) for name, m in found.items()}
+def _sizes(plan: Plan, given: Inputs, arithmetic: Arithmetic) -> Sizes:
+    length = given.sizes[plan.axis]
+    written = [e.expr for e in plan.elements] + [f.expr for f in plan.finish]
+    inner = [given.sizes[n.axis] for x in written for n in x.atoms(Fold) if n.axis != plan.axis]
+    return Sizes(length, max(min(arithmetic.block, length), 1), arithmetic.parts, max(inner, default=1))
 
 
 def _sample(plan: Plan) -> dict[str, Any]:

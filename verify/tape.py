@@ -8,19 +8,20 @@ rounds by `|dz|` moves an output by `|d out / d z| |dz|`, and the derivative hol
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from refold.spec.evaluate import Array
+from refold.verify.functions import QUOTIENT, Function
 
 # Half the distance of neighbours near 1, and the error where results are too small for that to hold: float32 is
 # flushed to zero below 2^-126, the others end in subnormals.
 UNIT = {"float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
 TINY = {"float32": 2.0**-126, "float16": 2.0**-25, "bfloat16": 2.0**-126}
-Place = tuple[str, str]  # the phase, and what is computed there
+CHUNK = 256  # outputs whose derivatives are held at a time
 
 
 def rounded(value: Array, dtype: str) -> Array:
@@ -39,87 +40,71 @@ def rounded(value: Array, dtype: str) -> Array:
 class Node:
     """One value: `exact` in float64, `computed` in float32; `parents` with the derivatives by them.
 
-    `local` bounds what rounding adds here, before it is multiplied by the `steps` of a sum.
+    `local` bounds what one rounding adds here; `kind` says whose it is and how many there are, `step` in which tile.
     """
 
     exact: Array
     computed: Array
     parents: tuple[tuple[Node, Array], ...] = ()
     local: Array | float = 0.0
-    place: Place = ("", "")
+    kind: str = ""
     step: int = 0
-    steps: int = 1
 
 
 class Tape:
-    """Operations in the order in which a kernel executes them; `place` and `step` say where it is."""
+    """Operations in the order in which a kernel executes them; `kind` and `step` say where it is."""
 
-    def __init__(self, exponential: float, function: float, truncation: float) -> None:
+    def __init__(self) -> None:
         self.nodes: list[Node] = []
-        self.place: Place = ("", "")
+        self.kind = ""
         self.step = 0
-        self.exponential, self.function, self.truncation = exponential, function, truncation
 
-    def constant(self, value: Any) -> Node:
+    def constant(self, value: Any, exact: bool = True) -> Node:
+        """A value that no operation made; one that is not `exact` is rounded to float32 if it needs to be."""
         value = np.asarray(value, dtype=np.float64)
-        return Node(value, value.astype(np.float32))
+        single = value.astype(np.float32)
+        if exact or not np.any(np.isfinite(value) & (single != value)):
+            return Node(value, single)
+        return self.record(value, single, (), _rounding(value))
 
-    def record(self, exact: Array, computed: Array, parents: Any, local: Any, label: str = "", steps: int = 1) -> Node:
-        place = (self.place[0], f"{label} {self.place[1]}".strip())
-        kept = tuple((p, np.where(np.isfinite(d), d, 0.0)) for p, d in parents if p.parents or p.place != ("", ""))
-        finite = np.where(np.isfinite(exact), local, 0.0)
-        node = Node(exact, computed.astype(np.float32), kept, finite, place, self.step, steps)
+    def record(self, exact: Array, computed: Array, parents: Any, local: Any, kind: str = "") -> Node:
+        """An operation. Where its exact value is infinite or undefined there is no error to speak of."""
+        finite = np.isfinite(exact)
+        kept = tuple((p, np.where(finite, np.nan_to_num(d, nan=np.inf), 0.0)) for p, d in parents if p.kind)
+        node = Node(
+            exact, computed.astype(np.float32), kept, np.where(finite, local, 0.0), kind or self.kind, self.step
+        )
         self.nodes.append(node)
         return node
 
-    def plus(self, a: Node, b: Node) -> Node:
-        z = a.exact + b.exact
-        one = np.ones_like(z)
-        free = _zero(a) or _zero(b)  # x + 0 is x
-        return self.record(z, a.computed + b.computed, ((a, one), (b, one)), 0.0 if free else _rounding(z), "sums of")
-
     def sum_of(self, terms: list[Node]) -> Node:
         """The sum of a few terms in an order that is not known; of two, the rounding is relative to the result."""
-        if len(terms) == 2:
-            return self.plus(*terms)
+        terms = [t for t in terms if t.kind or np.any(t.exact)] or terms[:1]  # x + 0 is x
+        if len(terms) == 1:
+            return terms[0]
         z, computed = terms[0].exact, terms[0].computed
         for t in terms[1:]:
             z, computed = z + t.exact, computed + t.computed
-        size: Any = sum(np.abs(np.where(np.isfinite(t.exact), t.exact, 0.0)) for t in terms)
-        local = (len(terms) - 1) * UNIT["float32"] * size
-        return self.record(z, computed, [(t, np.ones_like(z)) for t in terms], local, "sums of")
+        size: Any = np.abs(z) if len(terms) == 2 else sum(np.abs(t.exact) for t in terms)
+        return self.record(z, computed, [(t, np.ones_like(z)) for t in terms], (len(terms) - 1) * _rounding(size))
 
     def times(self, a: Node, b: Node) -> Node:
         z = a.exact * b.exact
         free = _power_of_two(a) or _power_of_two(b)
         parents = ((a, np.broadcast_to(b.exact, z.shape)), (b, np.broadcast_to(a.exact, z.shape)))
-        return self.record(z, a.computed * b.computed, parents, 0.0 if free else _rounding(z), "products of")
+        return self.record(z, a.computed * b.computed, parents, 0.0 if free else _rounding(z))
 
     def over(self, a: Node, b: Node) -> Node:
         z = a.exact / b.exact
         parents = ((a, np.broadcast_to(1 / b.exact, z.shape)), (b, -z / b.exact))
-        # Triton's `/` on float32 is div.full: 2 ulp (PTX ISA, div).
-        return self.record(z, a.computed / b.computed, parents, 4 * _rounding(z), "quotients of")
+        return self.record(z, a.computed / b.computed, parents, QUOTIENT * _rounding(z))
 
-    def apply(
-        self,
-        function: Callable[..., Any],
-        slope: Callable[..., Any],
-        a: Node,
-        error: Any,
-        label: str,
-        scale: Any = None,
-    ) -> Node:
-        """`function(a)`: an error of `error` units of the result, or of `scale` where the result may be small."""
-        z = function(a.exact)
-        size = np.abs(z) if scale is None else scale
-        local = error * UNIT["float32"] * size + TINY["float32"]
-        return self.record(z, function(a.computed), ((a, slope(a.exact, z)),), local, label)
-
-    def exp(self, a: Node) -> Node:
-        # exp2(x log2(e)): the constant and the product each round the exponent, by a unit of it.
-        finite = np.where(np.isfinite(a.exact), np.abs(a.exact), 0.0)
-        return self.apply(np.exp, lambda x, z: z, a, 2 * finite + self.exponential, "exponentials of")
+    def apply(self, function: Function, a: Node, kind: str = "") -> Node:
+        z = function.value(a.exact)
+        local = function.error(a.exact) * _rounding(z)
+        # What underflows is 0, and its rounding too, unless it was 0 to begin with.
+        local = np.where((z == 0) & np.isfinite(a.exact), function.error(a.exact) * TINY["float32"], local)
+        return self.record(z, function.value(a.computed), ((a, function.slope(a.exact, z)),), local, kind)
 
     def choose(self, condition: Any, a: Node, b: Node) -> Node:
         z = np.where(condition, a.exact, b.exact)
@@ -127,24 +112,23 @@ class Tape:
         return self.record(z, np.where(condition, a.computed, b.computed), ((a, yes), (b, 1 - yes)), 0.0)
 
     def larger(self, a: Node, b: Node) -> Node:
-        return self.record_choice(a.exact >= b.exact, a, b, np.maximum)
+        return self.one_of(a.exact >= b.exact, a, b, np.maximum)
 
     def smaller(self, a: Node, b: Node) -> Node:
-        return self.record_choice(a.exact <= b.exact, a, b, np.minimum)
+        return self.one_of(a.exact <= b.exact, a, b, np.minimum)
 
-    def record_choice(self, condition: Any, a: Node, b: Node, function: Callable[..., Any]) -> Node:
+    def one_of(self, condition: Any, a: Node, b: Node, function: Callable[..., Any]) -> Node:
         z = function(a.exact, b.exact)
         yes = np.broadcast_to(np.asarray(condition, dtype=np.float64), z.shape)
         return self.record(z, function(a.computed, b.computed), ((a, yes), (b, 1 - yes)), 0.0)
 
-    def total(self, a: Node, axis: int, dot: bool) -> Node:
-        """The sum along an axis in an order that is not known: n - 1 steps, each of at most the sum of magnitudes."""
-        n = a.exact.shape[axis]
+    def total(self, a: Node, axis: int, kind: str, scale: float = 1.0) -> Node:
+        """The sum along an axis in an order that is not known: each step rounds by at most the sum of magnitudes."""
         z = a.exact.sum(axis=axis, keepdims=True)
-        size = np.abs(np.where(np.isfinite(a.exact), a.exact, 0)).sum(axis=axis, keepdims=True)
+        size = np.abs(a.exact).sum(axis=axis, keepdims=True)
         computed = np.cumsum(a.computed, axis=axis, dtype=np.float32).take([-1], axis=axis)
-        local = (self.truncation if dot else 1.0) * UNIT["float32"] * size
-        return self.record(z, computed, ((a, np.ones_like(a.exact)),), local, "sums within a tile of", max(n - 1, 1))
+        local = scale * _rounding(size) if a.exact.shape[axis] > 1 else 0.0
+        return self.record(z, computed, ((a, np.ones_like(a.exact)),), local, kind)
 
     def extreme(self, a: Node, axis: int, largest: bool) -> Node:
         at = (np.argmax if largest else np.argmin)(a.exact, axis=axis, keepdims=True)
@@ -154,42 +138,57 @@ class Tape:
         z = function(a.exact, axis=axis, keepdims=True)
         return self.record(z, function(a.computed, axis=axis, keepdims=True), ((a, one),), 0.0)
 
-    def cast(self, a: Node, dtype: str, label: str) -> Node:
+    def cast(self, a: Node, dtype: str, kind: str) -> Node:
         if dtype == "float32":
             return a
-        local = UNIT[dtype] * np.abs(a.exact) + TINY[dtype]
-        return self.record(a.exact, rounded(a.computed, dtype), ((a, np.ones_like(a.exact)),), local, label)
+        local = UNIT[dtype] * np.abs(a.exact) + TINY[dtype] * (a.exact != 0)
+        return self.record(a.exact, rounded(a.computed, dtype), ((a, np.ones_like(a.exact)),), local, kind)
 
-    def spread(self, out: Node) -> dict[Place, dict[int, tuple[int, Array]]]:
-        """For each place and step: the steps of its sums, and sum |d out / d z| |dz| for each element of `out`."""
-        shape, count = out.exact.shape, out.exact.size
-        adjoint: dict[int, Array] = {id(out): np.eye(count).reshape(count, *shape)}
-        found: dict[Place, dict[int, tuple[int, Array]]] = defaultdict(dict)
+    def extra(self, a: Node, local: Any, kind: str) -> Node:
+        """The same value with a rounding that an operation does to it under another kind."""
+        return self.record(a.exact, a.computed, ((a, np.ones_like(a.exact)),), local, kind)
+
+    def spread(self, out: Node) -> dict[str, dict[int, Array]]:
+        """For each kind and step: sum |d out / d z| |dz| for each element of `out`, in one row."""
+        found: dict[str, dict[int, list[Array]]] = defaultdict(lambda: defaultdict(list))
+        for start in range(0, out.exact.size, CHUNK):
+            for kind, step, effect in self._sweep(out, start, min(CHUNK, out.exact.size - start)):
+                found[kind][step].append(effect)
+        return {kind: {s: np.concatenate(e) for s, e in steps.items()} for kind, steps in found.items()}
+
+    def _sweep(self, out: Node, start: int, count: int) -> Iterator[tuple[str, int, Array]]:
+        seeds = np.zeros((count, out.exact.size))
+        seeds[np.arange(count), start + np.arange(count)] = 1.0
+        adjoint: dict[int, Array] = {id(out): seeds.reshape(count, *out.exact.shape)}
+        sums: dict[tuple[str, int], Array] = {}
         for node in reversed(self.nodes):
             bar = adjoint.pop(id(node), None)
             if bar is None:
                 continue
             for parent, slope in node.parents:
-                part = _unbroadcast(bar * slope, parent.exact.shape)
+                part = _unbroadcast(_product(bar, slope), parent.exact.shape)
                 old = adjoint.get(id(parent))
                 adjoint[id(parent)] = part if old is None else old + part
             if np.any(node.local):
-                effect = (np.abs(bar) * node.local).reshape(count, -1).sum(axis=1)
-                steps, before = found[node.place].get(node.step, (1, np.zeros(count)))
-                found[node.place][node.step] = (max(steps, node.steps), before + effect)
-        return found
+                effect = _product(np.abs(bar), node.local).reshape(count, -1).sum(axis=1)
+                key = (node.kind, node.step)
+                sums[key] = sums.get(key, 0.0) + effect
+        for (kind, step), effect in sums.items():
+            yield kind, step, effect
+
+
+def _product(bar: Array, factor: Any) -> Array:
+    """A product in which 0 times an infinite slope is 0: what does not reach the output does not move it."""
+    result = bar * factor
+    return result if np.all(np.isfinite(factor)) else np.where(bar == 0, 0.0, result)
 
 
 def _rounding(z: Array) -> Array:
     return UNIT["float32"] * np.abs(z) + TINY["float32"] * (z != 0)
 
 
-def _zero(a: Node) -> bool:
-    return not a.parents and not np.any(a.exact)
-
-
 def _power_of_two(a: Node) -> bool:
-    return not a.parents and a.exact.ndim == 0 and abs(np.frexp(float(a.exact))[0]) == 0.5
+    return not a.kind and a.exact.size == 1 and abs(np.frexp(a.exact.item())[0]) == 0.5
 
 
 def _unbroadcast(value: Array, shape: tuple[int, ...]) -> Array:
