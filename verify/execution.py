@@ -15,7 +15,7 @@ from refold.algebra.merge import mean_of
 from refold.errors import SpecError
 from refold.spec import Read
 from refold.spec.evaluate import Inputs
-from refold.verify.tape import UNIT, Node, Tape
+from refold.verify.tape import Node, Tape, U
 from refold.verify.terms import Terms, Values
 
 Nodes = dict[Any, Node]
@@ -60,7 +60,7 @@ class Execution:
 
     def tile(self, state: Nodes, positions: Any) -> Nodes:
         """The state, moved to the new anchors, and what a tile adds."""
-        tape, new, axis = self.tape, Nodes(), self.plan.axis
+        tape, new, axis, first = self.tape, Nodes(), self.plan.axis, len(self.tape.nodes)
         shape = list(self.dims)
         shape[self.axis] = len(positions)
         flat = {axis: positions.reshape(shape)}
@@ -90,14 +90,14 @@ class Execution:
             added = terms.reduced(a.reducer, terms.wide(body, axis, len(positions)), axis, kind, sides is not None)
             if sides is not None:
                 # The additions of a dot go on from the accumulator: each rounds that too.
-                moved = [tape.extra(m, self.truncation * UNIT["float32"] * np.abs(m.exact), "carried") for m in moved]
+                moved = [tape.extra(m, self.truncation * U, "carried", len(positions)) for m in moved]
             tape.kind = "joins"
             new[a.symbol] = self.join(a, [*moved, added])
-        return new
+        return self.tightened(new, first)
 
     def merge(self, left: Nodes, right: Nodes) -> Nodes:
         """Two states, each moved to the anchors of both together, then joined."""
-        tape, new = self.tape, Nodes()
+        tape, new, first = self.tape, Nodes(), len(self.tape.nodes)
         tape.kind = "merges"
         for a in self.computed:
             fresh = {x.fresh: self.guarded(x, new) for x in self.used[a.symbol]}
@@ -109,7 +109,13 @@ class Execution:
                 new[a.symbol] = tape.sum_of([left[a.symbol], shift])
                 continue
             new[a.symbol] = self.join(a, [*self.moved(a, left, fresh), *self.moved(a, right, fresh)])
-        return new
+        return self.tightened(new, first)
+
+    def tightened(self, state: Nodes, first: int) -> Nodes:
+        for node in state.values():
+            if node.kind:
+                self.tape.tighten(node, first)
+        return state
 
     @property
     def computed(self) -> list[Accumulator]:

@@ -14,9 +14,10 @@ from refold.errors import SpecError
 from refold.spec import Fold
 from refold.spec.evaluate import Array, Inputs
 from refold.verify.execution import Execution
-from refold.verify.tape import UNIT, Node, Tape
+from refold.verify.tape import UNIT, Node, Tape, U
 
 DType = Literal["float32", "float16", "bfloat16"]
+Unit = Literal["u", "v", "w", "u²"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Kind:
     """
 
     count: str
-    unit: Literal["u", "v", "w"]
+    unit: Unit
     value: Callable[[Sizes], int]
     worst: bool = False
 
@@ -63,6 +64,7 @@ KINDS: dict[str, Kind] = {
     "merges": Kind("P", "u", lambda s: s.P, worst=True),
     "finish": Kind("", "u", lambda s: 1),
     "store": Kind("", "w", lambda s: 1),
+    "remainder": Kind("", "u²", lambda s: 1),
 }
 
 
@@ -81,8 +83,8 @@ class Arithmetic:
     result: DType = "float32"
     truncation: float = 2.0
 
-    def unit(self, name: Literal["u", "v", "w"]) -> float:
-        return UNIT[{"u": "float32", "v": self.operands, "w": self.result}[name]]
+    def unit(self, name: Unit) -> float:
+        return U * U if name == "u²" else UNIT[{"u": "float32", "v": self.operands, "w": self.result}[name]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,46 +115,52 @@ class Bound:
         return " + ".join(terms) or "0 (no operation rounds)"
 
 
-def bounds(plan: Plan, arithmetic: Arithmetic | None = None) -> tuple[Bound, ...]:
-    """The formula of every output. Which sources there are is found by running a small input in tiles of two."""
-    a = arithmetic or Arithmetic(operands="float16", result="float16")
+def bounds(plan: Plan, operands: DType = "float16", result: DType = "float16") -> tuple[Bound, ...]:
+    """The formula of every output: its sources are all roundings on the way to it, of a run of two tiles and parts."""
+    tape = Tape()
     try:
-        found = _run(plan, Arithmetic(2, 2, a.operands, a.result, a.truncation), _sample(plan))
+        outputs = _outputs(plan, Arithmetic(2, 2, operands, result), Inputs.of(plan.spec, _sample(plan)), tape)
     except SpecError as error:
         return tuple(Bound(f.name, (), str(error)) for f in plan.finish)
-    return tuple(
-        Bound(name, (), str(m)) if isinstance(m, SpecError) else Bound(name, tuple(m.terms))
-        for name, m in found.items()
-    )
+    found = []
+    for name, out in outputs.items():
+        if isinstance(out, SpecError):
+            found.append(Bound(name, (), str(out)))
+        else:
+            sources = tape.sources(out)
+            found.append(Bound(name, tuple(k for k in KINDS if k in sources or (k == "remainder" and sources))))
+    return tuple(found)
 
 
 def analyse(plan: Plan, arithmetic: Arithmetic, inputs: Mapping[str, Any]) -> dict[str, Measured]:
     """Runs a plan as its kernels do, once over the reals and once rounded, and bounds the difference.
 
     Inputs are taken as exact: round them to their dtype first. Outputs that have no bound are left out. Raises a
-    `SpecError` for inputs that do not fit.
+    `SpecError` for inputs that do not fit, and where no output has a bound.
     """
-    return {name: m for name, m in _run(plan, arithmetic, inputs).items() if isinstance(m, Measured)}
-
-
-def _run(plan: Plan, arithmetic: Arithmetic, inputs: Mapping[str, Any]) -> dict[str, Measured | SpecError]:
-    given = Inputs.of(plan.spec, inputs)
-    tape = Tape()
-    results: dict[str, Measured | SpecError] = {}
+    given, tape = Inputs.of(plan.spec, inputs), Tape()
+    outputs = _outputs(plan, arithmetic, given, tape)
+    sizes = _sizes(plan, given, arithmetic)
     with np.errstate(all="ignore"):
-        execution = Execution(plan, given, tape, arithmetic.operands, arithmetic.truncation)
-        outputs = execution.run(arithmetic.block, arithmetic.parts)
-        for f in plan.finish:
-            out = outputs[f.name]
-            if isinstance(out, SpecError):
-                results[f.name] = out
-                continue
-            # A position is stored as an integer.
-            positions = {a.symbol for a in plan.accumulators if a.reducer == "argmax"}
-            out = out if f.expr in positions else tape.cast(out, arithmetic.result, "store")
-            sizes = _sizes(plan, given, arithmetic)
-            results[f.name] = _measured(given, f.axes, out, tape.spread(out), sizes, arithmetic)
-    return results
+        return {
+            f.name: _measured(given, f.axes, out, tape.spread(out), sizes, arithmetic)
+            for f in plan.finish
+            if isinstance(out := outputs[f.name], Node)
+        }
+
+
+def _outputs(plan: Plan, arithmetic: Arithmetic, given: Inputs, tape: Tape) -> dict[str, Node | SpecError]:
+    """Every output as it is stored; a position is stored as an integer."""
+    with np.errstate(all="ignore"):
+        outputs = Execution(plan, given, tape, arithmetic.operands, arithmetic.truncation).run(
+            arithmetic.block, arithmetic.parts
+        )
+        positions = {a.symbol for a in plan.accumulators if a.reducer == "argmax"}
+        rounded = {f.name for f in plan.finish if f.expr not in positions}
+        return {
+            name: tape.cast(out, arithmetic.result, "store") if isinstance(out, Node) and name in rounded else out
+            for name, out in outputs.items()
+        }
 
 
 def _measured(given: Inputs, axes: Any, out: Node, spread: Any, sizes: Sizes, arithmetic: Arithmetic) -> Measured:

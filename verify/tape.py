@@ -1,14 +1,17 @@
 """A tape of rounded operations: every value exact and as computed, with the derivatives that carry errors on.
 
-First-order rounding analysis by reverse accumulation (Higham, Accuracy and Stability of Numerical Algorithms, 2nd
-ed., ch. 2-4; Linnainmaa, Taylor expansion of the accumulated rounding error, BIT 16, 1976): an operation `z` that
-rounds by `|dz|` moves an output by `|d out / d z| |dz|`, and the derivative holds every cancellation on the way.
+Rounding analysis by reverse accumulation (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., ch. 2-4;
+Linnainmaa, Taylor expansion of the accumulated rounding error, BIT 16, 1976). The error of `z = f(p)` is
+`dz = sum f_i(p) dp_i + rho` with the exact derivatives, so that an output is off by `sum_z (d out / d z) rho_z`, with
+every cancellation on the way. `rho` is what `z` rounds by, and the remainder of the linear approximation, which is
+bounded by forward bounds on the `dp`: products of errors, and what rounding adds for being relative to what was
+computed.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +24,7 @@ from refold.verify.functions import QUOTIENT, Function
 # flushed to zero below 2^-126, the others end in subnormals.
 UNIT = {"float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
 TINY = {"float32": 2.0**-126, "float16": 2.0**-25, "bfloat16": 2.0**-126}
+U = UNIT["float32"]
 CHUNK = 256  # outputs whose derivatives are held at a time
 
 
@@ -40,15 +44,23 @@ def rounded(value: Array, dtype: str) -> Array:
 class Node:
     """One value: `exact` in float64, `computed` in float32; `parents` with the derivatives by them.
 
-    `local` bounds what one rounding adds here; `kind` says whose it is and how many there are, `step` in which tile.
+    `local` bounds what one rounding adds here, `remainder` what the linear approximation leaves out, `error` how far
+    a computed value can be from the exact one. `kind` says whose the rounding is, `step` in which tile.
     """
 
     exact: Array
     computed: Array
     parents: tuple[tuple[Node, Array], ...] = ()
     local: Array | float = 0.0
+    remainder: Array | float = 0.0
+    error: Array | float = 0.0
     kind: str = ""
     step: int = 0
+    repeat: int = 1
+    rounds: bool = False
+
+
+Derived = tuple[Node, Array]  # a node, and the derivatives of outputs by it: one dimension more, the first
 
 
 class Tape:
@@ -65,15 +77,38 @@ class Tape:
         single = value.astype(np.float32)
         if exact or not np.any(np.isfinite(value) & (single != value)):
             return Node(value, single)
-        return self.record(value, single, (), _rounding(value))
+        return self.record(value, single, (), U)
 
-    def record(self, exact: Array, computed: Array, parents: Any, local: Any, kind: str = "") -> Node:
-        """An operation. Where its exact value is infinite or undefined there is no error to speak of."""
+    def record(
+        self,
+        exact: Array,
+        computed: Array,
+        parents: Any,
+        rate: Any = 0.0,
+        *,
+        size: Any = None,
+        bend: Any = 0.0,
+        kind: str = "",
+        repeat: int = 1,
+        tiny: float = TINY["float32"],
+    ) -> Node:
+        """An operation that rounds `repeat` times by `rate` of `size`, by default of its result.
+
+        `bend` bounds the second-order part of the operation itself. Where the exact value is infinite or undefined
+        there is no error to speak of.
+        """
         finite = np.isfinite(exact)
+        size = np.where(finite, np.abs(exact) if size is None else size, 0.0)
         kept = tuple((p, np.where(finite, np.nan_to_num(d, nan=np.inf), 0.0)) for p, d in parents if p.kind)
-        node = Node(
-            exact, computed.astype(np.float32), kept, np.where(finite, local, 0.0), kind or self.kind, self.step
-        )
+        carried: Any = sum((_within(_product(np.asarray(p.error), np.abs(d)), exact.shape) for p, d in kept), 0.0)
+        local = np.where(finite, rate * size + tiny * ((size != 0) & (np.asarray(rate) != 0)), 0.0)
+        bend = np.where(finite, bend, 0.0)
+        many = np.asarray(repeat * rate)
+        remainder = bend + _product(carried + bend, many * (1 + many)) + (size * many**2 if repeat > 1 else 0.0)
+        remainder = np.where(finite, remainder, 0.0)
+        error = carried + repeat * local + remainder
+        single, rounds = computed.astype(np.float32), bool(np.any(np.asarray(rate) != 0))
+        node = Node(exact, single, kept, local, remainder, error, kind or self.kind, self.step, repeat, rounds)
         self.nodes.append(node)
         return node
 
@@ -86,30 +121,34 @@ class Tape:
         for t in terms[1:]:
             z, computed = z + t.exact, computed + t.computed
         size: Any = np.abs(z) if len(terms) == 2 else sum(np.abs(t.exact) for t in terms)
-        return self.record(z, computed, [(t, np.ones_like(z)) for t in terms], (len(terms) - 1) * _rounding(size))
+        return self.record(z, computed, [(t, np.ones_like(z)) for t in terms], (len(terms) - 1) * U, size=size)
 
     def times(self, a: Node, b: Node) -> Node:
         z = a.exact * b.exact
         free = _power_of_two(a) or _power_of_two(b)
         parents = ((a, np.broadcast_to(b.exact, z.shape)), (b, np.broadcast_to(a.exact, z.shape)))
-        return self.record(z, a.computed * b.computed, parents, 0.0 if free else _rounding(z))
+        return self.record(z, a.computed * b.computed, parents, 0.0 if free else U, bend=_both(a, b))
 
     def over(self, a: Node, b: Node) -> Node:
         z = a.exact / b.exact
         parents = ((a, np.broadcast_to(1 / b.exact, z.shape)), (b, -z / b.exact))
-        return self.record(z, a.computed / b.computed, parents, QUOTIENT * _rounding(z))
+        off = b.error / np.abs(b.exact)
+        bend = np.where(off < 1, (a.error / np.abs(b.exact) + np.abs(z) * off) * off / (1 - off), np.inf)
+        return self.record(z, a.computed / b.computed, parents, QUOTIENT * U, bend=np.where(off == 0, 0.0, bend))
 
     def apply(self, function: Function, a: Node, kind: str = "") -> Node:
-        z = function.value(a.exact)
-        local = function.error(a.exact) * _rounding(z)
-        # What underflows is 0, and its rounding too, unless it was 0 to begin with.
-        local = np.where((z == 0) & np.isfinite(a.exact), function.error(a.exact) * TINY["float32"], local)
-        return self.record(z, function.value(a.computed), ((a, function.slope(a.exact, z)),), local, kind)
+        z, e = function.value(a.exact), np.where(np.isfinite(a.exact), a.error, 0.0)
+        slope = function.slope(a.exact, z)
+        rate = function.error(a.exact + np.copysign(e, a.exact)) * U
+        bend = np.where(e == 0, 0.0, function.bend(a.exact, z, e))
+        # What underflows may have been flushed to 0, unless it was 0 to begin with.
+        size = np.where((z == 0) & np.isfinite(a.exact) & (slope == 0), TINY["float32"], np.abs(z))
+        return self.record(z, function.value(a.computed), ((a, slope),), rate, size=size, bend=bend, kind=kind)
 
     def choose(self, condition: Any, a: Node, b: Node) -> Node:
         z = np.where(condition, a.exact, b.exact)
         yes = np.broadcast_to(np.asarray(condition, dtype=np.float64), z.shape)
-        return self.record(z, np.where(condition, a.computed, b.computed), ((a, yes), (b, 1 - yes)), 0.0)
+        return self.record(z, np.where(condition, a.computed, b.computed), ((a, yes), (b, 1 - yes)))
 
     def larger(self, a: Node, b: Node) -> Node:
         return self.one_of(a.exact >= b.exact, a, b, np.maximum)
@@ -118,17 +157,23 @@ class Tape:
         return self.one_of(a.exact <= b.exact, a, b, np.minimum)
 
     def one_of(self, condition: Any, a: Node, b: Node, function: Callable[..., Any]) -> Node:
+        """The larger or smaller: of two that are nearer than their errors, the other one may be taken."""
         z = function(a.exact, b.exact)
         yes = np.broadcast_to(np.asarray(condition, dtype=np.float64), z.shape)
-        return self.record(z, function(a.computed, b.computed), ((a, yes), (b, 1 - yes)), 0.0)
+        reach = a.error + b.error
+        bend = np.where(np.abs(a.exact - b.exact) < reach, reach, 0.0)
+        node = self.record(z, function(a.computed, b.computed), ((a, yes), (b, 1 - yes)), bend=bend)
+        node.error = np.where(np.isfinite(z), np.maximum(a.error, b.error), 0.0)
+        return node
 
     def total(self, a: Node, axis: int, kind: str, scale: float = 1.0) -> Node:
         """The sum along an axis in an order that is not known: each step rounds by at most the sum of magnitudes."""
         z = a.exact.sum(axis=axis, keepdims=True)
         size = np.abs(a.exact).sum(axis=axis, keepdims=True)
         computed = np.cumsum(a.computed, axis=axis, dtype=np.float32).take([-1], axis=axis)
-        local = scale * _rounding(size) if a.exact.shape[axis] > 1 else 0.0
-        return self.record(z, computed, ((a, np.ones_like(a.exact)),), local, kind)
+        count = a.exact.shape[axis] - 1
+        rate = scale * U if count else 0.0
+        return self.record(z, computed, ((a, np.ones_like(a.exact)),), rate, size=size, kind=kind, repeat=count + 1)
 
     def extreme(self, a: Node, axis: int, largest: bool) -> Node:
         at = (np.argmax if largest else np.argmin)(a.exact, axis=axis, keepdims=True)
@@ -136,55 +181,96 @@ class Tape:
         np.put_along_axis(one, at, 1.0, axis)
         function = np.max if largest else np.min
         z = function(a.exact, axis=axis, keepdims=True)
-        return self.record(z, function(a.computed, axis=axis, keepdims=True), ((a, one),), 0.0)
+        reach = np.take_along_axis(a.error + one, at, axis) - 1 + a.error
+        bend = np.where((one == 0) & (np.abs(a.exact - z) < reach), reach, 0.0).max(axis=axis, keepdims=True)
+        node = self.record(z, function(a.computed, axis=axis, keepdims=True), ((a, one),), bend=bend)
+        node.error = np.where(np.isfinite(z), np.max(a.error + 0 * one, axis=axis, keepdims=True), 0.0)
+        return node
 
     def cast(self, a: Node, dtype: str, kind: str) -> Node:
         if dtype == "float32":
             return a
-        local = UNIT[dtype] * np.abs(a.exact) + TINY[dtype] * (a.exact != 0)
-        return self.record(a.exact, rounded(a.computed, dtype), ((a, np.ones_like(a.exact)),), local, kind)
+        same, slope = rounded(a.computed, dtype), np.ones_like(a.exact)
+        return self.record(a.exact, same, ((a, slope),), UNIT[dtype], kind=kind, tiny=TINY[dtype])
 
-    def extra(self, a: Node, local: Any, kind: str) -> Node:
-        """The same value with a rounding that an operation does to it under another kind."""
-        return self.record(a.exact, a.computed, ((a, np.ones_like(a.exact)),), local, kind)
+    def extra(self, a: Node, rate: float, kind: str, repeat: int) -> Node:
+        """The same value with roundings that an operation does to it under another kind."""
+        slope = np.ones_like(a.exact)
+        return self.record(a.exact, a.computed, ((a, slope),), rate, kind=kind, repeat=repeat)
+
+    def tighten(self, out: Node, first: int) -> None:
+        """Bounds the error of `out` by derivatives over the operations from `first` on, and the errors before them.
+
+        Errors added up along the way forget what they have in common: an anchor that is off moves the sums and the
+        factors that correct them alike.
+        """
+        count = out.exact.size
+        adjoint, nodes = self._adjoint(out, 0, count, first)
+        error = np.zeros(count)
+        for node, bar in nodes:
+            error += _effect(bar, node.repeat * node.local + node.remainder)
+        for node, bar in adjoint:
+            error += _effect(bar, np.asarray(node.error))
+        out.error = np.fmin(out.error, error.reshape(out.exact.shape))
+
+    def sources(self, out: Node) -> set[str]:
+        """The kinds of all roundings on the way to `out`, whether or not they move it at these values."""
+        wanted, found = {id(out)}, set()
+        for node in reversed(self.nodes):
+            if id(node) in wanted:
+                wanted |= {id(p) for p, _ in node.parents}
+                found |= {node.kind} if node.rounds else set()
+        return found
 
     def spread(self, out: Node) -> dict[str, dict[int, Array]]:
         """For each kind and step: sum |d out / d z| |dz| for each element of `out`, in one row."""
         found: dict[str, dict[int, list[Array]]] = defaultdict(lambda: defaultdict(list))
         for start in range(0, out.exact.size, CHUNK):
-            for kind, step, effect in self._sweep(out, start, min(CHUNK, out.exact.size - start)):
+            sums: dict[tuple[str, int], Array] = {}
+            for node, bar in self._adjoint(out, start, min(CHUNK, out.exact.size - start), 0)[1]:
+                for kind, size in ((node.kind, node.local), ("remainder", node.remainder)):
+                    if np.any(size):
+                        sums[kind, node.step] = sums.get((kind, node.step), 0.0) + _effect(bar, size)
+            for (kind, step), effect in sums.items():
                 found[kind][step].append(effect)
         return {kind: {s: np.concatenate(e) for s, e in steps.items()} for kind, steps in found.items()}
 
-    def _sweep(self, out: Node, start: int, count: int) -> Iterator[tuple[str, int, Array]]:
+    def _adjoint(self, out: Node, start: int, count: int, first: int) -> tuple[Iterable[Derived], Iterable[Derived]]:
+        """The derivatives of `count` elements of `out` by the nodes before `first`, and by those from there on."""
         seeds = np.zeros((count, out.exact.size))
         seeds[np.arange(count), start + np.arange(count)] = 1.0
-        adjoint: dict[int, Array] = {id(out): seeds.reshape(count, *out.exact.shape)}
-        sums: dict[tuple[str, int], Array] = {}
-        for node in reversed(self.nodes):
-            bar = adjoint.pop(id(node), None)
-            if bar is None:
+        adjoint: dict[int, tuple[Node, Array]] = {id(out): (out, seeds.reshape(count, *out.exact.shape))}
+        within: list[Derived] = []
+        for node in reversed(self.nodes[first:]):
+            if id(node) not in adjoint:
                 continue
+            _, bar = adjoint.pop(id(node))
+            within.append((node, bar))
             for parent, slope in node.parents:
                 part = _unbroadcast(_product(bar, slope), parent.exact.shape)
                 old = adjoint.get(id(parent))
-                adjoint[id(parent)] = part if old is None else old + part
-            if np.any(node.local):
-                effect = _product(np.abs(bar), node.local).reshape(count, -1).sum(axis=1)
-                key = (node.kind, node.step)
-                sums[key] = sums.get(key, 0.0) + effect
-        for (kind, step), effect in sums.items():
-            yield kind, step, effect
+                adjoint[id(parent)] = (parent, part if old is None else old[1] + part)
+        return adjoint.values(), within
+
+
+def _effect(bar: Array, size: Any) -> Array:
+    return np.asarray(_product(np.abs(bar), np.asarray(size)).reshape(len(bar), -1).sum(axis=1))
 
 
 def _product(bar: Array, factor: Any) -> Array:
     """A product in which 0 times an infinite slope is 0: what does not reach the output does not move it."""
-    result = bar * factor
-    return result if np.all(np.isfinite(factor)) else np.where(bar == 0, 0.0, result)
+    return np.where((bar == 0) | (np.asarray(factor) == 0), 0.0, bar * factor)
 
 
-def _rounding(z: Array) -> Array:
-    return UNIT["float32"] * np.abs(z) + TINY["float32"] * (z != 0)
+def _both(a: Node, b: Node) -> Any:
+    """The product of two errors; of none, whatever the other is."""
+    return np.where((np.asarray(a.error) == 0) | (np.asarray(b.error) == 0), 0.0, a.error * b.error)
+
+
+def _within(value: Array, shape: tuple[int, ...]) -> Array:
+    """Sums over the dimensions that a reduction has left with length 1."""
+    axes = tuple(n for n, size in enumerate(shape) if size == 1 and value.ndim == len(shape) and value.shape[n] != 1)
+    return value.sum(axis=axes, keepdims=True) if axes else value
 
 
 def _power_of_two(a: Node) -> bool:

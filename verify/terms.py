@@ -151,7 +151,7 @@ class Terms:
             return body
         zero = np.zeros([size if a == over else 1 for a in order])
         z = body.exact + zero
-        return self.tape.record(z, body.computed + zero, ((body, np.ones_like(z)),), 0.0)
+        return self.tape.record(z, body.computed + zero, ((body, np.ones_like(z)),))
 
 
 def is_scalar(expr: Any) -> bool:
