@@ -24,6 +24,7 @@ from refold.verify.functions import QUOTIENT, Function
 # flushed to zero below 2^-126, the others end in subnormals.
 UNIT = {"float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
 TINY = {"float32": 2.0**-126, "float16": 2.0**-25, "bfloat16": 2.0**-126}
+LARGEST = {"float32": 3.4028e38, "float16": 65504.0, "bfloat16": 3.3895e38}
 U = UNIT["float32"]
 CHUNK = 256  # outputs whose derivatives are held at a time
 
@@ -99,12 +100,15 @@ class Tape:
         """
         finite = np.isfinite(exact)
         size = np.where(finite, np.abs(exact) if size is None else size, 0.0)
+        size = np.where(size < LARGEST["float32"], size, np.inf)  # no bound on what overflows
         kept = tuple((p, np.where(finite, np.nan_to_num(d, nan=np.inf), 0.0)) for p, d in parents if p.kind)
         carried: Any = sum((_within(_product(np.asarray(p.error), np.abs(d)), exact.shape) for p, d in kept), 0.0)
-        local = np.where(finite, rate * size + tiny * ((size != 0) & (np.asarray(rate) != 0)), 0.0)
+        local = np.where(finite, _product(size, rate) + tiny * ((size != 0) & (np.asarray(rate) != 0)), 0.0)
         bend = np.where(finite, bend, 0.0)
         many = np.asarray(repeat * rate)
-        remainder = bend + _product(carried + bend, many * (1 + many)) + (size * many**2 if repeat > 1 else 0.0)
+        remainder = (
+            bend + _product(carried + bend, many * (1 + many)) + (_product(size, many**2) if repeat > 1 else 0.0)
+        )
         remainder = np.where(finite, remainder, 0.0)
         error = carried + repeat * local + remainder
         single, rounds = computed.astype(np.float32), bool(np.any(np.asarray(rate) != 0))
@@ -191,7 +195,8 @@ class Tape:
         if dtype == "float32":
             return a
         same, slope = rounded(a.computed, dtype), np.ones_like(a.exact)
-        return self.record(a.exact, same, ((a, slope),), UNIT[dtype], kind=kind, tiny=TINY[dtype])
+        size = np.where(np.abs(a.exact) + a.error < LARGEST[dtype], np.abs(a.exact), np.inf)
+        return self.record(a.exact, same, ((a, slope),), UNIT[dtype], size=size, kind=kind, tiny=TINY[dtype])
 
     def extra(self, a: Node, rate: float, kind: str, repeat: int) -> Node:
         """The same value with roundings that an operation does to it under another kind."""
