@@ -15,6 +15,7 @@ from refold.algebra.merge import mean_of
 from refold.errors import SpecError
 from refold.spec import Read
 from refold.spec.evaluate import Inputs
+from refold.verify.adjoint import tighten
 from refold.verify.tape import Node, Tape, U
 from refold.verify.terms import Terms, Values
 
@@ -114,7 +115,7 @@ class Execution:
     def tightened(self, state: Nodes, first: int) -> Nodes:
         for node in state.values():
             if node.kind:
-                self.tape.tighten(node, first)
+                tighten(self.tape, node, first)
         return state
 
     @property

@@ -13,6 +13,8 @@ from refold.algebra import Plan
 from refold.errors import SpecError
 from refold.spec import Fold
 from refold.spec.evaluate import Array, Inputs
+from refold.verify.adjoint import sources as sources_of
+from refold.verify.adjoint import spread
 from refold.verify.execution import Execution
 from refold.verify.tape import UNIT, Node, Tape, U
 
@@ -73,15 +75,18 @@ class Arithmetic:
     """How a kernel computes: tiles of `block` positions over `parts` parts, and its dtypes.
 
     Accumulators and all that is not named here are float32, rounded to nearest. `operands` is what the two sides of
-    a dot are rounded to, `result` what is stored. `truncation` is the error of one addition inside of a dot in
-    units: 2 allows for a matrix unit that chops. Additions are in any order.
+    a dot are rounded to, `result` what is stored. Additions are in any order.
     """
 
     block: int = 64
     parts: int = 1
     operands: DType = "float32"
     result: DType = "float32"
-    truncation: float = 2.0
+
+    @property
+    def truncation(self) -> float:
+        """The error of one addition inside of a dot, in units: 2 where a matrix unit may chop; float32 is rounded."""
+        return 1.0 if self.operands == "float32" else 2.0
 
     def unit(self, name: Unit) -> float:
         return U * U if name == "u²" else UNIT[{"u": "float32", "v": self.operands, "w": self.result}[name]]
@@ -127,7 +132,7 @@ def bounds(plan: Plan, operands: DType = "float16", result: DType = "float16") -
         if isinstance(out, SpecError):
             found.append(Bound(name, (), str(out)))
         else:
-            sources = tape.sources(out)
+            sources = sources_of(tape, out)
             found.append(Bound(name, tuple(k for k in KINDS if k in sources or (k == "remainder" and sources))))
     return tuple(found)
 
@@ -143,7 +148,7 @@ def analyse(plan: Plan, arithmetic: Arithmetic, inputs: Mapping[str, Any]) -> di
     sizes = _sizes(plan, given, arithmetic)
     with np.errstate(all="ignore"):
         return {
-            f.name: _measured(given, f.axes, out, tape.spread(out), sizes, arithmetic)
+            f.name: _measured(given, f.axes, out, spread(tape, out), sizes, arithmetic)
             for f in plan.finish
             if isinstance(out := outputs[f.name], Node)
         }

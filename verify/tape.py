@@ -10,8 +10,7 @@ computed.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +25,6 @@ UNIT = {"float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
 TINY = {"float32": 2.0**-126, "float16": 2.0**-25, "bfloat16": 2.0**-126}
 LARGEST = {"float32": 3.4028e38, "float16": 65504.0, "bfloat16": 3.3895e38}
 U = UNIT["float32"]
-CHUNK = 256  # outputs whose derivatives are held at a time
 
 
 def rounded(value: Array, dtype: str) -> Array:
@@ -59,9 +57,6 @@ class Node:
     step: int = 0
     repeat: int = 1
     rounds: bool = False
-
-
-Derived = tuple[Node, Array]  # a node, and the derivatives of outputs by it: one dimension more, the first
 
 
 class Tape:
@@ -102,13 +97,12 @@ class Tape:
         size = np.where(finite, np.abs(exact) if size is None else size, 0.0)
         size = np.where(size < LARGEST["float32"], size, np.inf)  # no bound on what overflows
         kept = tuple((p, np.where(finite, np.nan_to_num(d, nan=np.inf), 0.0)) for p, d in parents if p.kind)
-        carried: Any = sum((_within(_product(np.asarray(p.error), np.abs(d)), exact.shape) for p, d in kept), 0.0)
-        local = np.where(finite, _product(size, rate) + tiny * ((size != 0) & (np.asarray(rate) != 0)), 0.0)
+        carried: Any = sum((_within(product(np.asarray(p.error), np.abs(d)), exact.shape) for p, d in kept), 0.0)
+        local = np.where(finite, product(size, rate) + tiny * ((size != 0) & (np.asarray(rate) != 0)), 0.0)
         bend = np.where(finite, bend, 0.0)
         many = np.asarray(repeat * rate)
-        remainder = (
-            bend + _product(carried + bend, many * (1 + many)) + (_product(size, many**2) if repeat > 1 else 0.0)
-        )
+        again = product(size, many**2)  # (1 + rate)^repeat - 1 - repeat rate, or what is left of it
+        remainder = bend + product(carried + bend, many * (1 + many)) + again
         remainder = np.where(finite, remainder, 0.0)
         error = carried + repeat * local + remainder
         single, rounds = computed.astype(np.float32), bool(np.any(np.asarray(rate) != 0))
@@ -203,66 +197,8 @@ class Tape:
         slope = np.ones_like(a.exact)
         return self.record(a.exact, a.computed, ((a, slope),), rate, kind=kind, repeat=repeat)
 
-    def tighten(self, out: Node, first: int) -> None:
-        """Bounds the error of `out` by derivatives over the operations from `first` on, and the errors before them.
 
-        Errors added up along the way forget what they have in common: an anchor that is off moves the sums and the
-        factors that correct them alike.
-        """
-        count = out.exact.size
-        adjoint, nodes = self._adjoint(out, 0, count, first)
-        error = np.zeros(count)
-        for node, bar in nodes:
-            error += _effect(bar, node.repeat * node.local + node.remainder)
-        for node, bar in adjoint:
-            error += _effect(bar, np.asarray(node.error))
-        out.error = np.fmin(out.error, error.reshape(out.exact.shape))
-
-    def sources(self, out: Node) -> set[str]:
-        """The kinds of all roundings on the way to `out`, whether or not they move it at these values."""
-        wanted, found = {id(out)}, set()
-        for node in reversed(self.nodes):
-            if id(node) in wanted:
-                wanted |= {id(p) for p, _ in node.parents}
-                found |= {node.kind} if node.rounds else set()
-        return found
-
-    def spread(self, out: Node) -> dict[str, dict[int, Array]]:
-        """For each kind and step: sum |d out / d z| |dz| for each element of `out`, in one row."""
-        found: dict[str, dict[int, list[Array]]] = defaultdict(lambda: defaultdict(list))
-        for start in range(0, out.exact.size, CHUNK):
-            sums: dict[tuple[str, int], Array] = {}
-            for node, bar in self._adjoint(out, start, min(CHUNK, out.exact.size - start), 0)[1]:
-                for kind, size in ((node.kind, node.local), ("remainder", node.remainder)):
-                    if np.any(size):
-                        sums[kind, node.step] = sums.get((kind, node.step), 0.0) + _effect(bar, size)
-            for (kind, step), effect in sums.items():
-                found[kind][step].append(effect)
-        return {kind: {s: np.concatenate(e) for s, e in steps.items()} for kind, steps in found.items()}
-
-    def _adjoint(self, out: Node, start: int, count: int, first: int) -> tuple[Iterable[Derived], Iterable[Derived]]:
-        """The derivatives of `count` elements of `out` by the nodes before `first`, and by those from there on."""
-        seeds = np.zeros((count, out.exact.size))
-        seeds[np.arange(count), start + np.arange(count)] = 1.0
-        adjoint: dict[int, tuple[Node, Array]] = {id(out): (out, seeds.reshape(count, *out.exact.shape))}
-        within: list[Derived] = []
-        for node in reversed(self.nodes[first:]):
-            if id(node) not in adjoint:
-                continue
-            _, bar = adjoint.pop(id(node))
-            within.append((node, bar))
-            for parent, slope in node.parents:
-                part = _unbroadcast(_product(bar, slope), parent.exact.shape)
-                old = adjoint.get(id(parent))
-                adjoint[id(parent)] = (parent, part if old is None else old[1] + part)
-        return adjoint.values(), within
-
-
-def _effect(bar: Array, size: Any) -> Array:
-    return np.asarray(_product(np.abs(bar), np.asarray(size)).reshape(len(bar), -1).sum(axis=1))
-
-
-def _product(bar: Array, factor: Any) -> Array:
+def product(bar: Array, factor: Any) -> Array:
     """A product in which 0 times an infinite slope is 0: what does not reach the output does not move it."""
     return np.where((bar == 0) | (np.asarray(factor) == 0), 0.0, bar * factor)
 
@@ -280,11 +216,3 @@ def _within(value: Array, shape: tuple[int, ...]) -> Array:
 
 def _power_of_two(a: Node) -> bool:
     return not a.kind and a.exact.size == 1 and abs(np.frexp(a.exact.item())[0]) == 0.5
-
-
-def _unbroadcast(value: Array, shape: tuple[int, ...]) -> Array:
-    """Sums over the dimensions along which a parent was broadcast; the first is that of the outputs."""
-    extra = tuple(range(1, value.ndim - len(shape)))
-    value = value.sum(axis=extra) if extra else value
-    axes = tuple(n + 1 for n, size in enumerate(shape) if size == 1 and value.shape[n + 1] != 1)
-    return value.sum(axis=axes, keepdims=True) if axes else value
