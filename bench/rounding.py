@@ -90,6 +90,8 @@ class Row:
     output: str
     dtype: str
     runs: int
+    worst: float  # the largest error of the emitted kernel
+    limit: float  # the bound, there
     kernel: float  # the error of the emitted kernel where the bound is nearest to it
     bound: float  # the bound, there
     ratio: float  # bound / error, there
@@ -170,6 +172,7 @@ class Example:
 def measure(example: Example, dtype: str, cases: Iterator[Case], search: int) -> list[Row]:
     """The rows of one example: every case by tape and kernel, then steps from the hardest by other seeds."""
     best: dict[str, list[tuple[float, float, float, Case]]] = {}
+    worst: dict[str, tuple[float, float]] = {}
     model: dict[str, float] = {}
     exceeded: dict[str, int] = {}
     runs = 0
@@ -192,6 +195,9 @@ def measure(example: Example, dtype: str, cases: Iterator[Case], search: int) ->
                     at = np.unravel_index(np.argmax(over), over.shape)
                     print("exceeded", kernel, case, error[at], m.bound[at], want[name][at], file=sys.stderr)
                 ratio = np.where(error > 0, m.bound / np.where(error > 0, error, 1.0), np.inf)
+                if kernel and error.size:
+                    peak = np.unravel_index(np.argmax(np.where(np.isfinite(m.bound), error, 0.0)), error.shape)
+                    worst[name] = max(worst.get(name, (0.0, 0.0)), (float(error[peak]), float(m.bound[peak])))
                 if kernel:
                     at = np.unravel_index(np.argmin(ratio), ratio.shape) if ratio.size else None
                     if at is not None and np.isfinite(ratio[at]):
@@ -212,8 +218,8 @@ def measure(example: Example, dtype: str, cases: Iterator[Case], search: int) ->
             continue
         ratio, error, limit, case = min(best.get(f.name, []), default=(np.nan, 0.0, 0.0, None), key=lambda b: b[0])
         text = "" if case is None else f"N={case.length} P={case.parts} {'/'.join(case.patterns)}"
-        rows.append(Row(example.name, f.name, dtype, runs, error, limit, ratio, model.get(f.name, np.nan),
-                        exceeded[f.name], text))  # fmt: skip
+        rows.append(Row(example.name, f.name, dtype, runs, *worst.get(f.name, (0.0, 0.0)), error, limit, ratio,
+                        model.get(f.name, np.nan), exceeded[f.name], text))  # fmt: skip
     return rows
 
 
@@ -232,7 +238,8 @@ def main() -> int:
     rows: list[Row] = []
     start = time.process_time()
     if not options.json:
-        print(f"{'example':30} {'output':6} {'dtype':8} {'error':>9} {'bound':>9} {'bound/error':>11} {'tape':>7}  at")
+        print(f"{'example':30} {'output':6} {'dtype':8} {'worst':>8} {'bound':>8}   {'nearest':>8} {'bound':>8} "
+              f"{'ratio':>6} {'tape':>6}  at")  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         for name in options.examples:
             example = Example(name, Path(folder))
@@ -242,8 +249,8 @@ def main() -> int:
                 for row in measure(example, dtype, cases, options.search):
                     rows.append(row)
                     if not options.json:
-                        print(f"{row.example:30} {row.output:6} {row.dtype:8} {row.kernel:9.2e} {row.bound:9.2e} "
-                              f"{row.ratio:11.1f} {row.model:7.1f}  {row.hardest}"
+                        print(f"{row.example:30} {row.output:6} {row.dtype:8} {row.worst:8.1e} {row.limit:8.1e}   "
+                              f"{row.kernel:8.1e} {row.bound:8.1e} {row.ratio:6.1f} {row.model:6.1f}  {row.hardest}"
                               f"{'  EXCEEDED' if row.exceeded else ''}", flush=True)  # fmt: skip
     if options.json:
         print(json.dumps([asdict(r) for r in rows]))
