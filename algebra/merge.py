@@ -104,3 +104,15 @@ def combine(a: Accumulator, x: sp.Expr, y: sp.Expr, keys: tuple[sp.Expr, sp.Expr
 
 def _put(expr: sp.Basic, state: Values) -> sp.Basic:
     return expr.xreplace(dict(state))
+
+
+def mean_of(plan: Plan, a: Accumulator) -> tuple[sp.Expr, sp.Symbol, sp.Expr, Accumulator] | None:
+    """For `a <- a n/n' + sum(phi/n')`, n a count: phi, n', n and the accumulator of the count."""
+    for stale in a.anchors:
+        anchor = plan.anchor(stale)
+        count = next((b for b in plan.accumulators if b.symbol == anchor.expr and b.reducer == "count"), None)
+        if count is not None and a.reducer == "sum" and sp.expand(a.moved - a.symbol * stale / anchor.fresh) == 0:
+            phi = a.element * anchor.fresh
+            if anchor.fresh not in phi.free_symbols:
+                return phi, anchor.fresh, stale, count
+    return None

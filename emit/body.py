@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 import sympy as sp
 
 from refold.algebra import Accumulator, Anchor, Element, Finish, Plan, State
+from refold.algebra.base2 import exp2
+from refold.algebra.merge import mean_of
 from refold.algebra.roles import Roles
-from refold.emit.heads import exp2
 from refold.emit.lower import INFINITY, PRODUCT, SUM, Scope, Val, reduced
 from refold.emit.masks import split_condition
 from refold.emit.source import Function
@@ -279,18 +280,6 @@ def joined(scope: Scope, reducer: str, old: Val, new: Val) -> Val:
     level = PRODUCT if "*" in form else SUM if "+" in form else 0
     texts = [scope.spread(v, axes, level) for v in (old, new)]
     return Val(form.format(*texts), axes, 3 if form.startswith("tl") else level)
-
-
-def mean_of(plan: Plan, a: Accumulator) -> tuple[sp.Expr, sp.Symbol, sp.Expr, Accumulator] | None:
-    """For `a <- a n/n' + sum(phi/n')`, n a count: phi, n', n and the accumulator of the count."""
-    for stale in a.anchors:
-        anchor = plan.anchor(stale)
-        count = next((b for b in plan.accumulators if b.symbol == anchor.expr and b.reducer == "count"), None)
-        if count is not None and a.reducer == "sum" and sp.expand(a.moved - a.symbol * stale / anchor.fresh) == 0:
-            phi = a.element * anchor.fresh
-            if anchor.fresh not in phi.free_symbols:
-                return phi, anchor.fresh, stale, count
-    return None
 
 
 def step_function(plan: Plan, prologue: Scope, name: str) -> Function:

@@ -6,13 +6,8 @@ from dataclasses import dataclass
 
 import sympy as sp
 
+from refold.algebra.base2 import exp2
 from refold.spec.heads import sigmoid
-
-
-class exp2(sp.Function):
-    """`2 ** x`: what an exponential becomes once the logarithm of 2 is in its scale."""
-
-    nargs = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from typing import Any
 import sympy as sp
 
 from refold.algebra import Plan
+from refold.algebra.base2 import in_base2
 from refold.algebra.roles import Roles, assign
 from refold.algebra.tiles import SPLIT, TileRanges, tile_ranges, whole
-from refold.emit.base2 import in_base2
 from refold.emit.body import NOWHERE, UNITS, guarded, merge_function, step_function, store, tile_axes
 from refold.emit.heads import HELPERS
 from refold.emit.lower import Host, Scope, Val

@@ -9,9 +9,10 @@ from typing import Any
 import sympy as sp
 from sympy.core.relational import Relational
 
+from refold.algebra.base2 import exp2
 from refold.algebra.roles import Roles
 from refold.algebra.tiles import Loop
-from refold.emit.heads import FORMS, exp2
+from refold.emit.heads import FORMS
 from refold.emit.source import Names
 from refold.errors import EmitError
 from refold.spec import Fold, Index, Param, Read, Size, Where

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sympy as sp
 
 from refold.algebra import Plan
+from refold.algebra.base2 import exp2
 from refold.algebra.roles import expand_elements
-from refold.emit.heads import exp2
 from refold.spec import Read, Where
 from refold.spec.heads import sigmoid
 

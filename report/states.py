@@ -1,4 +1,4 @@
-"""What else there is to say of a verified plan: where it needs its guards, and what leaves the range of floats."""
+"""What else there is to say of a verified plan: where it needs its guards, what overflows, how it rounds."""
 
 from __future__ import annotations
 
@@ -8,9 +8,14 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+WORDS = (
+    "N positions, tiles of B, P parts, T = ⌈N/(B·P)⌉, inner sums of D; u, v, w the unit roundoffs of float32, of the "
+    "operands of dots, of the result; A(source) is a magnitude of the data: docs/theory.md, Rounding"
+)
+
 
 def sections(report: Any) -> tuple[RenderableType, ...]:
-    """Guards and overflows as two short tables; nothing for a claim, which has no plan."""
+    """Guards, overflows and rounding as short tables; nothing for a claim, which has no plan."""
     found = data(report)
     parts: list[RenderableType] = []
     if found.get("guards"):
@@ -32,16 +37,24 @@ def sections(report: Any) -> tuple[RenderableType, ...]:
                 ),
             )
         parts += [Group(Text("Overflow on one side alone (by running)", style="bold"), table), ""]
+    if found.get("rounding"):
+        table = _grid()
+        for r in found["rounding"]:
+            how = "off by at most " if r["sources"] else ""
+            table.add_row(Text(f"output {r['output']}"), Text(f"{how}{r['formula']}"))
+        table.add_row("", Text(WORDS, style="dim"))
+        parts += [Group(Text("Rounding, in the order that is emitted", style="bold"), table), ""]
     return tuple(parts)
 
 
 def data(report: Any) -> dict[str, Any]:
-    """The same for JSON: `guards` and `overflow`."""
+    """The same for JSON: `guards`, `overflow` and `rounding`."""
     plan = getattr(report, "plan", None)
     if plan is None:
         return {}
     from refold.verify.guards import guards
     from refold.verify.overflow import compare
+    from refold.verify.rounding import KINDS, bounds
 
     return {
         "guards": [
@@ -53,6 +66,11 @@ def data(report: Any) -> dict[str, Any]:
             {"dtype": o.dtype, "scale": o.scale, "ours": o.ours, "expression": o.expr, "value": o.value,
              "other": o.other}
             for o in compare(plan)
+        ],
+        "rounding": [
+            {"output": b.output, "formula": b.formula,
+             "sources": [{"source": s, "count": KINDS[s].count or "1", "unit": KINDS[s].unit} for s in b.sources]}
+            for b in bounds(plan)
         ],
     }  # fmt: skip
 

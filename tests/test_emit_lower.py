@@ -8,10 +8,10 @@ import sympy as sp
 from emit_cases import CASES, attention, d, i, j, k, kernel_of, plan_of, q
 
 from refold.algebra import Plan, derive
+from refold.algebra.base2 import exp2, in_base2
 from refold.algebra.roles import assign
 from refold.emit import heads
-from refold.emit.base2 import in_base2
-from refold.emit.heads import FORMS, exp2
+from refold.emit.heads import FORMS
 from refold.emit.host import host
 from refold.emit.kernels import kernels
 from refold.emit.source import Function, Names, free_names

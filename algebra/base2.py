@@ -7,11 +7,16 @@ from typing import Any
 
 import sympy as sp
 
-from refold.algebra import Fresh, Plan, State
-from refold.emit.heads import exp2
+from refold.algebra.plan import Fresh, Plan, State
 from refold.spec import Fold, Where
 
 LN2 = sp.log(2)
+
+
+class exp2(sp.Function):
+    """`2 ** x`: what an exponential becomes once the logarithm of 2 is in its scale."""
+
+    nargs = 1
 
 
 def in_base2(plan: Plan) -> Plan:
