@@ -8,7 +8,7 @@ from refold.algebra.bounds import bounds_of, conjuncts
 from refold.algebra.roles import Roles
 from refold.algebra.tiles import Choose, Down, RowMax, RowMin, TileRanges, Up
 from refold.emit.lower import COMPARISON, Scope, Val
-from refold.emit.source import Function, block
+from refold.emit.source import Function
 
 
 def split_condition(cond: sp.Basic, roles: Roles) -> tuple[list[sp.Basic], list[sp.Basic]]:
@@ -23,10 +23,10 @@ def range_lines(ranges: TileRanges, scope: Scope, start: sp.Expr, stop: sp.Expr)
     return [_line(c, scope) for c in ranges.choices(scope.roles, start, stop)]
 
 
-def summary_functions(ranges: TileRanges, prologue: Scope) -> tuple[Function, ...]:
-    """`_live`: whether a tile holds anything; `_seek`: the next one that does, or does not. None where all are run."""
+def summary_function(ranges: TileRanges, prologue: Scope, name: str) -> Function | None:
+    """Whether any position of the tile that starts at j0 is live for any row: what depends on data, or is a union."""
     if not ranges.asked:
-        return ()
+        return None
     roles = prologue.roles
     fold, rows = roles.fold, roles.rows
     scope = prologue.function({fold})
@@ -35,16 +35,12 @@ def summary_functions(ranges: TileRanges, prologue: Scope) -> tuple[Function, ..
         f"in_{fold.name} = {fold.name} < size_{fold.name}",
     ]
     scope.whole[fold] = Val(fold.name, (fold,))
-    asked = scope.condition(sp.And(*ranges.asked))
-    inside = [Val(f"in_{a.name}", (a,)) for a in (rows, fold) if a is not None and a in {fold, *asked.axes}]
-    found = scope.join("&", [*inside, Val(f"({asked.text})", asked.axes)], COMPARISON)
-    scope.lines.append(f"return tl.max(({found.text}).to(tl.int32))")
-    live = Function("_live", ("j0",), tuple(scope.lines), tuple(prologue.host.helpers),
-                    "1 if any row has a position in the tile that adds something, else 0.")  # fmt: skip
-    lines = [*live.call("live"), *block("while (j0 < stop) & (live != LIVE):", ["j0 += BLOCK_N", *live.call("live")])]
-    seek = Function("_seek", ("j0", "stop", "LIVE"), (*lines, "return j0"), ("_live",),
-                    "The first tile from j0 on that is live (LIVE = 1) or is not (LIVE = 0).")  # fmt: skip
-    return live, seek
+    live = scope.condition(sp.And(*ranges.asked))
+    inside = [Val(f"in_{a.name}", (a,)) for a in (rows, fold) if a is not None and a in {fold, *live.axes}]
+    found = scope.join("&", [*inside, Val(f"({live.text})", live.axes)], COMPARISON)
+    scope.lines.append(f"return tl.max(({found.text}).to(tl.int32)) > 0")
+    return Function(name, ("j0",), tuple(scope.lines), tuple(prologue.host.helpers),
+                    "Whether any row has a position in the tile that adds something.")  # fmt: skip
 
 
 def _line(choice: Choose, scope: Scope) -> str:

@@ -15,7 +15,7 @@ _GLOBAL = {"tl", "triton", *dir(builtins), *HELPERS}
 # Words of the kernels and of the launcher: a spec cannot have them for its own names.
 _WORDS = """tl triton torch math out schedule splits block_m block_n num_warps num_stages pid tiles lead lead0 lead1
 batch chunk part parts start group group_size groups in_group first_row last_row lo hi j0 i0 full_lo full_hi size
-inputs args scale still ok reference live begin end stop size_lead size_batch"""
+inputs args scale still ok reference live size_lead size_batch"""
 RESERVED = frozenset(_WORDS.split())
 
 
@@ -64,7 +64,7 @@ def read_names(line: str) -> set[str]:
 
 def is_constant(name: str) -> bool:
     """Whether an argument is a compile-time constant: blocks, sizes held in registers, dtypes, flags."""
-    return name.startswith(("BLOCK_", "SIZE_")) or name in ("MASKED", "INDEX", "OPERAND", "LIVE")
+    return name.startswith(("BLOCK_", "SIZE_")) or name in ("MASKED", "INDEX", "OPERAND")
 
 
 def rank(name: str) -> tuple[int, str]:
