@@ -53,6 +53,9 @@ EXPLAINED = (
         SLOWER,
     ),
     (r"_finish: range\(start, tl\.minimum\(start \+ chunk, size_\w+\)", SLOWER),
+    # A condition of the summary dropped, or the masks beside it: the summary then says so of more tiles.
+    (r"_live: return .* -> return tl\.max\((?!\(in_)", SLOWER),
+    (r"_live: return .* -> return tl\.max\(\(in_\w+(\[[^&]*\])?( & in_\w+\[[^&]*\])?\)\.to", SLOWER),
     (r": range\(full_hi, hi, BLOCK_N\) -> range\(full_hi, hi, 2 \* BLOCK_N\)$", ONE_TILE),
     (r"_step: (\w+)_hat = tl\.where\(.* -> \1_hat = \1_new$", NOT_EMPTY),
     (r", other=.*\).* -> .*, other=7\.0\)", MASKED_LATER),
