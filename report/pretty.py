@@ -97,7 +97,7 @@ def derivation(loaded: Loaded, outcome: Any) -> Group:
 
 def obligations(report: Any) -> Group:
     """The verdicts as a table, what shows each refutation, and the count."""
-    from refold.verify.display import SYMBOLS
+    from refold.verify.display import SYMBOLS, time_of
 
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
@@ -106,7 +106,7 @@ def obligations(report: Any) -> Group:
     table.add_column(no_wrap=True, justify="right", style="dim")
     for r in report.results:
         told = Text(f"{SYMBOLS[r.verdict]} {r.verdict}", style=STYLES[r.verdict])
-        table.add_row(told, Text(r.name), Text(r.claim), Text(f"{r.seconds:.2f} s"))
+        table.add_row(told, Text(r.name), Text(r.claim), Text(time_of(report, r)))
     return Group(Text("Obligations", style="bold"), table, unproved(report))
 
 

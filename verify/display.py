@@ -10,14 +10,24 @@ SYMBOLS = {"proved": "✓", "refuted": "✗", "unknown": "?"}
 
 def report_text(report: Any) -> str:
     """The obligations in columns, each with its verdict and time, then counterexamples and the count."""
-    rows = [(SYMBOLS[r.verdict], r.name, r.claim, f"{r.verdict} {r.seconds:.2f} s") for r in report.results]
+    rows = [(SYMBOLS[r.verdict], r.name, r.claim, f"{r.verdict} {time_of(report, r)}") for r in report.results]
     widths = [max((len(row[c]) for row in rows), default=0) for c in range(4)]
     claims = min(widths[2], 60)
-    lines = [f"{a} {b.ljust(widths[1])}  {c.ljust(claims)}  {d}" for a, b, c, d in rows]
+    lines = [f"{a} {b.ljust(widths[1])}  {c.ljust(claims)}  {d}".rstrip() for a, b, c, d in rows]
     for r in report.results:
         if r.verdict != "proved":
             lines += ["", *unproved_lines(r)]
     return "\n".join([*lines, "", summary(report)])
+
+
+def is_kept(report: Any) -> bool:
+    """Whether a report is a proof of another run; a claim's is none."""
+    return bool(getattr(report, "kept", False))
+
+
+def time_of(report: Any, result: Any) -> str:
+    """How long an obligation took; nothing where it was proved in another run."""
+    return "" if is_kept(report) else f"{result.seconds:.2f} s"
 
 
 def unproved_lines(result: Any) -> list[str]:
@@ -48,7 +58,7 @@ def summary(report: Any) -> str:
     """`7 of 7 obligations proved in 0.41 s`, or which are not."""
     proved = sum(r.verdict == "proved" for r in report.results)
     seconds = sum(r.seconds for r in report.results)
-    took = "earlier, and rechecked now" if getattr(report, "kept", False) else f"in {seconds:.2f} s"
+    took = "earlier, and rechecked now" if is_kept(report) else f"in {seconds:.2f} s"
     line = f"{proved} of {len(report.results)} obligations proved {took}"
     for verdict in ("refuted", "unknown"):
         names = [r.name for r in report.results if r.verdict == verdict]
@@ -60,7 +70,7 @@ def report_html(report: Any) -> str:
     """The obligations as a table for notebooks."""
     rows = "".join(
         f"<tr><td>{SYMBOLS[r.verdict]}</td><td>{escape(r.name)}</td><td>{escape(r.claim)}</td>"
-        f"<td>{r.verdict}</td><td>{r.seconds:.2f} s</td></tr>"
+        f"<td>{r.verdict}</td><td>{time_of(report, r)}</td></tr>"
         for r in report.results
     )
     unproved = [line for r in report.results if r.verdict != "proved" for line in unproved_lines(r)]
