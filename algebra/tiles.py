@@ -139,7 +139,7 @@ def over_rows(expr: sp.Expr, largest: bool, roles: Roles) -> sp.Expr:
 
 def tile_ranges(plan: Plan, roles: Roles) -> TileRanges:
     """The choice of tiles of a plan, from the predicates of its elements."""
-    live = [_live(plan, a) for a in plan.accumulators]
+    live = [live_where(plan, a) for a in plan.accumulators]
     common = sorted(set.intersection(*map(set, live)) if live else set(), key=sp.default_sort_key)
     full: dict[Bound, None] = {}
     seen: dict[sp.Basic, None] = {}
@@ -159,8 +159,8 @@ def _may_fail_everywhere(part: sp.Basic, roles: Roles) -> bool:
     return part.has(roles.fold) and part.has(Read, sp.Or) and not part.has(Fold)
 
 
-def _live(plan: Plan, a: Accumulator) -> set[sp.Basic]:
-    """Conditions outside of which a position contributes the unit of an accumulator."""
+def live_where(plan: Plan, a: Accumulator) -> set[sp.Basic]:
+    """Conditions outside of which a position contributes the unit of an accumulator, which `masked` proves."""
     conditions = {e.symbol: e.expr.args for e in plan.elements if isinstance(e.expr, Where)}
     found: set[sp.Basic] = set()
     if a.reducer in ("max", "min"):

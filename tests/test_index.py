@@ -17,10 +17,12 @@ from refold.algebra.roles import Roles, assign
 from refold.algebra.tiles import FULL_HI, FULL_LO, HI, LO, Choose, Down, TileRanges, Up, tile_ranges
 from refold.emit import emit
 from refold.spec import Predicate, Tensor, exp, fold, log, oo, pipeline, where
-from refold.verify import Proof, Result, verify
+from refold.verify import Proof, Result, obligations, verify
 from refold.verify.accesses import program_questions
 from refold.verify.indexing import tile_questions
+from refold.verify.obligation import discharge
 from refold.verify.questions import IndexQuestion, answer
+from refold.verify.reach import Reach
 
 I, J, W = i.expr, j.expr, window.expr
 BOTH = (j <= i) & (j > i - window)
@@ -88,6 +90,16 @@ def test_a_summary_of_something_else_is_refuted() -> None:
     roles, ranges = layout(DATA)
     result = verdicts(roles, replace(ranges, asked=(sp.And(*ranges.asked), J > 5)))["index summary: rolling"]
     assert result.verdict == "refuted" and "j = " in result.note
+
+
+def test_what_is_skipped_adds_nothing_or_is_not_proved(monkeypatch: pytest.MonkeyPatch) -> None:
+    for value, verdict in ((-oo, {"proved"}), (0, {"refuted"})):
+        # Where j > i a score of 0 counts, as `live_where` knows: here it is made to say otherwise.
+        plan = derive(attention(where(j <= i, score, value), empty=0))
+        assert isinstance(plan, Plan)
+        monkeypatch.setattr(obligations, "live_where", lambda plan, a: {J <= I} if str(a.symbol) != "m" else set())
+        found = {o.name: discharge(o, plan).verdict for o in obligations.masked(plan, Reach(plan))}
+        assert set(found) == {"masked l", "masked acc"} and set(found.values()) == verdict
 
 
 class Edited:

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 import sympy as sp
 
 from refold.algebra import UNITS, Accumulator, Plan, State
+from refold.algebra.bounds import conjuncts
 from refold.algebra.derive import replace_length
 from refold.algebra.display import short
 from refold.algebra.merge import combine, fresh_symbols, guarded, keys, lift, merge, moved, put_fresh, unit
 from refold.algebra.rewrite import denominators, map_folds
+from refold.algebra.tiles import live_where
 from refold.spec import Fold, Where
 from refold.spec.mathematics import text
 from refold.verify.obligation import Defined, Obligation
@@ -159,6 +161,21 @@ def lifts(plan: Plan, reach: Reach) -> Iterator[Obligation]:
         stepped = combine(a, moved(plan, a, empty, state), put_fresh(plan, a.element, a, state), key)
         shown = f"step(unit, c).{a.symbol} = {text(a.element)} at its own anchors"
         yield Obligation(f"lift {a.symbol}", shown, reach.definitions(), (eq(stepped, state[a.symbol]),))
+
+
+def masked(plan: Plan, reach: Reach) -> Iterator[Obligation]:
+    """Where a condition fails outside of which no tile is visited, an element adds nothing: it is the unit."""
+    whole = fresh_symbols(plan, "₂")
+    for a in plan.accumulators:
+        found: dict[tuple[sp.Basic, ...], list[sp.Basic]] = {}
+        for condition in sorted(live_where(plan, a), key=sp.default_sort_key):
+            hidden = [e for e in plan.elements if isinstance(e.expr, Where) and condition in conjuncts(e.expr.args[0])]
+            values = tuple(eq(e.symbol, e.expr.args[2]) for e in hidden if e.symbol in a.element.free_symbols)
+            found.setdefault(values, []).append(condition)
+        for values, conditions in found.items():
+            shown = f"{text(a.element)} = {text(a.unit)} where {text(sp.And(*conditions))} fails"
+            goal = eq(put_fresh(plan, a.element, a, whole), a.unit)
+            yield Obligation(f"masked {a.symbol}", shown, (*reach.state(whole), *values), (goal,))
 
 
 def merges(plan: Plan, reach: Reach) -> Iterator[Obligation]:

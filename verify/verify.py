@@ -169,6 +169,7 @@ def _all(plan: Plan, reach: Reach) -> Iterator[Obligation]:
     yield from obligations.corrections(plan, reach)
     yield from obligations.units(plan, reach)
     yield from obligations.lifts(plan, reach)
+    yield from obligations.masked(plan, reach)
     yield from obligations.merges(plan, reach)
     yield from obligations.finishes(plan, reach)
     yield from nothing.outputs(plan, reach)
