@@ -4,6 +4,7 @@ import ast
 import copy
 import importlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -225,6 +226,18 @@ def test_a_proof_file_is_the_same_each_time() -> None:
     again = verify(plan_of("softmax"))
     assert isinstance(again, Proof)
     assert seal(contents(again, "softmax")) == seal(contents(proof_of_example("softmax"), "softmax"))
+
+
+def test_a_proof_file_is_the_same_in_another_process() -> None:
+    # In which sets have another order.
+    program = (
+        "import importlib; from refold import derive, verify; from refold.verify.document import contents, seal;"
+        "spec = importlib.import_module('refold.examples.softmax').SPEC;"
+        "print(seal(contents(verify(derive(spec)), 'softmax')), end='')"
+    )
+    env = os.environ | {"PYTHONHASHSEED": "7"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=env, check=True)
+    assert done.stdout == seal(contents(proof_of_example("softmax"), "softmax"))
 
 
 def test_a_proof_is_read_as_it_was_written() -> None:

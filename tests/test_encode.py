@@ -30,9 +30,7 @@ def le(a: Any, b: Any) -> sp.Basic:
 def verdict(goal: sp.Basic, *assumptions: sp.Basic) -> str:
     """Of a goal in which x and y may be -oo, w may be +oo, and all else is finite."""
     coded = frozenset(s for f in (goal, *assumptions) for s in exponents(f)) - {w}
-
-    def encoder(path: dict[str, bool]) -> Encoder:
-        return Encoder(frozenset({x, y, w}), frozenset({w}), coded, path)
+    encoder = Encoder(frozenset({x, y, w}), frozenset({w}), coded)
 
     def build(e: Encoder) -> list[Any]:
         e.hypotheses += [e.formula(a) for a in assumptions]
@@ -93,9 +91,7 @@ def test_does_not_hold(name: str) -> None:
 
 def needs(expr: sp.Expr) -> str:
     """Whether what an expression needs to have a value may fail."""
-
-    def encoder(path: dict[str, bool]) -> Encoder:
-        return Encoder(frozenset({x, y, w}), frozenset({w}), frozenset(exponents(expr)) - {w}, path)
+    encoder = Encoder(frozenset({x, y, w}), frozenset({w}), frozenset(exponents(expr)) - {w})
 
     def build(e: Encoder) -> list[Any]:
         e.define(expr)

@@ -9,7 +9,7 @@ the caller goes both ways.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any
 
@@ -57,7 +57,15 @@ class Encoder:
     angles: dict[sp.Basic, tuple[Any, Any]] = field(default_factory=dict)
     flags: dict[sp.Basic, Any] = field(default_factory=dict)
     names: Names = field(default_factory=Names)
-    known: dict[tuple[str, sp.Basic], tuple[Fraction, list[Any]]] = field(default_factory=dict)
+    known: dict[tuple[str, sp.Basic], tuple[Any, list[Any]]] = field(default_factory=dict)
+
+    def where(self, condition: Any, holds: bool) -> Encoder:
+        """The encoder of the path on which a condition was decided: all that was translated before is still right."""
+        return replace(
+            self, path={**self.path, condition.sexpr(): holds}, axioms=[*self.axioms], defined=[], hypotheses=[],
+            values={**self.values}, powers={**self.powers}, angles={**self.angles}, flags={**self.flags},
+            known={**self.known},
+        )  # fmt: skip
 
     # --- conditions ------------------------------------------------------------------------------------------
 
@@ -72,6 +80,9 @@ class Encoder:
 
     def formula(self, cond: sp.Basic) -> Any:
         """A condition as a Z3 formula (its own subterms decided along the path)."""
+        return self.once("formula", cond, self._formula)
+
+    def _formula(self, cond: sp.Basic) -> Any:
         if cond is sp.true or cond is sp.false:
             return z3.BoolVal(cond is sp.true)
         match cond:
@@ -203,7 +214,7 @@ class Encoder:
 
     # --- values ----------------------------------------------------------------------------------------------
 
-    def once(self, kind: str, expr: sp.Basic, translate: Callable[[sp.Basic], Fraction]) -> Fraction:
+    def once(self, kind: str, expr: sp.Basic, translate: Callable[[sp.Basic], Any]) -> Any:
         """A translation from memory, with all that it needs to be defined."""
         if (kind, expr) in self.known:
             value, needs = self.known[kind, expr]
@@ -217,11 +228,13 @@ class Encoder:
 
     def real(self, expr: sp.Basic) -> Fraction:
         """The value of an expression as a fraction of polynomials."""
-        return self.once("real", expr, self._real)
+        value: Fraction = self.once("real", expr, self._real)
+        return value
 
     def expo(self, expr: sp.Basic) -> Fraction:
         """`exp(sum_i k_i t_i) -> prod_i E_i^k_i`."""
-        return self.once("exp", expr, self._expo)
+        value: Fraction = self.once("exp", expr, self._expo)
+        return value
 
     def _real(self, expr: sp.Basic) -> Fraction:
         if expr.is_Rational:
@@ -310,8 +323,8 @@ class Encoder:
         x, ex = self.values[expr], self.powers[expr]
         low, high = (ex >= 1, x <= 0) if expr in self.rising else (ex <= 1, x <= 0)
         self.axioms.append(z3.Implies(ex > 0, low == high))
-        for other in self.values.keys() & self.powers.keys():
-            if other != expr:
+        for other in self.values:
+            if other != expr and other in self.powers:
                 y, ey = self.values[other], self.powers[other]
                 # The coordinate of a rising one is that of its negative.
                 match (expr in self.rising, other in self.rising):

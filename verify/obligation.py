@@ -48,9 +48,6 @@ def discharge(obligation: Obligation, plan: Plan, timeout_ms: int = TIMEOUT_MS) 
     coded = _compared(coded, formulas) - rising
     names = Names()
 
-    def encoder(path: dict[str, bool]) -> Encoder:
-        return Encoder(infinite=infinite, rising=rising, coded=coded, path=path, names=names)
-
     def build(e: Encoder) -> list[Any]:
         for value in _outside(formulas):
             if value in coded:
@@ -64,6 +61,7 @@ def discharge(obligation: Obligation, plan: Plan, timeout_ms: int = TIMEOUT_MS) 
             goals += e.defined
         return goals
 
+    encoder = Encoder(infinite=infinite, rising=rising, coded=coded, names=names)
     return ask(Query(obligation.name, encoder, build, names), timeout_ms)
 
 

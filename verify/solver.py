@@ -48,7 +48,7 @@ class Query:
     """`build(encoder)` gives the goals and adds its hypotheses to the encoder; it runs once a path."""
 
     name: str
-    encoder: Callable[[dict[str, bool]], Encoder]
+    encoder: Encoder
     build: Callable[[Encoder], list[Any]]
     names: Names = field(default_factory=Names)
 
@@ -71,7 +71,7 @@ def ask(query: Query, timeout_ms: int = TIMEOUT_MS, limit_s: float = LIMIT_S) ->
     search = _Search(query, timeout_ms, time.process_time() + limit_s)
     start = time.perf_counter()
     try:
-        case = search.down({}, [])
+        case = search.down(query.encoder, [])
         if not search.alive:
             raise _Open("unknown", "the hypotheses were not shown satisfiable")
     except Undefined as error:
@@ -91,7 +91,7 @@ def settle(hypotheses: list[Any], goals: list[Any], timeout_ms: int = TIMEOUT_MS
         return goals
 
     none: frozenset[Any] = frozenset()
-    return ask(Query("", lambda path: Encoder(none, none, none, path=path), build, names or Names()), timeout_ms)
+    return ask(Query("", Encoder(none, none, none), build, names or Names()), timeout_ms)
 
 
 class _Search:
@@ -104,9 +104,8 @@ class _Search:
         self.count = 0
         self.alive = False
 
-    def down(self, decided: dict[str, bool], conditions: list[Any]) -> Case:
-        """The case in which the conditions hold."""
-        encoder = self.query.encoder(decided)
+    def down(self, encoder: Encoder, conditions: list[Any]) -> Case:
+        """The case in which the conditions hold, and on which the encoder's path lies."""
         goals: list[Any] | None = None
         met: Any = None
         try:
@@ -114,12 +113,11 @@ class _Search:
         except Undecided as undecided:
             met = undecided.condition
         if goals is None:
-            key = met.sexpr()
             return self.split(
                 met,
                 [*conditions, *encoder.axioms, *encoder.hypotheses],
-                lambda c: self.down({**decided, key: True}, [*conditions, c]),
-                lambda c: self.down({**decided, key: False}, [*conditions, c]),
+                lambda c: self.down(encoder.where(met, True), [*conditions, c]),
+                lambda c: self.down(encoder.where(met, False), [*conditions, c]),
             )
         self.count += 1
         if ran_out():
