@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import sympy as sp
-from mpmath import iv, mp, nstr
+from mpmath import iv, mp, nstr, workdps
 
 from refold.algebra.plan import Evidence, Refusal
 from refold.spec import Fold, Spec
 from refold.spec.heads import sigmoid
 
-SAMPLE_ROWS = 5
+SAMPLES = 5
+FARTHEST = 24
 INTERVAL_FUNCTIONS = (sp.exp, sp.log, sp.sin, sp.cos, sp.tanh)
 
 
@@ -19,28 +20,55 @@ def evidence(g: sp.Expr, anchors: tuple[sp.Symbol, ...], varying: tuple[sp.Symbo
     """The matrix `g(r_a, c_b)` at small integers, where its determinant is shown to be nonzero; None if none was found.
 
     If `g(r, c) = sum_k a_k(r) b_k(c)` had K terms, every such matrix would have rank at most K (section 2 of
-    docs/theory.md), so an n x n matrix of nonzero determinant refuses n - 1 accumulators. The determinant is
-    exact, and an interval evaluation to 60 digits that excludes 0 shows that it is not 0.
+    docs/theory.md), so an n x n matrix of nonzero determinant refuses n - 1 accumulators. Columns are those of
+    1, 2, ... and then 0, -1, ... that no combination of the columns before gives, in 60 digits: `max(0, c - r)` says
+    nothing at c <= r. That choice needs no trust: the determinant is exact, and an interval evaluation to 60 digits
+    that excludes 0 shows that it is not 0.
     """
     g = g.replace(sigmoid, lambda x: 1 / (1 + sp.exp(-x)))
-    for places in ((1, 2, 3, 4, 5), (1, 2, 4, 7, 11), (0, 1, 3, 6, 10)):
-        rows = [_point(anchors, n + 1) for n in range(SAMPLE_ROWS)]
-        columns = [_point(varying, n) for n in places]
-        entries = [[g.xreplace(row).xreplace(column) for column in columns] for row in rows]
-        matrix = sp.ImmutableDenseMatrix(entries)
-        if matrix.has(sp.zoo, sp.nan, sp.oo, sp.I) or matrix.free_symbols:
+    rows = [_point(anchors, n + 1) for n in range(SAMPLES)]
+    points: list[dict[sp.Symbol, sp.Expr]] = []
+    columns: list[list[sp.Expr]] = []
+    basis: list[mp.matrix] = []
+    for n in (*range(1, FARTHEST + 1), *range(0, -FARTHEST - 1, -1)):
+        point = _point(varying, n)
+        column = [g.xreplace(row).xreplace(point) for row in rows]
+        rest = _beyond(column, basis)
+        if rest is None:
             continue
-        determinant = sp.Matrix(matrix).det(method="berkowitz")
-        enclosure = _enclose(matrix, determinant)
-        if enclosure is not None:
-            return Evidence(
-                tuple(sp.Tuple(*row.values()) if len(row) > 1 else next(iter(row.values())) for row in rows),
-                tuple(sp.Tuple(*c.values()) if len(c) > 1 else next(iter(c.values())) for c in columns),
-                matrix,
-                sp.nsimplify(determinant) if determinant.is_Rational else determinant,
-                enclosure,
-            )
-    return None
+        points.append(point)
+        columns.append(column)
+        basis.append(rest)
+        if len(columns) == SAMPLES:
+            break
+    else:
+        return None
+    matrix = sp.ImmutableDenseMatrix(columns).T
+    determinant = sp.Matrix(matrix).det(method="berkowitz")
+    enclosure = _enclose(matrix, determinant)
+    if enclosure is None:
+        return None
+    return Evidence(
+        tuple(sp.Tuple(*row.values()) if len(row) > 1 else next(iter(row.values())) for row in rows),
+        tuple(sp.Tuple(*c.values()) if len(c) > 1 else next(iter(c.values())) for c in points),
+        matrix,
+        sp.nsimplify(determinant) if determinant.is_Rational else determinant,
+        enclosure,
+    )
+
+
+def _beyond(column: list[sp.Expr], basis: list[mp.matrix]) -> mp.matrix | None:
+    """What of a column is orthogonal to a basis, of length 1; None where it is none, or an entry is no real number."""
+    with workdps(60):
+        numbers = [entry.evalf(60) for entry in column]
+        if not all(number.is_Float or number.is_Rational for number in numbers):
+            return None
+        whole = mp.matrix([mp.mpf(str(number)) for number in numbers])
+        rest = whole
+        for unit in basis:
+            rest = rest - unit * mp.fdot(unit, rest)
+        length = mp.norm(rest)
+        return rest / length if length > mp.norm(whole) * mp.mpf(10) ** -30 else None
 
 
 def _point(symbols: tuple[sp.Symbol, ...], n: int) -> dict[sp.Symbol, sp.Expr]:

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import refold.examples
-from refold import Plan, Spec, Tensor, axes, cos, derive, exp, fold, oo, pipeline, sigmoid, tanh, where
+from refold import Plan, Spec, Tensor, axes, cos, derive, exp, fold, maximum, oo, pipeline, sigmoid, sqrt, tanh, where
 from refold.algebra import Refusal
 from refold.algebra.run import Order, run
 
@@ -314,7 +314,16 @@ R = fold.sum(x[i, j], over=j)
 
 
 @pytest.mark.parametrize(
-    "body", [tanh(x[i, j] - R), sigmoid(x[i, j] - R), abs(x[i, j] - R)], ids=["tanh", "sigmoid", "absolute"]
+    "body",
+    [
+        tanh(x[i, j] - R),
+        sigmoid(x[i, j] - R),
+        abs(x[i, j] - R),
+        maximum(x[i, j] - R, 0),
+        maximum(-x[i, j] - 2 * R, 0),
+        sqrt(x[i, j] - R),
+    ],
+    ids=["tanh", "sigmoid", "absolute", "0 up to r", "0 from -2r", "no real number up to r"],
 )
 def test_refused_with_evidence(body: Any) -> None:
     refused = refusal(body)
