@@ -23,6 +23,7 @@ Fate = Literal["refuted", "equivalent", "explained", "unexplained"]
 CANCELS = "an anchor is another number than the spec's, and cancels from every output; a fold of the spec has no value"
 MOVED = "the outputs do not change when all that varies is raised alike; the folds that they are made of do"
 MIRRORED = "the output is an even function of what is negated; the mean that it is made of is odd"
+SCALELESS = "the output is a ratio of two of one degree, so that a factor cancels; the moments that it is made of scale"
 UNDEFINED = "the spec has no value of nothing, so that any will do; what the plan evaluates there is undefined too"
 EXPLAINED = (
     (r": m\d?: (element (doubled|raised|negated)|sum for max)$", CANCELS),
@@ -30,6 +31,7 @@ EXPLAINED = (
     (r": element \w+: raised$", MOVED),
     (r"^alibi: element s: term i (dropped|negated)$", MOVED),
     (r"^circular_mean: element x: negated$", MIRRORED),
+    (r"^kurtosis: element x: (doubled|negated)$", SCALELESS),
     (r": output \w+: guard lost$", UNDEFINED),
 )
 OTHER_SIDE = {sp.Le: sp.Lt, sp.Lt: sp.Le, sp.Ge: sp.Gt, sp.Gt: sp.Ge, sp.Eq: sp.Ne, sp.Ne: sp.Eq}
