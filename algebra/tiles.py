@@ -89,6 +89,11 @@ class TileRanges:
         """Whether there may be masked tiles before the first that needs no mask."""
         return any(b.side == "lower" for b in self.full_bounds)
 
+    def rises(self, rows: Index) -> bool:
+        """Whether later rows have more tiles than earlier ones, as under a causal mask: they are to start first."""
+        upper = [slope(b.expr, rows) for b in self.skip_bounds if b.side == "upper"]
+        return any(s is not None and s > 0 for s in upper) and not any(b.side == "lower" for b in self.skip_bounds)
+
     @property
     def spans(self) -> tuple[tuple[sp.Symbol, sp.Symbol, bool], ...]:
         """The loops, one after the other: where each begins and ends, and whether it evaluates masks."""

@@ -10,7 +10,7 @@ from refold.algebra import Accumulator, Anchor, Element, Finish, Plan, State
 from refold.algebra.base2 import exp2
 from refold.algebra.merge import mean_of
 from refold.algebra.roles import Roles
-from refold.emit.lower import INFINITY, PRODUCT, SUM, Scope, Val, reduced
+from refold.emit.lower import INFINITY, PRODUCT, SUM, Scope, Val, is_host, reduced
 from refold.emit.masks import split_condition
 from refold.emit.source import Function
 from refold.spec import Index, Read, Where
@@ -126,6 +126,8 @@ class Step:
     # What stands for a key beyond the end of the axis, or masked: elements that are -oo (oo) there.
     filled: dict[sp.Symbol, sp.Expr] = field(default_factory=dict)
     tops: dict[State, tuple[Val, Val]] = field(default_factory=dict)
+    # Keys of extrema that are `core * factor`, the factor positive: the extremum of the core is taken, and then scaled.
+    scaled: dict[sp.Symbol, tuple[Val, Val]] = field(default_factory=dict)
 
     @property
     def fold(self) -> Index:
@@ -148,6 +150,7 @@ class Step:
                 core, masks = inner, [scope.condition(x) for x in seen]
         if e.expr == self.fold:
             return
+        factor, core = self.factored(e, core, keys)
         if keys == {other} or (len(keys) == 1 and not masks):
             (other,) = keys
             self.filled[e.symbol] = other
@@ -156,7 +159,7 @@ class Step:
             self.filled[e.symbol] = next(iter(keys))
         seen_before = scope.lookup(core) is not None
         val = scope.value(core)
-        if masks and isinstance(core, Read) and not seen_before:
+        if masks and (isinstance(core, Read) or factor is not None) and not seen_before:
             scope.memo.pop(core)  # what was read is overwritten where it is masked
         elif masks or not val.text.isidentifier():
             val = scope.name(str(e.symbol), val)
@@ -169,8 +172,29 @@ class Step:
         if self.filled.get(e.symbol) not in (None, other):
             filled = scope.apply("tl.where({}, {}, {})", self.inside, val, scope.value(self.filled[e.symbol]))
             scope.lines += ["if MASKED:", f"    {val.text} = {filled.text}"]
+        if factor is not None:
+            self.scaled[e.symbol] = val, scope.value(factor)
+            val = scope.join("*", [*self.scaled[e.symbol]], PRODUCT)
         scope.bind(e.symbol, val)
         scope.bind(e.expr, val)
+
+    def factored(self, e: Element, core: sp.Expr, keys: set[sp.Expr]) -> tuple[sp.Expr | None, sp.Expr]:
+        """The positive factor of a score that is the key of a maximum alone, and what it multiplies.
+
+        max(c x) = c max(x) for c > 0, bit by bit as rounding is monotone, so that scaling waits for the difference in
+        the exponent, where a product and a sum are one instruction. What is masked is infinite, and stays so.
+        """
+        lone = [a for a in self.plan.accumulators if a.element == e.symbol and a.reducer in ("max", "min")]
+        positions = {a.key for a in self.plan.accumulators if a.key is not None}
+        if not lone or any(a.symbol in positions for a in lone) or len(keys) != 1 or not keys <= {sp.oo, -sp.oo}:
+            return None, core
+        factors = sp.Mul.make_args(core)
+        host = [f for f in factors if is_host(f)]
+        rest = sp.Mul(*(f for f in factors if f not in host))
+        factor = sp.Mul(*host)
+        if factor == 1 or not factor.is_positive or not self.scope.varies(rest):
+            return None, core
+        return factor, rest
 
     def keys(self, e: Element) -> set[sp.Expr]:
         """The units of the extrema that an element is a key of: what it is where it does not count."""
@@ -202,6 +226,10 @@ class Step:
                 if total is not None:
                     return total
         self.need(a.element)
+        if a.element in self.scaled and a.reducer in ("max", "min") and mask is None:
+            core, factor = self.scaled[a.element]
+            top = reduced(a.reducer, core.text, core.axes, fold, scope.host)
+            return joined(scope, a.reducer, scope.value(into), scope.join("*", [top, factor], PRODUCT))
         text = self.tile(a.element, mask, UNITS[a.reducer], always)
         val = reduced(a.reducer, text.text, text.axes, fold, scope.host)
         if any(b.key == a.symbol for b in self.plan.accumulators):

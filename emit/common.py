@@ -168,6 +168,12 @@ def _schedule(schedule, splits, programs, fold, block_n, device):
     return parts, block_n * max(1, triton.cdiv(tiles, parts))
 
 
+def _side(read, batch, device):
+    """How many batches run side by side, so that what they read of all `read` bytes fills half of the L2 cache."""
+    cache = torch.cuda.get_device_properties(device).L2_cache_size if device.type == "cuda" else 2**12
+    return max(1, min(batch, cache * batch // (2 * max(1, read))))
+
+
 def _pointers(args, views):
     far = 0
     for n, t in views.items():
@@ -176,6 +182,11 @@ def _pointers(args, views):
             args[f"{{n}}_{{key}}"] = stride
         far = max(far, sum((s - 1) * abs(d) for s, d in zip(t.shape[2:], t.stride()[2:])))
     args["INDEX"] = tl.int32 if far < 2**31 - 2**20 else tl.int64
+
+
+def _fast(t):
+    """Whether the hardware's approximations are within a unit of the data: on NVIDIA, for 16-bit data."""
+    return t.element_size() == 2 and not INTERPRETED and not torch.version.hip
 
 
 def _operand(dtype):
@@ -192,6 +203,28 @@ def _options(num_warps, num_stages, cells):
 
 def _launch(kernel, grid, args, options):
     kernel[grid](**{{n: args[n] for n in kernel.arg_names}}, **options)
+'''
+
+# For kernels that read tiles by tensor descriptors.
+BOXED = '''
+def _boxes(args, views):
+    """Tensor descriptors for the tensors of BOXES, where the device has them and every layout allows it."""
+    args["BOX"] = all(_describable(views[n]) for n in BOXES)
+    if args["BOX"]:
+        for n, block in BOXES.items():
+            t, least = views[n], 16 // views[n].element_size()
+            # A dimension of one position may have any stride, and a descriptor wants one that it could have.
+            strides = [s if d > 1 else least for d, s in zip(t.shape[:-1], t.stride()[:-1])] + [1]
+            args[f"{{n}}_ptr"] = TensorDescriptor(t, list(t.shape), strides, [args.get(b, b) for b in block])
+
+
+def _describable(t):
+    """Whether a descriptor can hold a tensor: 16-bit, the last stride 1, the others multiples of 16 bytes."""
+    if not INTERPRETED and (torch.version.hip or torch.cuda.get_device_capability(t.device)[0] < 9):
+        return False
+    steps = [s for d, s in zip(t.shape[:-1], t.stride()[:-1]) if d > 1]
+    return (t.element_size() == 2 and t.dim() <= 5 and t.numel() > 0 and t.data_ptr() % 16 == 0
+            and t.stride()[-1] == 1 and all(s >= 0 and s % 8 == 0 for s in steps))
 '''
 
 REFERENCE = '''

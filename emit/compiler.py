@@ -19,7 +19,7 @@ DTYPES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "int32": "i3
 
 
 def main() -> None:
-    """One request: file, targets, and for each kernel its arguments' types, constants and options."""
+    """One request: a file, and for each kernel and target its arguments' types, constants and options."""
     request = json.load(sys.stdin)
     import triton
 
@@ -27,11 +27,7 @@ def main() -> None:
     assert found is not None and found.loader is not None
     module = importlib.util.module_from_spec(found)
     found.loader.exec_module(module)
-    print(
-        json.dumps(
-            [_compile(triton, module, kernel, target) for target in request["targets"] for kernel in request["kernels"]]
-        )
-    )
+    print(json.dumps([_compile(triton, module, kernel, kernel["target"]) for kernel in request["kernels"]]))
 
 
 def _compile(triton: Any, module: Any, kernel: dict[str, Any], target: str) -> dict[str, Any]:

@@ -13,10 +13,11 @@ from refold.algebra.base2 import in_base2
 from refold.algebra.roles import Roles, assign
 from refold.algebra.tiles import SPLIT, TileRanges, tile_ranges, whole
 from refold.emit.body import NOWHERE, UNITS, guarded, merge_function, step_function, store, tile_axes
+from refold.emit.boxes import Box, boxes
 from refold.emit.heads import HELPERS
 from refold.emit.lower import Host, Scope, Val
 from refold.emit.masks import range_lines, summary_function
-from refold.emit.source import RESERVED, Function, Names, block, free_names, read_names
+from refold.emit.source import FLAGS, RESERVED, Function, Names, block, free_names, read_names
 from refold.errors import EmitError
 from refold.spec import Index
 
@@ -35,6 +36,7 @@ class Kernels:
     finish: Function
     strides: dict[tuple[str, Any], str]
     host: dict[sp.Expr, str]
+    boxes: dict[str, Box]
 
     @property
     def text(self) -> str:
@@ -52,10 +54,10 @@ def kernels(plan: Plan, name: str) -> Kernels:
     roles = assign(written)
     strides = _strides(written)
     names = Names(_taken(written, strides))
-    prologue = Scope(roles, Host(names), strides, names)
-    base = _indices(prologue)
-    prologue.lines.clear()
+    prologue = Scope(roles, Host(names, boxes=boxes(written, roles)), strides, names)
     ranges = tile_ranges(written, roles)
+    base = _indices(prologue, ranges)
+    prologue.lines.clear()
     step = step_function(plan, prologue, "_step")
     merge = merge_function(plan, prologue, "_merge")
     states = [a.symbol for a in plan.accumulators]
@@ -106,7 +108,7 @@ def kernels(plan: Plan, name: str) -> Kernels:
         last = [*joins, *(y for x in shared for y in x.split("\n")), *chunks]
     finish = kernel("finish", [*init, *last], "Merges the states of all parts and writes.")
     return Kernels(plan, roles, ranges, tuple(sorted(prologue.host.helpers)), tuple(functions), rolling, parts, finish,
-                   strides, prologue.host.scalars)  # fmt: skip
+                   strides, prologue.host.scalars, prologue.host.boxes)  # fmt: skip
 
 
 def _strides(plan: Plan) -> dict[tuple[str, Any], str]:
@@ -132,12 +134,7 @@ def _taken(plan: Plan, strides: dict[tuple[str, Any], str]) -> set[str]:
     made += [f"{prefix}_{a.name}" for a in spec.axes for prefix in ("size", "SIZE", "BLOCK", "in")]
     made += strides.values()
     for name in users:
-        if (
-            name in RESERVED
-            or name in made
-            or name.startswith(("BLOCK_", "SIZE_"))
-            or name in ("MASKED", "INDEX", "OPERAND")
-        ):
+        if name in RESERVED or name in made or name.startswith(("BLOCK_", "SIZE_")) or name in FLAGS:
             raise EmitError(
                 f"{name} is a word of the emitted kernel: give that tensor, axis, scalar or output another name"
             )
@@ -145,7 +142,17 @@ def _taken(plan: Plan, strides: dict[tuple[str, Any], str]) -> set[str]:
     return reserved | set(made) | {f"{s}_{x}" for s in states for x in ("part",)} | set(RESERVED)
 
 
-def _indices(scope: Scope) -> list[str]:
+# The rows with most tiles start first, and side by side those of `side` batches: what they read fits in the cache.
+_HEAVIEST_FIRST = [
+    "before = pid // (tiles * side) * side",
+    "beside = tl.minimum(size_batch - before, side)",
+    "place = pid % (tiles * side)",
+    "i0 = (tiles - 1 - place // beside) * BLOCK_M",
+    "batch = before + place % beside",
+]
+
+
+def _indices(scope: Scope, ranges: TileRanges) -> list[str]:
     """Where a program is: its rows, its batch, the positions along axes held in registers, the shifted pointers."""
     roles = scope.roles
     lines = ["pid = tl.program_id(0)"]
@@ -154,10 +161,9 @@ def _indices(scope: Scope) -> list[str]:
         lines += ["batch = pid"]
     elif roles.group is None:
         r, size = rows.name, f"size_{rows.name}"
+        lines += [f"tiles = tl.cdiv({size}, BLOCK_M)"]
+        lines += _HEAVIEST_FIRST if ranges.rises(rows) else ["i0 = pid % tiles * BLOCK_M", "batch = pid // tiles"]
         lines += [
-            f"tiles = tl.cdiv({size}, BLOCK_M)",
-            "i0 = pid % tiles * BLOCK_M",
-            "batch = pid // tiles",
             f"{r} = (i0 + tl.arange(0, BLOCK_M)).to(INDEX)  # [BLOCK_M]",
             f"in_{r} = {r} < {size}",
             "first_row = i0",
@@ -192,7 +198,10 @@ def _indices(scope: Scope) -> list[str]:
         scope.whole[axis] = Val(a, (axis,))
     lines += ["lead0 = (lead // size_lead).to(tl.int64)", "lead1 = (lead % size_lead).to(tl.int64)"]
     for tensor in dict.fromkeys(t for t, _ in scope.strides):
-        lines.append(f"{tensor}_ptr += lead0 * {tensor}_lead0 + lead1 * {tensor}_lead1")
+        shift = f"lead0 * {tensor}_lead0 + lead1 * {tensor}_lead1"
+        boxed = tensor in scope.host.boxes
+        lines.append(f"{tensor}_ptr = {tensor}_ptr if BOX else {tensor}_ptr + {shift}" if boxed else
+                     f"{tensor}_ptr += {shift}")  # fmt: skip
     return lines
 
 

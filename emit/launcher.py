@@ -6,7 +6,8 @@ import sympy as sp
 
 from refold.algebra import Plan
 from refold.emit.body import tile_axes
-from refold.emit.common import COMMON, REFERENCE
+from refold.emit.boxes import Box
+from refold.emit.common import BOXED, COMMON, REFERENCE
 from refold.emit.host import host
 from refold.emit.kernels import Kernels
 from refold.emit.reference import is_whole, reference_lines
@@ -21,9 +22,11 @@ def module_text(plan: Plan, name: str, kernels: Kernels) -> str:
     head += "\n".join(f"    {line}" for line in str(plan.spec).splitlines())
     head += f'\n\nThe proof is {name}.proof.json, the test test_{name}.py. Needs torch and triton alone.\n"""\n'
     imports = "import math\n\nimport torch\nimport triton\nimport triton.language as tl\n"
+    imports += "from triton.tools.tensor_descriptor import TensorDescriptor\n" if kernels.boxes else ""
     return "\n".join([
         head, imports, *_tables(plan, kernels), "", kernels.text, "", _launcher(plan, name, kernels), "",
         COMMON.format(name=name, kernel=kernels.rolling.name).strip("\n"), "", "",
+        *([BOXED.format(name=name).strip("\n"), "", ""] if kernels.boxes else []),
         _reference(plan), "", "", REFERENCE.strip("\n"), "",
     ])  # fmt: skip
 
@@ -43,8 +46,20 @@ def _tables(plan: Plan, k: Kernels) -> list[str]:
         "# Whether a product and a sum may round as one. Not where scores are computed twice, once to be summed and",
         "# once to be divided by the sum: both have to round alike.",
         f"FUSED = {not _computed_twice(plan)}",
+        *(
+            []
+            if not k.boxes
+            else [
+                "# The tile of every tensor that tensor descriptors can read, its two leading dimensions first.",
+                f"BOXES = {{{', '.join(f'{_q(n)}: {_box(b)}' for n, b in k.boxes.items())}}}",
+            ]
+        ),
         "",
     ]
+
+
+def _box(box: Box) -> str:
+    return "(" + ", ".join(["1", "1", *(f'"{b}"' if b else "1" for b in box.blocks)]) + ")"
 
 
 def _computed_twice(plan: Plan) -> bool:
@@ -140,14 +155,19 @@ def _launcher(plan: Plan, name: str, k: Kernels) -> str:
     args += [f'"size_{a.name}": size["{a.name}"],' for a in spec.axes if a not in roles.inner]
     args += [f'"SIZE_{a.name}": size["{a.name}"],' for a in roles.inner]
     args += ['"size_lead": lead[-1] if lead else 1, "size_batch": batch, "parts": parts, "chunk": chunk,']
+    if roles.rows is not None and roles.group is None and k.ranges.rises(roles.rows):
+        read = " + ".join(f"{t.name}.nbytes" for t in spec.tensors if roles.fold in t.axes)
+        args += [f'"side": _side({read}, batch, {tensors[0]}.device),']
     args += ['"BLOCK_M": block_m, "BLOCK_N": block_n, **pads,']
     body += [f"    {a}" for a in args] + ["}"]
     body += ["_pointers(args, views)"]
+    body += ["_boxes(args, views)"] if k.boxes else []
     operand = f"_operand({floats}.dtype)"
     if roles.contracts and not bounded_weights(k.plan):
         body += ["# The weights of a sum have no bound, and float16 ends at 65504."]
         operand = f"tl.float32 if {floats}.dtype == torch.float16 else {operand}"
     body += [f'args["OPERAND"] = {operand}']
+    body += [f'args["FAST"] = _fast({floats})'] if "_tanh" in k.helpers else []
     body += ["options = _options(num_warps, num_stages, block_m * block_n)"]
     body += ["if parts == 1:", f"    _launch({k.rolling.name}, (programs,), args, options)", "    return _result(out)"]
     device = f"{tensors[0]}.device"

@@ -12,6 +12,7 @@ from sympy.core.relational import Relational
 from refold.algebra.base2 import exp2
 from refold.algebra.roles import Roles
 from refold.algebra.tiles import Loop
+from refold.emit.boxes import Box
 from refold.emit.heads import FORMS
 from refold.emit.source import Names
 from refold.errors import EmitError
@@ -41,6 +42,7 @@ class Host:
     names: Names
     scalars: dict[sp.Expr, str] = field(default_factory=dict)
     helpers: set[str] = field(default_factory=set)
+    boxes: dict[str, Box] = field(default_factory=dict)
 
     def scalar(self, expr: sp.Expr) -> str:
         if expr not in self.scalars:
@@ -175,8 +177,7 @@ class Scope:
 
     def compute(self, expr: sp.Basic) -> Val:
         if expr.is_integer and not isinstance(expr, Where | Fold) and expr.has(Index, Read):
-            val = self.integer(expr)
-            return Val(f"{val.at(ATOM)}.to(tl.float32)", val.axes)
+            return self.whole_number(expr)
         match expr:
             case sp.Add():
                 return self.add(expr)
@@ -202,6 +203,18 @@ class Scope:
             return self.special(expr)
         raise EmitError(f"no Triton text for {expr}: write it with the heads that `refold.spec` knows")
 
+    def whole_number(self, expr: sp.Expr) -> Val:
+        """An integer as float32; `i - j` as `(i - j0) - (j - j0)`, each exact, so that no lane of a tile converts."""
+        fold = self.roles.fold
+        step = sp.diff(expr, fold) if isinstance(expr, sp.Add) and len(self.axes(expr)) == 2 else None
+        if step is None or not step.is_Integer or step == 0 or expr.has(sp.floor, sp.Mod):
+            val = self.integer(expr)
+            return Val(f"{val.at(ATOM)}.to(tl.float32)", val.axes)
+        start = Loop("j0", integer=True, nonnegative=True)
+        parts = [expr.xreplace({fold: start}), abs(step) * (fold - start)]
+        here, there = (Val(f"({self.integer(p).text}).to(tl.float32)", self.integer(p).axes) for p in parts)
+        return self.join("+" if step > 0 else "-", [here, there], SUM)
+
     def special(self, expr: sp.Basic) -> Val:
         form = FORMS[type(expr)]
         if form.helper:
@@ -215,9 +228,8 @@ class Scope:
     def parts(self, args: Iterable[sp.Expr], func: Any) -> list[sp.Expr]:
         """The arguments of a sum or product, with those that do not vary here joined into one."""
         here = [a for a in args if self.varies(a) and not is_host(a)]
-        host = [a for a in args if is_host(a)]
-        still = [a for a in args if a not in here and a not in host]
-        return here + [func(*group) for group in (still, host) if group]
+        still = [a for a in args if a not in here]
+        return here + ([func(*still)] if still else [])
 
     def add(self, expr: sp.Add) -> Val:
         terms = self.parts(expr.args, sp.Add)
@@ -359,7 +371,7 @@ class Scope:
             val = self.raw[expr]
             return Val(f"{val.text}.to(tl.float32)", val.axes)
         val = self.address(expr)
-        self.memo[expr] = self.name(expr.name, Val(f"{val.text}.to(tl.float32)", val.axes))
+        self.memo[expr] = self.name(expr.name, Val(f"{val.at(ATOM)}.to(tl.float32)", val.axes))
         return self.memo[expr]
 
     def load(self, expr: Read) -> Val:
@@ -402,7 +414,18 @@ class Scope:
         other = "0" if tensor.is_integer else "0.0"
         guard = " & ".join(self.spread(m, axes, ATOM) for m in masks)
         mask = f", mask={guard}, other={other}" if masks else ""
-        return Val(f"tl.load({' + '.join(terms)}{mask})", axes)
+        loaded = f"tl.load({' + '.join(terms)}{mask})"
+        if tensor.name in self.host.boxes:
+            return Val(f"{self.box(expr)} if BOX else {loaded}", axes, COMPARISON)
+        return Val(loaded, axes)
+
+    def box(self, expr: Read) -> str:
+        """The same tile by a tensor descriptor, which gives 0 beyond the end of every axis."""
+        places = ["lead0.to(tl.int32)", "lead1.to(tl.int32)"]
+        for index, start in zip(expr.indices, self.host.boxes[expr.name].starts, strict=True):
+            places.append(start or f"{self.integer(index).at(ATOM)}.to(tl.int32)")
+        shape = [b for b in self.host.boxes[expr.name].blocks if b is not None]
+        return f"{expr.name}_ptr.load([{', '.join(places)}]).reshape({', '.join(shape)})"
 
     # --- reductions over inner axes, and contractions ----------------------------------------------------------
 

@@ -15,8 +15,9 @@ _GLOBAL = {"tl", "triton", *dir(builtins), *HELPERS}
 # Words of the kernels and of the launcher: a spec cannot have them for its own names.
 _WORDS = """tl triton torch math out schedule splits block_m block_n num_warps num_stages pid tiles lead lead0 lead1
 batch chunk part parts start group group_size groups in_group first_row last_row lo hi j0 i0 full_lo full_hi size
-inputs args scale still ok reference live size_lead size_batch"""
+inputs args scale still ok reference live size_lead size_batch before beside place side"""
 RESERVED = frozenset(_WORDS.split())
+FLAGS = ("MASKED", "INDEX", "OPERAND", "BOX", "FAST")
 
 
 @dataclass(slots=True)
@@ -48,11 +49,16 @@ class Names:
 def free_names(lines: Iterable[str]) -> set[str]:
     """The names that a body reads and that nothing in it, or outside of every kernel, defines before."""
     tree = ast.parse("\n".join(lines))
-    bound = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-    # A name that is updated in place (`q_ptr += ...`) is read first.
-    bound -= {n.target.id for n in ast.walk(tree) if isinstance(n, ast.AugAssign) and isinstance(n.target, ast.Name)}
-    used = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
-    return used - bound - _GLOBAL
+    bound: dict[str, int] = {}
+    used: dict[str, int] = {}
+    for n in ast.walk(tree):
+        if isinstance(n, ast.Name):
+            lines_of = bound if isinstance(n.ctx, ast.Store) else used
+            lines_of[n.id] = min(n.lineno, lines_of.get(n.id, n.lineno))
+    # A name whose first line gives it a value of itself (`q_ptr += ...`, `q_ptr = q_ptr + ...`) is read first.
+    updated = {n.target.id for n in ast.walk(tree) if isinstance(n, ast.AugAssign) and isinstance(n.target, ast.Name)}
+    own = {n for n in used if n in bound and used[n] <= bound[n]}
+    return ({*used, *bound} - ({*bound} - updated - own)) - _GLOBAL
 
 
 def read_names(line: str) -> set[str]:
@@ -64,7 +70,7 @@ def read_names(line: str) -> set[str]:
 
 def is_constant(name: str) -> bool:
     """Whether an argument is a compile-time constant: blocks, sizes held in registers, dtypes, flags."""
-    return name.startswith(("BLOCK_", "SIZE_")) or name in ("MASKED", "INDEX", "OPERAND")
+    return name.startswith(("BLOCK_", "SIZE_")) or name in FLAGS
 
 
 def rank(name: str) -> tuple[int, str]:

@@ -45,11 +45,12 @@ def compile_for(kernel: Kernel, targets: tuple[str, ...] = TARGETS, dtype: DType
         block_n = min(block_n * 16, cells)
         block_m = max(1, cells // block_n)
     blocks = {"BLOCK_M": block_m, "BLOCK_N": block_n}
-    jobs = [_job(made, f, dtype, inner, blocks) | {"num_warps": num_warps, "num_stages": num_stages}
-            for f in (made.rolling, made.parts, made.finish)]  # fmt: skip
+    options = {"num_warps": num_warps, "num_stages": num_stages}
+    jobs = [_job(made, f, dtype, inner, blocks, target) | options | {"target": target}
+            for target in targets for f in (made.rolling, made.parts, made.finish)]  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="refold-") as folder:
         kernel.write(folder)
-        request = {"file": str(Path(folder) / f"{kernel.name}.py"), "targets": targets, "kernels": jobs}
+        request = {"file": str(Path(folder) / f"{kernel.name}.py"), "kernels": jobs}
         env = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
         env.setdefault("TRITON_DEFAULT_FP_FUSION", "1")
         done = subprocess.run(
@@ -63,7 +64,15 @@ def compile_for(kernel: Kernel, targets: tuple[str, ...] = TARGETS, dtype: DType
     return tuple(Compiled(**row) for row in json.loads(done.stdout.strip().splitlines()[-1]))
 
 
-def _job(made: Kernels, function: Function, dtype: DType, inner: int, blocks: dict[str, int]) -> dict[str, Any]:
+def flags(target: str, dtype: DType) -> dict[str, bool]:
+    """Tensor descriptors from cuda 90 on, and the hardware's approximations on every cuda: both for 16-bit data."""
+    backend, _, arch = target.partition(":")
+    small = backend == "cuda" and dtype != "float32"
+    return {"BOX": small and int(arch) >= 90, "FAST": small}
+
+
+def _job(made: Kernels, function: Function, dtype: DType, inner: int, blocks: dict[str, int],
+         target: str) -> dict[str, Any]:  # fmt: skip
     """What the compiler is told of the arguments of one kernel: dense tensors of aligned sizes."""
     spec = made.plan.spec
     pointers = {f"{t.name}_ptr": dtype if t.dtype == "float" else t.dtype for t in spec.tensors}
@@ -76,6 +85,7 @@ def _job(made: Kernels, function: Function, dtype: DType, inner: int, blocks: di
     real = {text for expr, text in made.host.items() if not expr.is_integer} | {
         p.name for p in spec.params if not p.is_integer
     }
+    known = flags(target, dtype)
     types: dict[str, str] = {}
     constants: dict[str, Any] = {}
     for name in function.parameters:
@@ -84,9 +94,13 @@ def _job(made: Kernels, function: Function, dtype: DType, inner: int, blocks: di
         elif name.startswith("SIZE_"):
             constants[name] = inner
         elif is_constant(name):
-            constants[name] = {"INDEX": "tl.int32", "OPERAND": f"tl.{dtype}"}[name]
+            constants[name] = ({"INDEX": "tl.int32", "OPERAND": f"tl.{dtype}"} | known)[name]
         elif name in last:
             constants[name] = 1
+        elif known["BOX"] and name.removesuffix("_ptr") in made.boxes:
+            held = made.boxes[name.removesuffix("_ptr")].blocks
+            shape = [1, 1, *(1 if b is None else blocks.get(b, inner) for b in held)]
+            types[name] = f"tensordesc<{compiler.DTYPES[pointers[name]]}[{','.join(map(str, shape))}]>"
         elif name in pointers:
             types[name] = f"*{compiler.DTYPES[pointers[name]]}"
         else:

@@ -4,7 +4,9 @@
 triton is first imported.
 """
 
+import functools
 import importlib.util
+import itertools
 import json
 import os
 import sys
@@ -224,12 +226,17 @@ MUTANTS = (
     ("causal", "j[None, :] <= i[:, None]", "j[None, :] < i[:, None]", "mask off by one"),
     ("causal", "first_row + 1)", "last_row + 1)", "masked tiles run as unmasked"),
     ("causal", "last_row + 1)", "last_row)", "the last position skipped"),
-    ("attention", "in_j[None, :], s, -float", "in_j[None, :], s, 0 * float", "padding counts"),
+    ("attention", "in_j[None, :], dot, -float", "in_j[None, :], dot, 0 * float", "padding counts"),
     ("layer_norm", "* n + M2", "+ M2", "the shift of M2 without its weight"),
     ("layer_norm", "(mean_part - mean) * n_part", "(mean_part - mean) * n", "the other part's weight"),
     ("argmax", "tl.minimum(at, at_part)", "tl.maximum(at, at_part)", "the last of equals"),
     ("entropy", "l * alpha", "alpha", "a family member dropped"),
 )
+
+
+# What tensor descriptors can read, and layouts of which they read the first and the last.
+BOXED = ("attention", "causal", "softcap", "grouped")
+LAYOUTS = ("aligned", "ragged", "strided", "broadcast")
 
 
 def mutants(folder: Path) -> dict[str, float]:
@@ -263,6 +270,30 @@ def skips(folder: Path) -> dict[str, bool]:
         name: bool(module.k_documents(**given, **options, block_m=16, block_n=16)[16:].isfinite().all())
         for name, options in SCHEDULES.items()
     }
+
+
+def boxes(folder: Path) -> dict[str, list[bool]]:
+    """Of each pipeline and layout: whether descriptors read it, and whether pointers then give the same bits."""
+    import torch
+
+    found = {}
+    for name, layout in itertools.product(BOXED, LAYOUTS):
+        module, spec = load(kernel_of(name).source, f"k_{name}", folder), plan_of(name).spec
+        width = 5 if layout == "ragged" else 8
+        tensors, scalars = inputs_of(spec, SIZES | {"d": width, "e": width})
+        given = {n: x.half() for n, x in tensors.items()}
+        if layout == "strided":
+            given = {n: x.repeat_interleave(2, -1)[..., ::2] for n, x in given.items()}
+        elif layout == "broadcast":
+            given = {n: x.expand(3, *x.shape) for n, x in given.items()}
+        described: list[bool] = []
+        describable = module._describable
+        module._describable = lambda t, ask=describable, all_=described: all_.append(ask(t)) or all_[-1]
+        call = functools.partial(getattr(module, f"k_{name}"), *given.values(), **scalars, block_m=16, block_n=16)
+        boxed = call()
+        module._describable = lambda t: False
+        found[f"{name}, {layout}"] = [all(described), torch.equal(boxed, call())]
+    return found
 
 
 def errors(folder: Path) -> dict[str, str]:
@@ -305,11 +336,14 @@ def errors(folder: Path) -> dict[str, str]:
     return found
 
 
+MODES = {"run": run, "mutants": mutants, "errors": errors, "skips": skips, "boxes": boxes}
+
+
 def main() -> None:
     os.environ["TRITON_INTERPRET"] = "1"
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as folder:
-        print(json.dumps({"run": run, "mutants": mutants, "errors": errors, "skips": skips}[sys.argv[1]](Path(folder))))
+        print(json.dumps(MODES[sys.argv[1]](Path(folder))))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Tiles visited, skipped and run without masks, as the emitted lines choose them, against brute force."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -106,6 +107,31 @@ def test_tiles(name: str, data: st.DataObject) -> None:
             assert all(
                 p < stop and holds(r, p, rows, length, w) for p in range(t, t + block_n) for r in range(i0, last + 1)
             )
+
+
+@pytest.mark.parametrize("name", ["top left", "bottom right", "strict", "steep"])
+def test_heaviest_rows_first(name: str) -> None:
+    plan = derive(attention(where(MASKS[name][0], score, -oo), empty=0))
+    assert isinstance(plan, Plan)
+    body = kernels(plan, "f").rolling.body
+    lines = "\n".join(x for x in body if x.startswith(("before =", "beside =", "place =", "i0 =", "batch =")))
+    for tiles_, batches, side in itertools.product((1, 2, 5), (1, 3, 4, 7), (1, 2, 4, 9)):
+        found = []
+        for pid in range(tiles_ * batches):
+            scope: dict[str, Any] = {"tl": Language, "pid": pid, "tiles": tiles_, "size_batch": batches, "side": side}
+            exec(lines, scope | {"BLOCK_M": 16}, scope)
+            found.append((scope["batch"], scope["i0"] // 16))
+        assert sorted(found) == list(itertools.product(range(batches), range(tiles_)))
+        # Each batch has its tiles from the last one down.
+        for batch in range(batches):
+            assert [t for b, t in found if b == batch] == list(range(tiles_))[::-1]
+
+
+def test_rows_of_equal_weight_have_no_order() -> None:
+    for name in ("after", "window", "from the end"):
+        plan = derive(attention(where(MASKS[name][0], score, -oo), empty=0))
+        assert isinstance(plan, Plan)
+        assert "i0 = pid % tiles * BLOCK_M" in kernels(plan, "f").rolling.body
 
 
 def test_bounds_of_a_comparison() -> None:

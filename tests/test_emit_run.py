@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from emit_cases import CASES, MUTANTS, SCHEDULES
+from emit_cases import BOXED, CASES, LAYOUTS, MUTANTS, SCHEDULES
 
 HERE = Path(__file__).parent
 
@@ -21,6 +21,11 @@ def answers(mode: str) -> Any:
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def boxes() -> Any:
+    return answers("boxes")
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +53,12 @@ def test_agrees_with_the_oracle(name: str, errors: Any) -> None:
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m[-1])
 def test_a_mutant_is_noticed(mutant: Any, mutants: Any) -> None:
     assert mutants[mutant[-1]] > 1e-3
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("name", BOXED)
+def test_descriptors_read_what_pointers_do(name: str, layout: str, boxes: Any) -> None:
+    assert boxes[f"{name}, {layout}"] == [layout in ("aligned", "broadcast"), True]
 
 
 def test_a_tile_of_another_document_is_not_run() -> None:

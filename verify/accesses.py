@@ -11,6 +11,7 @@ import z3
 
 from refold.algebra import Plan
 from refold.algebra.roles import Roles, axes_of
+from refold.algebra.tiles import tile_ranges
 from refold.spec import Index, Read
 from refold.verify.integers import Integers
 from refold.verify.questions import IndexQuestion
@@ -21,6 +22,8 @@ def program_questions(plan: Plan, roles: Roles) -> Iterator[IndexQuestion]:
     yield from _parts()
     yield _digits()
     yield _grid()
+    if roles.rows is not None and roles.group is None and tile_ranges(plan, roles).rises(roles.rows):
+        yield _order()
     for f in plan.finish:
         yield _written_once(f.name, f.axes, roles, any(roles.fold in g.axes for g in plan.finish))
         yield _stores(f.name, f.axes, roles)
@@ -99,6 +102,33 @@ def _grid() -> IndexQuestion:
         "the tile ⌊i / block⌋ of a position is one of the ⌈size / block⌉ that are launched",
         (*facts, i < q * block + block, product(q - tiles, block)),
         q < tiles,
+    )
+
+
+def _order() -> IndexQuestion:
+    """Programs in an order of their own, heaviest rows first: each has a tile of a batch, and no two have the same."""
+    tiles, batches, side = z3.Ints("tiles size_batch side")
+    facts: list[Any] = [tiles >= 1, side >= 1]
+    found = []
+    for mark in ("", "′"):
+        pid, turn, place, row, column = (z3.Int(f"{n}{mark}") for n in ("pid", "turn", "place", "row", "column"))
+        before = turn * side
+        beside = z3.If(batches - before <= side, batches - before, side)
+        facts += [pid >= 0, pid < batches * tiles, turn >= 0, place >= 0, place < tiles * side]
+        facts += [pid == turn * (tiles * side) + place, row >= 0, column >= 0]
+        # `place` in base `beside`, which is positive as the batches before are fewer than all.
+        facts += [z3.Implies(beside >= 1, z3.And(column < beside, place == row * beside + column))]
+        facts += [product(before - batches, tiles), product(row - tiles, beside)]
+        found.append((pid, turn, place, row, column, before, beside))
+    (pid, turn, place, row, column, before, beside), (pid2, turn2, _, row2, column2, before2, _) = found
+    facts += [unique(turn, side, column, turn2, side, column2)]
+    inside = [row < tiles, column < beside, before + column < batches]
+    same = z3.Implies(z3.And(row == row2, before + column == before2 + column2), pid == pid2)
+    return IndexQuestion(
+        "index order",
+        "heaviest rows first: a program's tile ⌈size / block⌉ - 1 - row and batch exist, and are no other program's",
+        tuple(facts),
+        z3.And(*inside, same),
     )
 
 

@@ -11,7 +11,7 @@ import sympy as sp
 from refold.errors import SpecError
 from refold.spec import Fold, Index, Param, Read, Size, Where
 from refold.spec.evaluate import Inputs
-from refold.verify.functions import FUNCTIONS
+from refold.verify.functions import APPROXIMATE, FUNCTIONS
 from refold.verify.tape import Node, Tape
 
 
@@ -89,7 +89,10 @@ class Terms:
                 return self.fold(expr)
             case _ if type(expr) in FUNCTIONS:
                 tile = tape.kind in ("elements", "terms") and type(expr).__name__.startswith("exp")
-                return tape.apply(FUNCTIONS[type(expr)], self(expr.args[0]), "exponentials" if tile else "")
+                function = FUNCTIONS[type(expr)]
+                if self.run.operands != "float32":
+                    function = APPROXIMATE.get(type(expr), function)
+                return tape.apply(function, self(expr.args[0]), "exponentials" if tile else "")
         raise SpecError(f"{type(expr).__name__} has no error that refold knows: use the functions of refold.spec")
 
     def chain(self, operation: Any, args: Any) -> Node:
