@@ -45,7 +45,7 @@ def compile_for(kernel: Kernel, targets: tuple[str, ...] = TARGETS, dtype: DType
         block_n = min(block_n * 16, cells)
         block_m = max(1, cells // block_n)
     blocks = {"BLOCK_M": block_m, "BLOCK_N": block_n}
-    jobs = [_job(made, f, dtype, inner, blocks) | {"num_warps": num_warps, "num_stages": num_stages}
+    jobs = [_job(made, f, dtype, inner, blocks, num_stages) | {"num_warps": num_warps, "num_stages": num_stages}
             for f in (made.rolling, made.parts, made.finish)]  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="refold-") as folder:
         kernel.write(folder)
@@ -63,7 +63,9 @@ def compile_for(kernel: Kernel, targets: tuple[str, ...] = TARGETS, dtype: DType
     return tuple(Compiled(**row) for row in json.loads(done.stdout.strip().splitlines()[-1]))
 
 
-def _job(made: Kernels, function: Function, dtype: DType, inner: int, blocks: dict[str, int]) -> dict[str, Any]:
+def _job(
+    made: Kernels, function: Function, dtype: DType, inner: int, blocks: dict[str, int], stages: int
+) -> dict[str, Any]:
     """What the compiler is told of the arguments of one kernel: dense tensors of aligned sizes."""
     spec = made.plan.spec
     pointers = {f"{t.name}_ptr": dtype if t.dtype == "float" else t.dtype for t in spec.tensors}
@@ -84,7 +86,7 @@ def _job(made: Kernels, function: Function, dtype: DType, inner: int, blocks: di
         elif name.startswith("SIZE_"):
             constants[name] = inner
         elif is_constant(name):
-            constants[name] = {"INDEX": "tl.int32", "OPERAND": f"tl.{dtype}"}[name]
+            constants[name] = {"INDEX": "tl.int32", "OPERAND": f"tl.{dtype}", "STAGES": stages, "OVERLAP": False}[name]
         elif name in last:
             constants[name] = 1
         elif name in pointers:
