@@ -43,51 +43,52 @@ class _Call:
     """
 
     def __init__(self, device, outputs, launches=(), work=None, copied=None):
-        self.device, self.outputs, self.copied, self.ready = device, outputs, copied or {{}}, False
+        self.device, self.outputs, self.work, self.ready = device, outputs, work or {{}}, False
         self.index = device.index if device.type == "cuda" and not INTERPRETED else None
-        self.launches = [_Launch(*launch) for launch in launches]
-        self.names = [f"{{n}}_ptr" for n in (*INPUTS, *OUTPUTS)]
-        self.work, self.room = {{}}, 0
-        for name, (shape, kind) in (work or {{}}).items():
-            self.work[name] = (self.room, shape, kind)
-            # What follows is aligned to 128 bytes, of elements of 4.
+        names = [f"{{n}}_ptr" for n in (*INPUTS, *OUTPUTS)]
+        self.copied = [(names.index(n), layout) for n, layout in (copied or {{}}).items()]
+        # The parts of the workspace begin at multiples of 128 bytes, of elements of 4.
+        self.starts, self.room = [], 0
+        for shape, _ in self.work.values():
+            self.starts.append(self.room)
             self.room += -(-math.prod(shape) // 32) * 32
+        self.launches = [_Launch([*names, *self.work], *launch) for launch in launches]
 
     def __call__(self, tensors, given):
         out = {{n: given[n] if given.get(n) is not None else torch.empty(shape, dtype=kind, device=self.device)
                for n, (shape, kind) in self.outputs.items()}}
-        places = dict(zip(self.names, (*tensors, *out.values())))
-        for name, layout in self.copied.items():
-            places[name] = _two(places[name], *layout)
-        work = torch.empty(self.room, dtype=torch.float32, device=self.device) if self.room else None
+        places = [*tensors, *out.values()]
+        for k, layout in self.copied:
+            places[k] = _two(places[k], *layout)
+        if self.room:
+            work = torch.empty(self.room, dtype=torch.float32, device=self.device)
         if self.ready:
-            pointers = {{n: t.data_ptr() for n, t in places.items()}}
-            pointers.update({{n: work.data_ptr() + 4 * at for n, (at, _, _) in self.work.items()}})
-        else:
-            pointers = places | {{n: work[at:at + math.prod(shape)].view(kind).view(shape)
-                                 for n, (at, shape, kind) in self.work.items()}}
+            pointers = [t.data_ptr() for t in places]
+            if self.room:
+                start = work.data_ptr()
+                pointers += [start + 4 * n for n in self.starts]
+            for launch in self.launches:
+                launch.again(*[pointers[k] for k in launch.slots], *launch.rest)
+            return _result(out)
+        for n, (shape, kind) in zip(self.starts, self.work.values()):
+            places.append(work[n:n + math.prod(shape)].view(kind).view(shape))
         for launch in self.launches:
-            launch(pointers)
+            launch.first(places)
         self.ready = not INTERPRETED
         return _result(out)
 
 
 class _Launch:
-    """One kernel on one grid, with all of its arguments but the pointers."""
+    """One kernel on one grid, with all of its arguments but the pointers, which are its first; `names`: of those."""
 
-    def __init__(self, kernel, grid, args, options):
+    def __init__(self, names, kernel, grid, args, options):
         self.kernel, self.grid, self.options, self.again = kernel, grid, options, None
-        self.args = {{n: args.get(n) for n in kernel.arg_names}}
-        self.pointers = [n for n in kernel.arg_names if n not in args]
+        self.slots = [names.index(n) for n in kernel.arg_names if n in names]
+        self.rest = [args[n] for n in kernel.arg_names if n not in names]
 
-    def __call__(self, pointers):
-        args = self.args.copy()
-        for name in self.pointers:
-            args[name] = pointers[name]
-        if self.again is not None:
-            self.again(*args.values())
-            return
-        compiled = _launch(self.kernel, self.grid, args, self.options)
+    def first(self, tensors):
+        args = [*(tensors[k] for k in self.slots), *self.rest]
+        compiled = _launch(self.kernel, self.grid, dict(zip(self.kernel.arg_names, args)), self.options)
         if not INTERPRETED:
             self.again = compiled[(*self.grid, 1, 1)[:3]]
 
