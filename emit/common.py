@@ -100,29 +100,33 @@ def _two(tensor, lead, axes):
 
 
 def _leading(inputs):
+    """The leading dimensions; a view [lead0, lead1, *axes] of each input; those of which it takes a copy."""
     lead = _broadcast(inputs)
-    return lead, {{n: _two(t, lead, len(INPUTS[n])) for n, t in inputs.items()}}
+    views = {{n: _two(t, lead, len(INPUTS[n])) for n, t in inputs.items()}}
+    copied = {{f"{{n}}_ptr": (lead, len(INPUTS[n])) for n, t in inputs.items() if views[n].data_ptr() != t.data_ptr()}}
+    return lead, views, copied
 
 
-def _outputs(out, inputs, lead, size, whole):
-    """The results, and a view [lead0, lead1, *axes] of each to write to."""
+def _outputs(given, inputs, lead, size, whole):
+    """The shape and dtype of the results, and a view [lead0, lead1, *axes] of each, which has no data if not given."""
     floats = [t for n, t in inputs.items() if not DTYPES[n].startswith("int")]
     dtype, device = (floats[0].dtype if floats else torch.float32), next(iter(inputs.values())).device
-    given = {{}} if out is None else out if isinstance(out, dict) else {{next(iter(OUTPUTS)): out}}
-    result = {{}}
+    layout, views = {{}}, {{}}
     for n, axes in OUTPUTS.items():
         shape, kind = (*lead, *(size[a] for a in axes)), torch.int64 if n in whole else dtype
         t = given.get(n)
         if t is None:
-            t = torch.empty(shape, dtype=kind, device=device)
+            t = torch.empty(shape, dtype=kind, device="meta")
+        elif not isinstance(t, torch.Tensor):
+            raise TypeError(f"{name}: out is a {{type(t).__name__}} for {{n}}: give a torch.Tensor")
         elif tuple(t.shape) != shape or t.dtype != kind or t.device != device:
             raise ValueError(f"{name}: out has {{list(t.shape)}} {{t.dtype}} on {{t.device}} for {{n}}: "
                              f"give {{list(shape)}} {{kind}} on {{device}}")
         elif len(lead) > 2 and not t.is_contiguous():
             raise ValueError(f"{name}: out is not contiguous for {{n}}: with more than two leading dimensions "
                              "give a contiguous tensor")
-        result[n] = t
-    return result, {{n: _two(t, lead, len(OUTPUTS[n])) for n, t in result.items()}}
+        layout[n], views[n] = (shape, kind), _two(t, lead, len(axes))
+    return layout, views
 
 
 def _result(out):
@@ -133,10 +137,12 @@ def _pad(n, least):
     return max(least, triton.next_power_of_2(n))
 
 
-def _blocks(block_m, block_n, rows, fold, pads, dots, itemsize):
+def _blocks(block_m, block_n, rows, fold, pads, dots, itemsize, wide):
     """Tile sizes: for dots at least 16 a side and what shared memory holds, else what registers hold."""
     inner = max(pads.values(), default=1)
-    if dots:
+    if wide is not None:
+        block_m, block_n = block_m or wide[0], block_n or min(_pad(fold, 16), wide[1])
+    elif dots:
         block_m = block_m or min(_pad(rows, 16), 128 if inner <= 64 else 64)
         # Three stages of two operands in about 100 KB.
         room = 1 << (98304 // (6 * inner * itemsize)).bit_length() - 1
@@ -151,17 +157,64 @@ def _blocks(block_m, block_n, rows, fold, pads, dots, itemsize):
     return block_m, block_n
 
 
-def _schedule(schedule, splits, programs, fold, block_n, device):
-    """(parts, length of a part): one part where the programs fill the device or the axis is short."""
+def _wide(rows, fold, pads, itemsize, device):
+    """Tile, warps and stages for dots of 16-bit data where a program may have 200 KB, as on Hopper; else None.
+
+    Measured on an H200. Tall tiles share what is read; tiles that masks cut, or whose scores are costly, want more
+    warps on one tile once the axis is long, and small tiles while it is short.
+    """
+    inner = max(pads.values(), default=1)
+    if not DOTS or itemsize != 2 or rows < 64 or inner > 256 or _shared(device) < 200_000:
+        return None
+    if inner == 128:
+        if COSTLY or MASKS and fold >= 8192:
+            return (128, 128, 8, 3) if rows >= 128 else (64, 64, 4, 3)
+        return (64, 64, 4, 3) if MASKS or rows < 128 else (128, 64, 4, 2)
+    return (64, 128, 4, 2) if inner == 64 else (64, 64, 4, 3)
+
+
+def _units(device):
+    """The multiprocessors of a device."""
+    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 8
+
+
+def _streaming(block_n, num_warps, rows, fold, programs, pads, itemsize, device):
+    """Tile, warps, and the programs that the device holds; set where so few rows share a tile that loading is all."""
+    units = _units(device)
+    if rows > 16 or not pads or rows > 1 and not DOTS:
+        return block_n, num_warps, 2 * units
+    # What three stages of a position take in shared memory.
+    wide = 3 * sum(pads.values()) * itemsize
+    if DOTS and fold * programs >= 512 * units and 128 * wide <= _shared(device):
+        return block_n or 128, num_warps, units
+    block_n = block_n or max(16, min(_pad(fold, 16), 64, _pad(98304 // wide + 1, 1) // 2))
+    return (block_n, num_warps, units) if DOTS else (block_n, num_warps or 2, 2 * units)
+
+
+def _shared(device):
+    """The bytes of shared memory that one program may have."""
+    if device.type != "cuda":
+        return 0
+    return getattr(torch.cuda.get_device_properties(device), "shared_memory_per_block_optin", 0)
+
+
+def _overlaps(device):
+    """Whether a kernel can begin before the one that it waits for has ended."""
+    if INTERPRETED or device.type != "cuda" or torch.version.hip is not None:
+        return False
+    return torch.cuda.get_device_capability(device) >= (9, 0)
+
+
+def _schedule(schedule, splits, programs, fold, block_n, slots):
+    """(parts, length of a part): one part where the programs fill the device's slots or the axis is short."""
     if schedule not in ("auto", "rolling", "split"):
         raise ValueError(f"{name}: schedule is {{schedule!r}}: give 'auto', 'rolling' or 'split'")
     tiles = max(1, triton.cdiv(fold, block_n))
-    units = torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 8
     parts = splits
     if schedule == "rolling":
         parts = 1
     elif parts is None:
-        parts = max(1, min(tiles // 4, 2 * units // programs, 64)) if schedule == "auto" else min(tiles, 64)
+        parts = max(1, min(tiles // 2, slots // programs, 64)) if schedule == "auto" else min(tiles, 64)
         parts = max(2, parts) if schedule == "split" else parts
     if not isinstance(parts, int) or parts < 1:
         raise ValueError(f"{name}: splits is {{splits!r}}: give a positive int")
@@ -174,10 +227,16 @@ def _side(read, batch, device):
     return max(1, min(batch, cache * batch // (2 * max(1, read))))
 
 
-def _pointers(args, views):
+def _merging(rows, block_m, inner, options, device):
+    """Rows a program and options of the kernel that merges parts: a program a row, until they are many."""
+    few = max(1, min(block_m, triton.next_power_of_2(rows // (4 * _units(device)) + 1) // 2))
+    return few, options | {{"num_warps": max(1, min(4, few * inner // 128))}}
+
+
+def _strides(args, views):
+    """Puts the strides of every tensor into the arguments, and the integers that hold the farthest offset."""
     far = 0
     for n, t in views.items():
-        args[f"{{n}}_ptr"] = t
         for key, stride in zip(("lead0", "lead1", *(INPUTS.get(n) or OUTPUTS.get(n) or ())), t.stride()):
             args[f"{{n}}_{{key}}"] = stride
         far = max(far, sum((s - 1) * abs(d) for s, d in zip(t.shape[2:], t.stride()[2:])))
@@ -199,23 +258,21 @@ def _operand(dtype):
 def _options(num_warps, num_stages, cells):
     warps = num_warps or (8 if cells >= 8192 or (cells >= 4096 and not DOTS) else 4)
     return {{"num_warps": warps, "enable_fp_fusion": FUSED}} | ({{"num_stages": num_stages}} if num_stages else {{}})
-
-
-def _launch(kernel, grid, args, options):
-    kernel[grid](**{{n: args[n] for n in kernel.arg_names}}, **options)
 '''
 
 # For kernels that read tiles by tensor descriptors.
 BOXED = '''
 def _boxes(args, views):
-    """Tensor descriptors for the tensors of BOXES, where the device has them and every layout allows it."""
-    args["BOX"] = all(_describable(views[n]) for n in BOXES)
-    if args["BOX"]:
-        for n, block in BOXES.items():
-            t, least = views[n], 16 // views[n].element_size()
-            # A dimension of one position may have any stride, and a descriptor wants one that it could have.
-            strides = [s if d > 1 else least for d, s in zip(t.shape[:-1], t.stride()[:-1])] + [1]
-            args[f"{{n}}_ptr"] = TensorDescriptor(t, list(t.shape), strides, [args.get(b, b) for b in block])
+    """Shape, strides and tile of the tensors of BOXES, where the device has descriptors and every layout allows it."""
+    found = {{}}
+    for n, block in BOXES.items():
+        t, tile = views[n], [args.get(b, b) for b in block]
+        if not _describable(t) or max(tile) > 256:
+            return {{}}
+        # A dimension of one position may have any stride, and a descriptor wants one that it could have.
+        strides = [s if d > 1 else 8 for d, s in zip(t.shape[:-1], t.stride()[:-1])] + [1]
+        found[n] = list(t.shape), strides, tile
+    return found
 
 
 def _describable(t):

@@ -17,7 +17,7 @@ from refold.emit.boxes import Box, boxes
 from refold.emit.heads import HELPERS
 from refold.emit.lower import Host, Scope, Val
 from refold.emit.masks import range_lines, summary_function
-from refold.emit.source import FLAGS, RESERVED, Function, Names, block, free_names, read_names
+from refold.emit.source import CONSTANTS, RESERVED, Function, Names, block, free_names, read_names
 from refold.errors import EmitError
 from refold.spec import Index
 
@@ -72,11 +72,11 @@ def kernels(plan: Plan, name: str) -> Kernels:
     functions = [f for f in (step, merge, write, live) if f is not None]
     calls = tuple(f.name for f in functions)
     init = [f"{a.symbol} = {_unit(a.reducer, tile_axes(a, roles), roles)}" for a in plan.accumulators]
-    loops = _loops(step, live, states, ranges)
+    loops = _loops(step, live, states, ranges, roles)
     bounds = prologue.inside(())
     rolling_range = range_lines(ranges, bounds, *whole(roles.fold))
     parts_range = range_lines(ranges, bounds, *SPLIT)
-    part = ["part = tl.program_id(1)"]
+    part = ["part = tl.program_id(1)", *block("if OVERLAP:", ["tl.extra.cuda.gdc_launch_dependents()"])]
     fold = roles.fold.name
 
     def kernel(suffix: str, body: list[str], comment: str) -> Function:
@@ -93,7 +93,9 @@ def kernels(plan: Plan, name: str) -> Kernels:
     loads = [
         f"{a.symbol}_part = tl.load({_place(a, roles)}{_mask(a, roles, UNITS[a.reducer])})" for a in plan.accumulators
     ]
-    joins = block("for part in range(0, parts):", [*loads, *merge.call(_targets(states))])
+    # Unrolled, the loads of several parts are under way at a time.
+    joins = block("if OVERLAP:", ["tl.extra.cuda.gdc_wait()  # begun early: the parts are not all there yet"])
+    joins += block("for part in tl.range(0, parts, loop_unroll_factor=8):", [*loads, *merge.call(_targets(states))])
     chunks = ["start = tl.program_id(1) * chunk"] if write else []
     chunks += (
         block(f"for j0 in range(start, tl.minimum(start + chunk, size_{fold}), BLOCK_N):", write.call())
@@ -134,7 +136,7 @@ def _taken(plan: Plan, strides: dict[tuple[str, Any], str]) -> set[str]:
     made += [f"{prefix}_{a.name}" for a in spec.axes for prefix in ("size", "SIZE", "BLOCK", "in")]
     made += strides.values()
     for name in users:
-        if name in RESERVED or name in made or name.startswith(("BLOCK_", "SIZE_")) or name in FLAGS:
+        if name in RESERVED or name in made or name.startswith(("BLOCK_", "SIZE_")) or name in CONSTANTS:
             raise EmitError(
                 f"{name} is a word of the emitted kernel: give that tensor, axis, scalar or output another name"
             )
@@ -230,14 +232,20 @@ def _targets(states: list[Any]) -> str:
     return ", ".join(map(str, states)) if len(states) > 1 else f"({states[0]},)"
 
 
-def _loops(step: Function, live: Function | None, states: list[Any], ranges: TileRanges) -> list[str]:
+def _loops(step: Function, live: Function | None, states: list[Any], ranges: TileRanges, roles: Roles) -> list[str]:
     """The masked tiles before, the unmasked ones, and the masked ones after; of each, first its summary."""
+    # Unasked, Triton loads ahead what a dot reads, and that alone.
+    ahead = (
+        "range({}, {}, BLOCK_N)"
+        if roles.contracts or not roles.inner
+        else "tl.range({}, {}, BLOCK_N, num_stages=STAGES)"
+    )
     lines: list[str] = []
     for start, stop, masked in ranges.spans:
         body = step.call(_targets(states), MASKED=str(masked))
         if live is not None:
             body = [*live.call("live"), *block("if live:", body)]
-        lines += block(f"for j0 in range({start}, {stop}, BLOCK_N):", body)
+        lines += block(f"for j0 in {ahead.format(start, stop)}:", body)
     return lines
 
 

@@ -7,10 +7,12 @@ import sympy as sp
 from refold.algebra import Plan
 from refold.emit.body import tile_axes
 from refold.emit.boxes import Box
+from refold.emit.calls import CALLS
 from refold.emit.common import BOXED, COMMON, REFERENCE
 from refold.emit.host import host
 from refold.emit.kernels import Kernels
 from refold.emit.reference import is_whole, reference_lines
+from refold.emit.source import wrap
 from refold.emit.weights import bounded_weights
 from refold.errors import EmitError
 from refold.spec import Fold, Index, Read, Spec
@@ -22,10 +24,11 @@ def module_text(plan: Plan, name: str, kernels: Kernels) -> str:
     head += "\n".join(f"    {line}" for line in str(plan.spec).splitlines())
     head += f'\n\nThe proof is {name}.proof.json, the test test_{name}.py. Needs torch and triton alone.\n"""\n'
     imports = "import math\n\nimport torch\nimport triton\nimport triton.language as tl\n"
-    imports += "from triton.tools.tensor_descriptor import TensorDescriptor\n" if kernels.boxes else ""
+    imports += "from triton.tools.tensor_descriptor import TensorDescriptor\n"
     return "\n".join([
         head, imports, *_tables(plan, kernels), "", kernels.text, "", _launcher(plan, name, kernels), "",
         COMMON.format(name=name, kernel=kernels.rolling.name).strip("\n"), "", "",
+        CALLS.format().strip("\n"), "", "",
         *([BOXED.format(name=name).strip("\n"), "", ""] if kernels.boxes else []),
         _reference(plan), "", "", REFERENCE.strip("\n"), "",
     ])  # fmt: skip
@@ -43,6 +46,8 @@ def _tables(plan: Plan, k: Kernels) -> list[str]:
         '# "float" is float32, float16 or bfloat16, the same for all.',
         f"DTYPES = {{{dtypes}}}",
         f"DOTS = {k.roles.contracts}",
+        "# Whether some tiles have masks, whichever the rows; whether a score takes more than a product and a sum.",
+        f"MASKS, COSTLY = {bool(k.ranges.full_bounds or k.ranges.asked)}, {bool(k.helpers)}",
         "# Whether a product and a sum may round as one. Not where scores are computed twice, once to be summed and",
         "# once to be divided by the sum: both have to round alike.",
         f"FUSED = {not _computed_twice(plan)}",
@@ -101,9 +106,10 @@ def _launcher(plan: Plan, name: str, k: Kernels) -> str:
     spec, roles = plan.spec, k.roles
     same, pairs, unknown = sized_by(spec)
     tensors, words = _signature(spec), _keywords(spec)
-    options = ['schedule="auto"', "splits=None", "block_m=None", "block_n=None", "num_warps=None", "num_stages=None"]
-    lines = [f"def {name}({', '.join(tensors)}, *, {''.join(w + ', ' for w in words)}out=None, {options[0]},"]
-    lines += [" " * (5 + len(name)) + ", ".join(options[1:]) + "):"]
+    options = ["schedule", "splits", "block_m", "block_n", "num_warps", "num_stages"]
+    defaults = ['schedule="auto"', *(f"{o}=None" for o in options[1:])]
+    lines = [f"def {name}({', '.join(tensors)}, *, {''.join(w + ', ' for w in words)}out=None, {defaults[0]},"]
+    lines += [" " * (5 + len(name)) + ", ".join(defaults[1:]) + "):"]
     shapes = "; ".join(f"{t.name} [..., {', '.join(a.name for a in t.axes)}]" for t in spec.tensors)
     results = "; ".join(
         f"{o.name} [..., {', '.join(a.name for a in o.axes)}]".replace("[..., ]", "[...]") for o in spec.outputs
@@ -116,6 +122,10 @@ def _launcher(plan: Plan, name: str, k: Kernels) -> str:
         "    for inputs that do not fit.",
         '    """',
     ]
+    given = [f"({', '.join(tensors)}{',' * (len(tensors) == 1)})", "out", f"({', '.join([*words, *options])})"]
+    lines += [f"    {line}" for line in wrap("return _call(_prepare, ", given, ")", 4)]
+    lines += ["", "", *wrap("def _prepare(", [*tensors, "given", *words, *options], "):")]
+    lines += ['    """Checks what is given and lays out the call."""']
     body = [f"inputs = {{{', '.join(f'{_q(t)}: {t}' for t in tensors)}}}", "size = _sizes(inputs)"]
     body += [f"size[{_q(a.name)}] = _length({_q(a.name)}, {a.name})" for a in unknown]
     body += [f"size[{_q(b.name)}] = size[{_q(a.name)}]" for b, a in same.items()]
@@ -126,10 +136,11 @@ def _launcher(plan: Plan, name: str, k: Kernels) -> str:
     body += _index_checks(plan, k)
     whole = "".join(f"{_q(o.name)}, " for o in spec.outputs if is_whole(plan, o.name))
     body += [
-        "lead, views = _leading(inputs)",
-        f"out, outputs = _outputs(out, inputs, lead, size, whole=({whole}))",
+        f"device = {tensors[0]}.device",
+        "lead, views, copied = _leading(inputs)",
+        f"layout, outputs = _outputs(given, inputs, lead, size, whole=({whole}))",
         "if not any(o.numel() for o in outputs.values()):",
-        "    return _result(out)",
+        "    return _Call(device, layout)",
         "views.update(outputs)",
     ]
     rows = f"size[{_q(roles.rows.name)}]" if roles.rows else "1"
@@ -141,14 +152,21 @@ def _launcher(plan: Plan, name: str, k: Kernels) -> str:
     least = 16 if roles.contracts else 1
     pads = ", ".join(f'"BLOCK_{a.name}": _pad(size[{_q(a.name)}], {least})' for a in roles.inner)
     body += [f"pads = {{{pads}}}"]
-    body += [f"block_m, block_n = _blocks(block_m, block_n, {rows}, {fold}, pads, DOTS, {floats}.element_size())"]
     leads = "math.prod(lead)" + "".join(f" * size[{_q(a.name)}]" for a in roles.batch)
     body += [f"batch = {leads}"]
+    shared = "groups * batch" if roles.group else "batch"
+    body += [
+        f"block_n, num_warps, slots = _streaming(block_n, num_warps, {rows}, {fold}, {shared}, pads,",
+        f"                                       {floats}.element_size(), device)",
+    ]
+    body += [f"wide = _wide({rows}, {fold}, pads, {floats}.element_size(), device)"]
+    body += ["if wide is not None:", "    num_warps, num_stages = num_warps or wide[2], num_stages or wide[3]"]
+    body += [f"block_m, block_n = _blocks(block_m, block_n, {rows}, {fold}, pads, DOTS, {floats}.element_size(), wide)"]
     programs = (
         "batch" + (" * triton.cdiv(" + rows + ", block_m)" if roles.rows else "") + (" * groups" if roles.group else "")
     )
     body += [f"programs = {programs}"]
-    body += [f"parts, chunk = _schedule(schedule, splits, programs, {fold}, block_n, {tensors[0]}.device)"]
+    body += [f"parts, chunk = _schedule(schedule, splits, programs, {fold}, block_n, slots)"]
     body += ["args = {"]
     args = [f'"{text}": {host(expr)},' for expr, text in k.host.items()]
     args += [f'"{p.name}": {p.name},' for p in spec.params if p not in k.host]
@@ -160,26 +178,40 @@ def _launcher(plan: Plan, name: str, k: Kernels) -> str:
         args += [f'"side": _side({read}, batch, {tensors[0]}.device),']
     args += ['"BLOCK_M": block_m, "BLOCK_N": block_n, **pads,']
     body += [f"    {a}" for a in args] + ["}"]
-    body += ["_pointers(args, views)"]
-    body += ["_boxes(args, views)"] if k.boxes else []
+    body += ["_strides(args, views)"]
+    body += ["boxes = _boxes(args, views)", 'args["BOX"] = bool(boxes)'] if k.boxes else []
     operand = f"_operand({floats}.dtype)"
     if roles.contracts and not bounded_weights(k.plan):
         body += ["# The weights of a sum have no bound, and float16 ends at 65504."]
         operand = f"tl.float32 if {floats}.dtype == torch.float16 else {operand}"
     body += [f'args["OPERAND"] = {operand}']
     body += [f'args["FAST"] = _fast({floats})'] if "_tanh" in k.helpers else []
+    body += ['args["STAGES"], args["OVERLAP"] = num_stages or 3, parts > 1 and _overlaps(device)']
     body += ["options = _options(num_warps, num_stages, block_m * block_n)"]
-    body += ["if parts == 1:", f"    _launch({k.rolling.name}, (programs,), args, options)", "    return _result(out)"]
-    device = f"{tensors[0]}.device"
+    body += ["if parts == 1:"]
+    body += [f"    launches = [({k.rolling.name}, (programs,), args, options)]"]
+    body += [
+        "    return _Call(device, layout, launches, copied=copied{boxes})".format(
+            boxes=", boxes=boxes" if k.boxes else ""
+        ),
+        "work = {",
+    ]
     for a in k.plan.accumulators:
         dims = ["parts", "batch"] + [f"size[{_q(x.name)}]" for x in tile_axes(a, roles)]
         dtype = "int32" if a.reducer == "argmax" else "float32"
-        body += [
-            f'args["part_{a.symbol}_ptr"] = torch.empty([{", ".join(dims)}], dtype=torch.{dtype}, device={device})'
-        ]
-    body += [f"_launch({k.parts.name}, (programs, parts), args, options)"]
+        body += [f'    "part_{a.symbol}_ptr": (({", ".join(dims)}), torch.{dtype}),']
+    body += ["}"]
     chunks = "max(1, triton.cdiv(" + fold + ", chunk))" if any(roles.fold in f.axes for f in plan.finish) else "1"
-    body += [f"_launch({k.finish.name}, (programs, {chunks}), args, options)", "return _result(out)"]
+    last = ["programs", "args", "options_2"]
+    body += ['options_2 = options | ({"launch_pdl": True} if args["OVERLAP"] else {})']
+    if chunks == "1" and "tl.dot(" not in k.finish.text:
+        # A tile is for what its rows share: the merge shares nothing, so that its rows may go to more programs.
+        count = "".join([f"{rows} * " if roles.rows else "", "groups * " if roles.group else "", "batch"])
+        body += [f"few, options_2 = _merging({count}, block_m, max(pads.values(), default=1), options_2, device)"]
+        last = [programs.replace("block_m", "few"), 'args | {"BLOCK_M": few}', "options_2"]
+    body += ["launches = [", f"    ({k.parts.name}, (programs, parts), args, options),"]
+    body += [f"    ({k.finish.name}, ({last[0]}, {chunks}), {last[1]}, {last[2]}),", "]"]
+    body += [f"return _Call(device, layout, launches, work, copied{', boxes' if k.boxes else ''})"]
     return "\n".join([*lines, *(f"    {line}" for line in body)]) + "\n"
 
 

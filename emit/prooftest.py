@@ -273,6 +273,34 @@ def test_tall_tiles(schedule):
     check(SIZES, torch.float32, SCHEDULES[schedule], block_m=64, rising=True)
 
 
+@pytest.mark.parametrize("schedule", ["rolling", "split"])
+def test_a_call_again(schedule):
+    # What the first call worked out and compiled serves the second, with other data at other places.
+    check(SIZES, torch.float32, SCHEDULES[schedule])
+    check(SIZES, torch.float32, SCHEDULES[schedule], rising=True)
+
+
+if DEVICE == "cuda":
+
+    @pytest.mark.parametrize("schedule", ["rolling", "split"])
+    def test_a_graph(schedule):
+        # A captured call, replayed on other data, is that call.
+        held, lengths = draw(SIZES, torch.float32), {a: SIZES[a] for a in AXES}
+        call = lambda: many(kernel.NAME(*held.values(), **SCALARS, **lengths, **SCHEDULES[schedule]))  # noqa: E731
+        call()
+        torch.cuda.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            out = call()
+        for name, x in draw(SIZES, torch.float32, rising=True).items():
+            held[name].copy_(x)
+        for x in out.values():
+            x.fill_(-7)
+        graph.replay()
+        for name, value in call().items():
+            assert torch.equal(out[name].nan_to_num(9), value.nan_to_num(9)), name
+
+
 def proof():
     return json.loads((HERE / "NAME.proof.json").read_text(encoding="utf-8"))
 

@@ -46,7 +46,7 @@ def compile_for(kernel: Kernel, targets: tuple[str, ...] = TARGETS, dtype: DType
         block_m = max(1, cells // block_n)
     blocks = {"BLOCK_M": block_m, "BLOCK_N": block_n}
     options = {"num_warps": num_warps, "num_stages": num_stages}
-    jobs = [_job(made, f, dtype, inner, blocks, target) | options | {"target": target}
+    jobs = [_job(made, f, dtype, inner, blocks, target, num_stages) | options | {"target": target}
             for target in targets for f in (made.rolling, made.parts, made.finish)]  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="refold-") as folder:
         kernel.write(folder)
@@ -72,7 +72,7 @@ def flags(target: str, dtype: DType) -> dict[str, bool]:
 
 
 def _job(made: Kernels, function: Function, dtype: DType, inner: int, blocks: dict[str, int],
-         target: str) -> dict[str, Any]:  # fmt: skip
+         target: str, stages: int) -> dict[str, Any]:  # fmt: skip
     """What the compiler is told of the arguments of one kernel: dense tensors of aligned sizes."""
     spec = made.plan.spec
     pointers = {f"{t.name}_ptr": dtype if t.dtype == "float" else t.dtype for t in spec.tensors}
@@ -85,7 +85,7 @@ def _job(made: Kernels, function: Function, dtype: DType, inner: int, blocks: di
     real = {text for expr, text in made.host.items() if not expr.is_integer} | {
         p.name for p in spec.params if not p.is_integer
     }
-    known = flags(target, dtype)
+    marks = flags(target, dtype)
     types: dict[str, str] = {}
     constants: dict[str, Any] = {}
     for name in function.parameters:
@@ -94,10 +94,11 @@ def _job(made: Kernels, function: Function, dtype: DType, inner: int, blocks: di
         elif name.startswith("SIZE_"):
             constants[name] = inner
         elif is_constant(name):
-            constants[name] = ({"INDEX": "tl.int32", "OPERAND": f"tl.{dtype}"} | known)[name]
+            known = {"INDEX": "tl.int32", "OPERAND": f"tl.{dtype}", "STAGES": stages, "OVERLAP": False} | marks
+            constants[name] = known[name]
         elif name in last:
             constants[name] = 1
-        elif known["BOX"] and name.removesuffix("_ptr") in made.boxes:
+        elif marks["BOX"] and name.removesuffix("_ptr") in made.boxes:
             held = made.boxes[name.removesuffix("_ptr")].blocks
             shape = [1, 1, *(1 if b is None else blocks.get(b, inner) for b in held)]
             types[name] = f"tensordesc<{compiler.DTYPES[pointers[name]]}[{','.join(map(str, shape))}]>"

@@ -198,11 +198,13 @@ def inputs_of(spec: Spec, size: dict[str, int]) -> tuple[dict[str, Any], dict[st
     return tensors, {p.name: SCALARS[p.name] for p in spec.params}
 
 
-def error(module: ModuleType, name: str, spec: Spec, size: dict[str, int], options: dict[str, Any]) -> float:
+def error(module: ModuleType, name: str, spec: Spec, size: dict[str, int], options: dict[str, Any],
+          factor: float = 1.0) -> float:  # fmt: skip
     """The largest difference from the oracle, relative to the largest value; infinite where one side is NaN."""
     import numpy as np
 
     tensors, scalars = inputs_of(spec, size)
+    tensors = {n: x * factor if x.is_floating_point() else x for n, x in tensors.items()}
     want = spec(**{n: t.numpy() for n, t in tensors.items()}, **scalars)
     got = getattr(module, name)(*tensors.values(), **scalars, block_m=16, block_n=16, **options).double().numpy()
     bad = np.isnan(got) != np.isnan(want)
@@ -292,7 +294,53 @@ def boxes(folder: Path) -> dict[str, list[bool]]:
         call = functools.partial(getattr(module, f"k_{name}"), *given.values(), **scalars, block_m=16, block_n=16)
         boxed = call()
         module._describable = lambda t: False
+        module._CALLS.clear()
         found[f"{name}, {layout}"] = [all(described), torch.equal(boxed, call())]
+    return found
+
+
+def again(folder: Path) -> dict[str, Any]:
+    """The errors of calls of one key on other data, the number of keys, and what is said after a call that fits."""
+    import torch
+
+    found: dict[str, Any] = {}
+    for name in ("attention", "grouped_decode", "layer_norm", "argmax", "cross_entropy"):
+        module, spec = load(kernel_of(name).source, f"k_{name}", folder), plan_of(name).spec
+        worst = []
+        for options in (*SCHEDULES.values(), *SCHEDULES.values()):
+            factor = 1 - len(worst) / 8
+            worst.append(error(module, f"k_{name}", spec, SIZES, options, factor))
+        found[name] = {"error": max(worst), "keys": len(module._CALLS)}
+    module = load(kernel_of("attention").source, "k_attention", folder)
+    f, keys = module.k_attention, module._CALLS
+    Q, K, V = torch.randn(3, 4), torch.randn(5, 4), torch.randn(5, 2)
+    f(Q, K, V, splits=2)
+    said = {}
+    for what, call in {
+        "a float that is equal": lambda: f(Q, K, V, splits=2.0),
+        "no hash": lambda: f(Q, K, V, splits=[2]),
+        "a gradient": lambda: f(Q.requires_grad_(), K, V, splits=2),
+        "out": lambda: f(Q.detach(), K, V, splits=2, out=[1.0]),
+    }.items():
+        try:
+            call()
+            said[what] = "nothing raised"
+        except (TypeError, ValueError) as mistake:
+            said[what] = str(mistake)
+    with torch.no_grad():
+        f(Q, K, V, splits=2)
+    found["said"], found["keys"] = said, len(keys)
+    # Leading dimensions that no view makes two: copied at every call.
+    wide = torch.randn(3, 2, 2, 5, 4).transpose(0, 1)
+    for scale in (1.0, 2.0):
+        wide *= scale
+        same = torch.equal(f(Q.detach(), wide, V), f(Q.detach(), wide.contiguous(), V))
+        found[f"copied, {scale}"] = same
+    module._MOST = 3
+    keys.clear()
+    for n in range(1, 6):
+        f(Q.detach(), torch.randn(n, 4), torch.randn(n, 2))
+    found["bounded"] = len(keys)
     return found
 
 
@@ -336,7 +384,7 @@ def errors(folder: Path) -> dict[str, str]:
     return found
 
 
-MODES = {"run": run, "mutants": mutants, "errors": errors, "skips": skips, "boxes": boxes}
+MODES = {"run": run, "mutants": mutants, "errors": errors, "skips": skips, "boxes": boxes, "again": again}
 
 
 def main() -> None:

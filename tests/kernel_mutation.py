@@ -41,6 +41,7 @@ SLOWER = "a bound that visits more tiles, masks more of them or writes twice: th
 ONE_TILE = "the tiles of this range are one, so that its step is never taken"
 NOT_EMPTY = "a tile that is visited holds an element, and nothing masks it"
 MASKED_LATER = "what a masked lane loads is masked again before it counts"
+ONE_AT_A_TIME = "where kernels run one after the other, as in the interpreter, none begins early and none waits"
 EXPLAINED = (
     (r": (l|t|acc|mean|M\d|n|c|l2|t2|mean2) = tl\.full\(.* -> .* = tl\.full\(.*, (0|1)\.0, ", WEIGHS_NOTHING),
     (r": (\w+_safe) = tl\.where\(.* -> \1 = \w+$", NOT_TAKEN),
@@ -57,7 +58,8 @@ EXPLAINED = (
     # A condition of the summary dropped, or the masks beside it: the summary then says so of more tiles.
     (r"_live: return .* -> return tl\.max\((?!\(in_)", SLOWER),
     (r"_live: return .* -> return tl\.max\(\(in_\w+(\[[^&]*\])?( & in_\w+\[[^&]*\])?\)\.to", SLOWER),
-    (r": range\(full_hi, hi, BLOCK_N\) -> range\(full_hi, hi, 2 \* BLOCK_N\)$", ONE_TILE),
+    (r": (tl\.)?range\(full_hi, hi, BLOCK_N.* -> (tl\.)?range\(full_hi, hi, 2 \* BLOCK_N", ONE_TILE),
+    (r": tl\.extra\.cuda\.gdc_\w+\(\) -> left out$", ONE_AT_A_TIME),
     (r"_step: (\w+)_hat = tl\.where\(.* -> \1_hat = \1_new$", NOT_EMPTY),
     (r", other=.*\).* -> .*, other=7\.0\)", MASKED_LATER),
 )
@@ -161,16 +163,11 @@ def of_node(node: ast.AST) -> Iterator[ast.AST]:
             yield left
         case ast.UnaryOp(op=ast.USub(), operand=operand) if not isinstance(operand, ast.Call | ast.Constant):
             yield operand
+        case ast.Call(func=ast.Name(id="range") | ast.Attribute(attr="range")):
+            for args in of_range(*node.args):
+                yield ast.Call(node.func, args, node.keywords)
         case ast.Call(func=ast.Attribute(value=ast.Name(id="tl"), attr=attr)):
             yield from of_call(node, attr)
-        case ast.Call(func=ast.Name(id="range"), args=[lo, hi, step]):
-            yield ast.Call(node.func, [ast.BinOp(lo, ast.Add(), step), hi, step], [])
-            yield ast.Call(node.func, [lo, ast.BinOp(hi, ast.Sub(), step), step], [])
-            yield ast.Call(node.func, [lo, ast.BinOp(hi, ast.Add(), step), step], [])
-            yield ast.Call(node.func, [lo, hi, ast.BinOp(ast.Constant(2), ast.Mult(), step)], [])
-        case ast.Call(func=ast.Name(id="range"), args=[lo, hi]):
-            yield ast.Call(node.func, [ast.BinOp(lo, ast.Add(), ast.Constant(1)), hi], [])
-            yield ast.Call(node.func, [lo, ast.BinOp(hi, ast.Sub(), ast.Constant(1))], [])
         case ast.Call(func=ast.Name(id="_step"), args=args):
             for k, arg in enumerate(args):
                 if isinstance(arg, ast.Constant) and arg.value is True:
@@ -183,6 +180,17 @@ def of_node(node: ast.AST) -> Iterator[ast.AST]:
                 if isinstance(elt, ast.Name) and elt.id.endswith("_new"):
                     stale = ast.Name(elt.id.removesuffix("_new"), ast.Load())
                     yield ast.Return(ast.Tuple([*elts[:k], stale, *elts[k + 1 :]], ast.Load()))
+
+
+def of_range(lo: ast.expr, hi: ast.expr, step: ast.expr | None = None) -> Iterator[list[ast.expr]]:
+    """A loop that begins late, ends early or late, or takes every other step."""
+    by = step or ast.Constant(1)
+    rest = [step] if step else []
+    yield [ast.BinOp(lo, ast.Add(), by), hi, *rest]
+    yield [lo, ast.BinOp(hi, ast.Sub(), by), *rest]
+    if step:
+        yield [lo, ast.BinOp(hi, ast.Add(), step), step]
+        yield [lo, hi, ast.BinOp(ast.Constant(2), ast.Mult(), step)]
 
 
 def of_call(node: ast.Call, attr: str) -> Iterator[ast.AST]:

@@ -66,6 +66,22 @@ def test_a_tile_of_another_document_is_not_run() -> None:
     assert answers("skips") == dict.fromkeys(SCHEDULES, True)
 
 
+def test_a_call_is_repeated_by_all_that_it_depends_on() -> None:
+    found = answers("again")
+    for name in ("attention", "grouped_decode", "layer_norm", "argmax", "cross_entropy"):
+        assert found[name]["error"] < 1e-6
+        assert found[name]["keys"] == len(SCHEDULES)
+    assert found["said"] == {
+        "a float that is equal": "k_attention: splits is 2.0: give a positive int",
+        "no hash": "k_attention: splits is [2]: give a positive int",
+        "a gradient": "k_attention: q requires a gradient and this kernel has none: call it under torch.no_grad()",
+        "out": "k_attention: out is a list for o: give a torch.Tensor",
+    }
+    assert found["keys"] == 2  # with gradients and without
+    assert found["copied, 1.0"] and found["copied, 2.0"]
+    assert found["bounded"] == 3
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
