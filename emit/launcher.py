@@ -123,7 +123,7 @@ def _launcher(plan: Plan, name: str, k: Kernels) -> str:
         '    """',
     ]
     given = [f"({', '.join(tensors)}{',' * (len(tensors) == 1)})", "out", f"({', '.join([*words, *options])})"]
-    lines += [f"    {line}" for line in wrap("return _call(_prepare, ", given, ")", 4)]
+    lines += [f"    {line}" for line in wrap("return _call(", ["_prepare", *given], ")", 4)]
     lines += ["", "", *wrap("def _prepare(", [*tensors, "given", *words, *options], "):")]
     lines += ['    """Checks what is given and lays out the call."""']
     body = [f"inputs = {{{', '.join(f'{_q(t)}: {t}' for t in tensors)}}}", "size = _sizes(inputs)"]

@@ -41,9 +41,14 @@ def _sizes(k: Kernels) -> dict[str, int]:
     sizes = {a.name: wish.get(a, 3) for a in spec.axes}
     for read in _reads(spec):
         for axis, index in zip(read.tensor.axes, read.indices, strict=True):
-            if not isinstance(index, Index) and not index.has(Read):
-                sizes[axis.name] = 2
-                sizes |= {a.name: 6 for a in index.free_symbols if isinstance(a, Index)}
+            if isinstance(index, Index) or index.has(Read):
+                continue
+            if roles.fold in index.free_symbols:
+                # A page of 4 lines, and pages for more positions than any test has.
+                sizes[axis.name] = 4 if index.has(sp.Mod) else 12
+                continue
+            sizes[axis.name] = 2
+            sizes |= {a.name: 6 for a in index.free_symbols if isinstance(a, Index)}
     for axis, index, _ in sized_by(spec)[1]:
         sizes[index.name] = sizes[axis.name]
     return sizes
@@ -168,15 +173,15 @@ def many(result):
     return result if isinstance(result, dict) else {next(iter(kernel.OUTPUTS)): result}
 
 
-def reference(inputs, dtype, factor=None):
+def reference(inputs, dtype, lengths, factor=None):
     """The eager form in `dtype`, with every input multiplied by `factor(input)` first."""
     floats = {n: x if n in INTEGERS else x.to(dtype) for n, x in inputs.items()}
     if factor is not None:
         floats = {n: x if n in INTEGERS else x * factor(x) for n, x in floats.items()}
-    return many(kernel.reference(*floats.values(), **SCALARS))
+    return many(kernel.reference(*floats.values(), **SCALARS, **lengths))
 
 
-def bounds(inputs, dtype):
+def bounds(inputs, dtype, lengths):
     """The exact result and how far from it a kernel may be, for each output.
 
     Twice the error of the eager form in the same dtype, one rounding of the result, and what the result changes
@@ -184,15 +189,15 @@ def bounds(inputs, dtype):
     its scale, the difference in the exponent, the exponential. At logits of 1e4 one of them moves an exponent by
     1e-3, whatever the algorithm, and a single run of the eager form may be lucky. No other tolerance.
     """
-    exact, eager = reference(inputs, torch.float64), reference(inputs, dtype)
-    wide = reference(inputs, torch.float32)
+    exact, eager = reference(inputs, torch.float64, lengths), reference(inputs, dtype, lengths)
+    wide = reference(inputs, torch.float32, lengths)
     g = torch.Generator().manual_seed(0)
 
     def rounding(x):
         sign = torch.randint(0, 2, x.shape, generator=g).to(x) * 2 - 1
         return 1 + torch.finfo(torch.float32).eps * sign
 
-    moved = [reference(inputs, torch.float64, rounding) for _ in range(4)]
+    moved = [reference(inputs, torch.float64, lengths, rounding) for _ in range(4)]
     found = {}
     for name, value in exact.items():
         if not value.dtype.is_floating_point:
@@ -209,12 +214,12 @@ def bounds(inputs, dtype):
 
 def check(size, dtype, options, block_m=16, **kinds):
     inputs = draw(size, dtype, **kinds)
-    expected = bounds(inputs, dtype)
+    lengths = {a: size[a] for a in AXES}
+    expected = bounds(inputs, dtype, lengths)
     # Outputs start as NaN: what the kernel does not write is seen.
     out = {n: torch.full_like(v, torch.nan, dtype=dtype) if v.dtype.is_floating_point else torch.full_like(v, -7)
            for n, (v, _) in expected.items()}
-    kernel.NAME(*inputs.values(), **SCALARS, **{a: size[a] for a in AXES}, **options, out=out, block_m=block_m,
-                block_n=16)
+    kernel.NAME(*inputs.values(), **SCALARS, **lengths, **options, out=out, block_m=block_m, block_n=16)
     for name, (value, bound) in expected.items():
         got = out[name].double()
         finite = value.double().isfinite()

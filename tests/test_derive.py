@@ -71,12 +71,16 @@ def cases(draw: st.DrawFn, spec: Spec, axis: str, shortest: int = 0) -> tuple[di
     sizes = {a.name: draw(st.integers(1, 3)) for a in spec.axes} | {axis: draw(st.integers(shortest, 5))}
     if "g" in sizes:
         sizes["h"] = 2 * sizes["g"]
+    if "r" in sizes:  # pages for every position
+        sizes["r"] = max(1, sizes[axis])
     rng = np.random.default_rng(draw(st.integers(0, 10**6)))
     scale = draw(st.sampled_from([0.0, 1.0, 3.0]))
     inputs: dict[str, Any] = {}
     for tensor in spec.tensors:
         shape = [sizes[a.name] for a in tensor.axes]
-        if tensor.is_integer:
+        if tensor.name == "table":
+            inputs[tensor.name] = rng.integers(0, sizes["n"], shape)
+        elif tensor.is_integer:
             inputs[tensor.name] = np.where(
                 rng.random(shape) < 0.7, rng.integers(0, max(1, sizes.get("c", 2)), shape), -100
             )

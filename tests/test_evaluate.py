@@ -64,6 +64,16 @@ def sink_attention(a: Arrays) -> Any:
     return out
 
 
+def paged(a: Arrays) -> Any:
+    """Each sequence's keys and values gathered from their pages, head by head."""
+    out = np.zeros((*a["q"].shape[:2], a["v"].shape[-1]))
+    for b, length in enumerate(a["length"]):
+        for h, q in enumerate(a["q"][b]):
+            k, v = (a[x][a["table"][b], h // 2].reshape(-1, a[x].shape[-1])[:length] for x in ("k", "v"))
+            out[b, h] = attend(k @ q / math.sqrt(len(q)), v)
+    return out
+
+
 def nll(a: Arrays, z: float = 0.0) -> Any:
     return np.array([0.0 if t == -100 else lse(x) - x[t] + z * lse(x) ** 2
                      for x, t in zip(a["x"], a["target"], strict=True)])  # fmt: skip
@@ -105,6 +115,10 @@ HAND: dict[str, Callable[[Arrays], Any]] = {
     "softcap": lambda a: attend(a["cap"] * np.tanh(scores(a) / a["cap"]), a["v"]),
     "gqa": lambda a: heads(a, lambda h, i, j: 0.0, group=len(a["q"]) // len(a["k"])),
     "decode": lambda a: attend(a["k"] @ a["q"] / math.sqrt(len(a["q"])), a["v"]),
+    "gqa_decode": lambda a: np.array(
+        [attend(a["k"][h // 2] @ q / math.sqrt(len(q)), a["v"][h // 2]) for h, q in enumerate(a["q"])]
+    ),
+    "paged_decode": paged,
     "attention_sink": sink_attention,
     "sigmoid_attention": lambda a: 1 / (1 + np.exp(-scores(a) - a["b"])) @ a["v"],
     "performer_g3": performer,
@@ -127,9 +141,13 @@ def inputs_for(spec: Spec, rng: np.random.Generator, **sizes: int) -> Arrays:
     if "g" in lengths:
         lengths["h"] = 2 * lengths["g"]
     found: Arrays = {}
+    if "table" in {t.name for t in spec.tensors}:
+        found["j"] = lengths["r"] * lengths["t"]
     for tensor in spec.tensors:
         shape = [lengths[axis.name] for axis in tensor.axes]
-        if tensor.is_integer:
+        if tensor.name in ("table", "length"):
+            found[tensor.name] = rng.integers(0, lengths["n"] if tensor.name == "table" else found["j"] + 1, shape)
+        elif tensor.is_integer:
             found[tensor.name] = np.where(rng.random(shape) < 0.7, rng.integers(0, lengths.get("c", 2), shape), -100)
         else:
             found[tensor.name] = 2 * rng.normal(size=shape)

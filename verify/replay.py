@@ -93,12 +93,24 @@ def sample(spec: Spec, axis: Index, length: int, other: int, attempt: int, rng: 
         for declared, index in zip(read.tensor.axes, read.indices, strict=True):
             if isinstance(index, Index) and index != declared:
                 sizes[declared] = sizes[index]
+            elif axis in index.free_symbols:
+                # What a map of the folded axis reads, such as the pages of a cache, is there for every position.
+                sizes[declared] = max(sizes[declared], length)
+    below = {
+        inner.tensor: sizes[declared]
+        for read in reads
+        for declared, index in zip(read.tensor.axes, read.indices, strict=True)
+        for inner in index.atoms(Read)
+    }
     inputs: dict[str, Any] = {a.name: n for a, n in sizes.items()}
     for tensor in spec.tensors:
         shape = [sizes[a] for a in tensor.axes]
         count = int(np.prod(shape))
         if tensor.is_integer:
-            values = [float(rng.choice([*range(max(length, 1)), *_marks(spec, tensor)])) for _ in range(count)]
+            values = [
+                float(rng.choice([*range(max(below.get(tensor, length), 1)), *_marks(spec, tensor)]))
+                for _ in range(count)
+            ]
         elif attempt < FAR:
             values = [rng.choice(pool) for _ in range(count)]
         else:
