@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from markdown import markdown
+from figures import markdown
 from operators import NEPTUNE, OPERATORS, ROOT, Operator
 
 from refold.measure.case import Case, read
@@ -47,7 +47,9 @@ def emit(folder: Path, only: list[str]) -> None:
 def chosen(only: list[str]) -> list[Operator]:
     unknown = set(only) - {o.name for o in OPERATORS}
     if unknown:
-        raise SystemExit(f"no operator {', '.join(sorted(unknown))}: give some of {', '.join(o.name for o in OPERATORS)}")
+        raise SystemExit(
+            f"no operator {', '.join(sorted(unknown))}: give some of {', '.join(o.name for o in OPERATORS)}"
+        )
     return [o for o in OPERATORS if not only or o.name in only]
 
 
@@ -69,7 +71,7 @@ def compile_ahead(folder: str, name: str, length: int) -> str:
     size = case.at(length)
     given = drawing.draw(case, module, size, "cuda")
     wanted = COMPILED[:1] if operator.kind != "rows" else COMPILED[1:]
-    for _, make in peers.makers(case, module, given, size, 2e10, wanted):
+    for make in peers.makers(case, module, given, size, 2e10, wanted).values():
         peer = make()
         if isinstance(peer, peers.Peer):
             with contextlib.suppress(Exception):  # what fails here fails, and is told, when it is measured
@@ -81,7 +83,9 @@ def compile_ahead(folder: str, name: str, length: int) -> str:
 def run(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """All figures: `operators`, each what `refold bench` finds of it, and how long the whole took."""
     start = time.time()
-    lengths = NEPTUNE if options.neptune else tuple(int(n) for n in options.lengths.split(",")) if options.lengths else ()
+    lengths = (
+        NEPTUNE if options.neptune else tuple(int(n) for n in options.lengths.split(",")) if options.lengths else ()
+    )
     picked = [o for o in chosen(options.only) if not options.neptune or o.kind != "rows"]
     cases = {o.name: case_in(folder, o, lengths) for o in picked}
     work = [(o.name, n) for o in picked for n in cases[o.name].lengths]

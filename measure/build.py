@@ -107,12 +107,16 @@ def _integers(spec: Spec, fold: Index) -> dict[str, tuple[str, int | None]]:
 
 
 def _cut(spec: Spec, roles: Roles, partners: dict[Index, Index]) -> dict[str, str]:
-    """Axes of which a part can be computed on its own: those that nothing reads but tensors, at the axis or its group."""
+    """Axes of which a part can be computed on its own: only tensors are read at them, at the axis or its group."""
     found: dict[str, str] = {}
     axes = [*roles.batch, *([roles.rows] if roles.group is not None and roles.rows else [])]
     for axis in axes:
         other = partners.get(axis)
-        grouped = [sp.floor(axis / sp.floor(axis.size / other.size)), sp.floor(axis / (axis.size / other.size))] if other else []
+        grouped = (
+            [sp.floor(axis / sp.floor(axis.size / other.size)), sp.floor(axis / (axis.size / other.size))]
+            if other
+            else []
+        )
         dummy = sp.Dummy("group")
         allowed = {axis, dummy}
         rest = [o.expr.xreplace(dict.fromkeys(grouped, dummy)) for o in spec.outputs]
@@ -120,8 +124,10 @@ def _cut(spec: Spec, roles: Roles, partners: dict[Index, Index]) -> dict[str, st
         plain = all(index in allowed or axis not in index.free_symbols for r in reads for index in r.indices)
         bare = [x.xreplace(dict.fromkeys(reads, sp.Dummy("read"))) for x in rest]
         sizes = {axis, Size(axis.name), *({Size(other.name)} if other else ())}
-        if plain and not any(sizes & x.free_symbols for x in bare) and not any(
-            sizes - {axis} & index.free_symbols for r in reads for index in r.indices
+        if (
+            plain
+            and not any(sizes & x.free_symbols for x in bare)
+            and not any(sizes - {axis} & index.free_symbols for r in reads for index in r.indices)
         ):
             found[axis.name] = other.name if other else ""
             if other:

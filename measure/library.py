@@ -51,7 +51,7 @@ FUNCTIONS = (
 
 
 def calls_of(spec: Spec, fold: Index) -> tuple[Call, ...]:
-    """The calls whose values are the spec's: those of torch are compared, those of Liger stand for the same function."""
+    """The calls whose values are the spec's: those of torch are compared, those of Liger are taken for the same."""
     if len(spec.outputs) != 1 or any(a not in (fold, *spec.outputs[0].axes) for a in spec.axes):
         return ()
     inputs = _inputs(spec, fold)

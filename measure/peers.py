@@ -6,14 +6,15 @@ import importlib
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 
-from refold.measure.case import Attention, Case
+from refold.measure.case import Attention, Call, Case
 from refold.measure.inputs import keywords, many
 from refold.measure.oracle import footprint
 
@@ -30,7 +31,6 @@ class Peer:
     outputs: Callable[[Any], dict[str, Any]]
     within: Callable[[], AbstractContextManager[Any]] = nullcontext
     note: str = ""
-    flags: tuple[str, ...] = field(default=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,24 +41,26 @@ class Missing:
     why: str
 
 
+Maker = Callable[[], Peer | Missing]
+
+
 def makers(
     case: Case, module: ModuleType, inputs: dict[str, Any], size: dict[str, int], room: float, wanted: tuple[str, ...]
-) -> list[tuple[str, Callable[[], Peer | Missing]]]:
+) -> dict[str, Maker]:
     """Who is asked, by name, each made when its turn comes: a mask of blocks takes memory and time."""
-    table: dict[str, Callable[[], list[Peer | Missing]]] = {
-        "eager": lambda: [_eager(case, module, inputs, size, room, compiled=False)],
-        "torch.compile": lambda: [_eager(case, module, inputs, size, room, compiled=True)],
-        "FlexAttention": lambda: [_flex(case, module, inputs, size)],
-        "SDPA flash": lambda: [_sdpa(case, module, inputs, size, "SDPA flash", "FLASH_ATTENTION")],
-        "SDPA cuDNN": lambda: [_sdpa(case, module, inputs, size, "SDPA cuDNN", "CUDNN_ATTENTION")],
+    table: dict[str, Maker] = {
+        "eager": lambda: _eager(case, module, inputs, size, room, compiled=False),
+        "torch.compile": lambda: _eager(case, module, inputs, size, room, compiled=True),
+        "FlexAttention": lambda: _flex(case, module, inputs, size),
+        "SDPA flash": lambda: _sdpa(case, module, inputs, size, "SDPA flash", "FLASH_ATTENTION"),
+        "SDPA cuDNN": lambda: _sdpa(case, module, inputs, size, "SDPA cuDNN", "CUDNN_ATTENTION"),
     }
-    found = [(name, lambda make=make: make()[0]) for name, make in table.items() if name in wanted]
-    if "library" in wanted or "Liger" in wanted:
-        calls = [c for c in case.calls if ("Liger" if c.label.startswith("Liger") else "library") in wanted]
-        found += [(c.label, lambda c=c: _library(case, module, inputs, c.label, c.text)) for c in calls]
-        if not calls and case.attention is None:
-            found.append(("library", lambda: Missing("library", "no function of torch or Liger is known to be equal")))
-    return found
+    for call in case.calls:
+        if ("Liger" if call.label.startswith("Liger") else "library") in wanted:
+            table[call.label] = partial(_library, case, module, inputs, call)
+    if "library" in wanted and not case.calls and case.attention is None:
+        table["library"] = lambda: Missing("library", "no function of torch or Liger is known to be equal")
+    return {name: make for name, make in table.items() if name in wanted or name not in NAMES}
 
 
 def _eager(
@@ -74,15 +76,15 @@ def _eager(
     return Peer(name, lambda: call(*inputs.values(), **words), lambda result: many(module, result))
 
 
-def _library(case: Case, module: ModuleType, inputs: dict[str, Any], label: str, text: str) -> Peer | Missing:
+def _library(case: Case, module: ModuleType, inputs: dict[str, Any], call: Call) -> Peer | Missing:
     scope = {"torch": torch, "F": F} | inputs | case.scalars
-    if label.startswith("Liger"):
+    if call.label.startswith("Liger"):
         try:
             scope["liger"] = importlib.import_module(LIGER)
         except ImportError as error:
-            return Missing(label, f"cannot be imported: {error}")
-    call = eval(f"lambda: {text}", scope)  # a text of refold.measure.library
-    return Peer(label, call, lambda result: many(module, result))
+            return Missing(call.label, f"cannot be imported: {error}")
+    run = eval(f"lambda: {call.text}", scope)  # a text of refold.measure.library
+    return Peer(call.label, run, lambda result: many(module, result))
 
 
 def mod(arguments: str, text: str, case: Case, size: dict[str, int], inputs: dict[str, Any]) -> Any:
@@ -124,7 +126,7 @@ def restored(case: Case, module: ModuleType) -> Callable[[Any], dict[str, Any]]:
     """From [batch, heads, length, dim] back to the output as the pipeline has it."""
     a = case.attention
     assert a is not None
-    (name, axes), = module.OUTPUTS.items()
+    ((name, axes),) = module.OUTPUTS.items()
 
     def back(result: Any) -> dict[str, Any]:
         x = result if a.rows else result.squeeze(2)
@@ -159,7 +161,12 @@ def _flex(case: Case, module: ModuleType, inputs: dict[str, Any], size: dict[str
         blocks = create_block_mask(mask, batch, heads, q.shape[2], k.shape[2], device=q.device)
         note = "its block mask made beforehand"
     call = torch.compile(flex_attention, dynamic=False)
-    said = {"score_mod": score, "block_mask": blocks, "scale": scale(case, size), "enable_gqa": q.shape[1] != k.shape[1]}
+    said = {
+        "score_mod": score,
+        "block_mask": blocks,
+        "scale": scale(case, size),
+        "enable_gqa": q.shape[1] != k.shape[1],
+    }
     return Peer("FlexAttention", lambda: call(q, k, v, **said), restored(case, module), note=note)
 
 

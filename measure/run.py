@@ -90,8 +90,8 @@ def at_length(
     del result, ours
     notify(f"{length}: {OURS}")
     times = [{"name": OURS, "first_ms": first, **_timed(run, device)}]
-    missing = []
-    for name, make in peers.makers(case, module, inputs, size, room(device), wanted):
+    missing: list[dict[str, Any]] = []
+    for name, make in peers.makers(case, module, inputs, size, room(device), wanted).items():
         notify(f"{length}: {name}")
         line = _beside(name, make, device, oracle)
         (missing if "why" in line else times).append(line)
