@@ -80,15 +80,16 @@ def _softmax(plan: Plan) -> tuple[sp.Expr, Read] | str:
     anchors = [a for a in plan.anchors if a.expr not in counts]
     if len(plan.accumulators) != 3 + len(counts) or (len(sums), len(maxima), len(anchors)) != (2, 1, 1):
         return OTHER
-    weight = sp.exp(maxima[0].element - anchors[0].fresh)
-    total = [a for a in sums if a.element == weight]
+    logits = expand_elements(plan, maxima[0].element)
+    weight = sp.exp(logits - anchors[0].fresh)
+    total = [a for a in sums if expand_elements(plan, a.element) == weight]
     mixed = [a for a in sums if a not in total]
     if len(total) != 1 or len(plan.finish) != 1 or anchors[0].expr != maxima[0].symbol:
         return OTHER
-    values = expand_elements(plan, mixed[0].element.xreplace({weight: sp.S.One}))
+    values = expand_elements(plan, mixed[0].element).xreplace({weight: sp.S.One})
     if plan.finish[0].expr != mixed[0].symbol / total[0].symbol or not isinstance(values, Read):
         return OTHER
-    return expand_elements(plan, maxima[0].element).xreplace(length), values
+    return logits.xreplace(length), values
 
 
 def _unmasked(logits: sp.Expr) -> tuple[sp.Expr, list[sp.Basic]]:

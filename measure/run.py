@@ -50,6 +50,7 @@ def measure(
     runs = []
     for length in case.lengths:
         runs.append(at_length(case, module, length, device, wanted, notify))
+        gc.collect()
         clear(device)
     return {
         "name": case.name, "spec": case.spec, "dtype": case.dtype, "scalars": dict(case.scalars),
@@ -58,9 +59,8 @@ def measure(
 
 
 def clear(device: str) -> None:
-    """Frees what a length took, and lets torch compile for the next one however many there were before."""
+    """Frees what a peer took, and lets torch compile for the next one however many there were before."""
     torch._dynamo.reset()
-    gc.collect()
     if device != "cpu":
         torch.cuda.empty_cache()
 
