@@ -22,8 +22,10 @@ def speed(run: dict[str, Any], line: dict[str, Any], unit: str) -> float:
 
 def unit_of(found: dict[str, Any]) -> tuple[str, float | None]:
     """What bounds the largest run, by its operations for each byte, and the ceiling measured for that."""
-    ceilings, run = found["ceilings"], found["runs"][-1]
+    ceilings, run = found["ceilings"], next((r for r in reversed(found["runs"]) if r["times"]), None)
     copy, matmul = ceilings.get("copy_gbs"), ceilings.get("matmul_tflops")
+    if run is None:
+        return "GB/s", copy
     ridge = matmul * 1e12 / (copy * 1e9) if copy and matmul else 200.0
     if run["flops"] > ridge * run["bytes"]:
         return "TFLOP/s", matmul

@@ -45,12 +45,11 @@ def remarks(found: dict[str, Any]) -> list[str]:
     said = []
     for run in found["runs"]:
         where = f"length {run['length']}"
-        if run["correct"] is None:
-            said.append(f"not checked at {where}: {run['checked']}")
+        if run["correct"]:
+            error = f"error {run['error']:.2g} from float64, {run['bound']:.2g} allowed"
+            said.append(f"correct at {where}: {error} ({run['checked']})")
         else:
-            word = "correct" if run["correct"] else "WRONG"
-            said.append(f"{word} at {where}: error {run['error']:.2g} from float64, {run['bound']:.2g} allowed "
-                        f"({run['checked']})")  # fmt: skip
+            said.append(f"{'not checked' if run['correct'] is None else 'refuted'} at {where}: {run['checked']}")
     notes = [f"{t['name']}: {t['note']}" for run in found["runs"] for t in run["times"] if t.get("note")]
     reasons: dict[str, list[str]] = {}
     for name, why in dict.fromkeys((m["name"], m["why"]) for run in found["runs"] for m in run["missing"]):

@@ -80,9 +80,12 @@ def at_length(
     kernel = getattr(module, case.name)
     run = lambda: kernel(*inputs.values(), **words)  # noqa: E731
     notify(f"{length}: first call")
-    result, first = timing.first(run, device)
-    ours = drawing.many(module, result)
     found: dict[str, Any] = {"length": length, "sizes": size}
+    try:
+        result, first = timing.first(run, device)
+    except Exception as error:  # told like a wrong result: the other lengths and operators go on
+        return found | {"correct": False, "checked": _failed(error), "times": [], "missing": []}
+    ours = drawing.many(module, result)
     found |= work(case, size, inputs, ours)
     notify(f"{length}: float64 reference")
     oracle = exact(case, module, inputs, size, room(device))
@@ -120,10 +123,12 @@ def _verdict(oracle: Exact | None, ours: dict[str, Any], size: dict[str, int]) -
     verdict = oracle.judge(ours)
     cut = [f"{a} {n} of {size[a]}" for a, n in oracle.size.items() if n != size[a]]
     cut += ["the first of the leading dimensions"] if oracle.lead != oracle.case.lead else []
-    return {
-        "correct": verdict.correct, "error": verdict.error, "bound": verdict.bound,
-        "checked": f"a part: {', '.join(cut)}" if cut else "all of it",
-    }  # fmt: skip
+    checked = f"a part: {', '.join(cut)}" if cut else "all of it"
+    if not verdict.correct:
+        allowed = f"error {verdict.error:.2g} where {verdict.bound:.2g} is allowed"
+        wrong = allowed if math.isfinite(verdict.error) else "infinite or undefined where float64 is not"
+        return {"correct": False, "checked": f"WRONG, {checked}: {wrong}"}
+    return {"correct": True, "error": verdict.error, "bound": verdict.bound, "checked": checked}
 
 
 def _beside(
@@ -140,13 +145,17 @@ def _beside(
             del result
             line = {"name": peer.name, "first_ms": first, **_timed(peer.run, device)}
     except Exception as error:
-        return {"name": name, "why": f"fails: {type(error).__name__}: {' '.join(str(error).split())[:160]}"}
+        return {"name": name, "why": _failed(error)}
     notes = [peer.note] if peer.note else []
     if verdict is not None:
-        line["error"] = verdict.error
+        line["error"] = verdict.error if math.isfinite(verdict.error) else None
         if not verdict.correct:
             notes.append(f"error {verdict.error:.2g} where {verdict.bound:.2g} is allowed")
     return line | ({"note": "; ".join(notes)} if notes else {})
+
+
+def _failed(error: Exception) -> str:
+    return f"fails: {type(error).__name__}: {' '.join(str(error).split())[:160]}"
 
 
 def work(case: Case, size: dict[str, int], inputs: dict[str, Any], outputs: dict[str, Any]) -> dict[str, float]:

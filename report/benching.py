@@ -91,5 +91,5 @@ def table(found: dict[str, Any]) -> Group:
     for run in found["runs"]:
         for n, row in enumerate(lines.cells(found, run)):
             grid.add_row(*(Text(cell) for cell in row), style="bold green" if n == 0 else "")
-    said = [Text(line, style="bold red" if line.startswith("WRONG") else "dim") for line in lines.remarks(found)]
+    said = [Text(line, style="bold red" if line.startswith("refuted") else "dim") for line in lines.remarks(found)]
     return Group(Text(lines.about(found)), Text(), grid, Text(), *said)

@@ -42,6 +42,14 @@ def wrong(name, folder):
     return run.measure(case, folder, "cpu", ())
 
 
+def fails(name, folder):
+    """With a launcher that raises."""
+    case = bundle(name, folder)
+    with (folder / f"{name}.py").open("a") as file:
+        file.write(f"\n\ndef {name}(*args, **words):\n    raise RuntimeError('out of luck')\n")
+    return run.measure(case, folder, "cpu", ())
+
+
 def cut(name, folder):
     """What the reference of a part says where all of it has no room, and of a kernel that is wrong in that part."""
     case = bundle(name, folder)
@@ -71,6 +79,7 @@ with tempfile.TemporaryDirectory() as root:
         "softmax": measured("softmax", next(folders)),
         "others": measured("softmax", next(folders), others),
         "wrong": wrong("causal_attention", next(folders)),
+        "fails": fails("softmax", next(folders)),
         "cut": cut("gqa", next(folders)),
         "names": list(peers.NAMES),
     }))  # fmt: skip

@@ -1,5 +1,6 @@
 """What `refold bench` measures and shows: its data, its lines, its picture; run for real in Triton's interpreter."""
 
+import importlib
 import json
 import os
 import subprocess
@@ -68,8 +69,38 @@ def test_work_is_that_of_the_sizes(results: Any) -> None:
 def test_a_wrong_kernel_is_refuted(results: Any) -> None:
     assert [run["correct"] for run in results["wrong"]["runs"]] == [False, False]
     assert lines.verdict(results["wrong"]) == "refuted"
-    assert lines.remarks(results["wrong"])[0].startswith("WRONG at length 24: error")
+    assert lines.remarks(results["wrong"])[0].startswith("refuted at length 24: WRONG, all of it: error")
     assert lines.verdict(results["gqa"]) == "proved"
+
+
+def test_a_kernel_that_fails_is_told_and_the_rest_goes_on(results: Any) -> None:
+    runs = results["fails"]["runs"]
+    assert [(run["correct"], run["checked"], run["times"]) for run in runs] == 2 * [
+        (False, "fails: RuntimeError: out of luck", [])
+    ]
+    assert lines.remarks(results["fails"])[0] == "refuted at length 24: fails: RuntimeError: out of luck"
+    assert "out of luck" in lines.plain(results["fails"]) and ET.fromstring(chart(results["fails"])) is not None
+
+
+def test_the_whole_table_as_markdown(golden: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(HERE.parent / "bench"))
+    figures = importlib.import_module("figures")
+    for module in ("figures", "operators"):
+        monkeypatch.delitem(sys.modules, module)
+
+    def told(**ms: float | None) -> dict[str, Any]:
+        times = [{"name": n.replace("_", " "), "ms": 2.0, "graph_ms": m} for n, m in ms.items()]
+        return {"length": 1024, "bytes": 4e9, "correct": True, "checked": "all of it", "times": times}
+
+    failing = {"length": 4096, "correct": False, "checked": "fails: RuntimeError: x", "times": []}
+    about = {"device": "none", "versions": {"torch": "0"}, "date": "today",
+             "ceilings": {"copy_gbs": 8000.0, "matmul_tflops": 700.0}}  # fmt: skip
+    text = figures.markdown({"seconds": 3.0, "operators": {
+        "attention": about | {"runs": [told(refold=1.0, FlexAttention=2.0, SDPA_flash=0.5, SDPA_cuDNN=0.8), failing]},
+        "decode_alibi": about | {"runs": [told(refold=1.0, FlexAttention=8.0)]},
+        "softmax": about | {"runs": [told(**{"refold": 1.0, "torch.compile": 3.0, "F.softmax": None})]},
+    }})  # fmt: skip
+    golden("table.md", text)
 
 
 def test_a_part_is_checked_where_all_of_it_has_no_room(results: Any) -> None:
