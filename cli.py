@@ -228,6 +228,7 @@ def bench(
     format: As = Format.pretty,
     plot: Plot = None,
     output: Kept = None,
+    tune: Annotated[bool, typer.Option("--tune", help="Look for faster tiles too; what was found is kept.")] = False,
 ) -> None:
     """On a GPU: whether the kernel of SPEC is right, then its time beside what one would use instead.
 
@@ -238,7 +239,7 @@ def bench(
     with _politely():
         from refold.report import benching
 
-        wish = benching.Wish(_words(sizes), lengths, _words(scalars), dtype, plot, output)
+        wish = benching.Wish(_words(sizes), lengths, _words(scalars), dtype, plot, output, tune)
         raise SystemExit(benching.bench(spec, format, wish))
 
 

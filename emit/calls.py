@@ -88,15 +88,15 @@ class _Launch:
     """One kernel on one grid, with all of its arguments but the pointers, which are its first; `names`: of those."""
 
     def __init__(self, names, kernel, grid, args, options):
-        self.kernel, self.grid, self.options, self.again = kernel, grid, options, None
+        self.kernel, self.grid, self.options, self.compiled, self.again = kernel, grid, options, None, None
         self.slots = [names.index(n) for n in kernel.arg_names if n in names]
         self.rest = [args[n] for n in kernel.arg_names if n not in names]
 
     def first(self, tensors):
         args = [*(tensors[k] for k in self.slots), *self.rest]
-        compiled = _launch(self.kernel, self.grid, dict(zip(self.kernel.arg_names, args)), self.options)
+        self.compiled = _launch(self.kernel, self.grid, dict(zip(self.kernel.arg_names, args)), self.options)
         if not INTERPRETED:
-            self.again = compiled[(*self.grid, 1, 1)[:3]]
+            self.again = self.compiled[(*self.grid, 1, 1)[:3]]
 
 
 def _launch(kernel, grid, args, options):

@@ -20,6 +20,7 @@ def main() -> int:
     parser.add_argument("--lengths", default="", metavar="N,N", help="what the swept axes are long")
     parser.add_argument("--json", type=Path, metavar="FILE", help="all figures, a list of objects")
     parser.add_argument("--plot", type=Path, metavar="FOLDER", help="a picture NAME.svg of each")
+    parser.add_argument("--tune", action="store_true", help="look for faster tiles too, and keep them in FOLDER")
     options = parser.parse_args()
     from refold.measure.chart import chart
     from refold.measure.device import usable
@@ -29,10 +30,11 @@ def main() -> int:
     from refold.measure import timing
     from refold.measure.run import measure
 
+    tuning = options.folder / "tuned.json" if options.tune else None
     ceilings, results = timing.ceilings("cuda"), []
     for path in found(options.folder):
         case = adjusted(read(path), lengths=options.lengths)
-        results.append(measure(case, path.parent, ceilings=ceilings))
+        results.append(measure(case, path.parent, ceilings=ceilings, tuning=tuning))
         print(plain(results[-1]), flush=True)
         if options.plot:
             options.plot.mkdir(parents=True, exist_ok=True)

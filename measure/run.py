@@ -17,6 +17,7 @@ from refold.measure import inputs as drawing
 from refold.measure import peers, timing
 from refold.measure.case import Case
 from refold.measure.oracle import Exact, exact
+from refold.measure.tuning import Tuner, tune
 
 OURS = "refold"
 
@@ -41,15 +42,16 @@ def measure(
     wanted: tuple[str, ...] = peers.NAMES,
     notify: Callable[[str], None] = lambda _: None,
     ceilings: dict[str, float] | None = None,
+    tuning: Path | None = None,
 ) -> dict[str, Any]:
-    """One object: `case`, `environment`, `ceilings`, and `runs`, one for each length."""
+    """One object: `case`, `environment`, `ceilings`, and `runs`, one for each length; tuned where `tuning` keeps it."""
     if ceilings is None:
         notify("ceilings")
         ceilings = timing.ceilings(device)
     module = drawing.load(folder, case.name)
     runs = []
     for length in case.lengths:
-        runs.append(at_length(case, module, length, device, wanted, notify))
+        runs.append(at_length(case, module, length, device, wanted, notify, tuning))
         gc.collect()
         clear(device)
     return {
@@ -71,7 +73,13 @@ def room(device: str) -> float:
 
 
 def at_length(
-    case: Case, module: ModuleType, length: int, device: str, wanted: tuple[str, ...], notify: Callable[[str], None]
+    case: Case,
+    module: ModuleType,
+    length: int,
+    device: str,
+    wanted: tuple[str, ...],
+    notify: Callable[[str], None],
+    tuning: Path | None = None,
 ) -> dict[str, Any]:
     """What was found at one length: the sizes, the verdict, and a line for each that ran or did not."""
     size = case.at(length)
@@ -93,6 +101,12 @@ def at_length(
     del result, ours
     notify(f"{length}: {OURS}")
     times = [{"name": OURS, "first_ms": first, **_timed(run, device)}]
+    if tuning is not None:
+        tuner = Tuner(module, case.name, inputs, words, device)
+        line, verdict = _tuned(case, tuner, oracle, tuning, size, lambda what: notify(f"{length}: {what}"))
+        times.append(line)
+        if verdict["correct"] is False:
+            found |= verdict | {"checked": f"{verdict['checked']}, as tuned"}
     missing: list[dict[str, Any]] = []
     for name, make in peers.makers(case, module, inputs, size, room(device), wanted).items():
         notify(f"{length}: {name}")
@@ -102,6 +116,20 @@ def at_length(
     found["times"] = [line | {"ratio": line["ms"] / times[0]["ms"]} | _graph_ratio(line, times[0]) for line in times]
     found["missing"] = missing
     return found
+
+
+def _tuned(
+    case: Case, tuner: Tuner, oracle: Exact | None, keep: Path, size: dict[str, int], notify: Callable[[str], None]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The line of the fastest configuration, with how to pin it, and its verdict."""
+    tuned = tune(tuner, keep, case.spec, notify)
+    run = lambda: tuner.run(tuned.words)  # noqa: E731
+    result, first = timing.first(run, tuner.device)
+    verdict = _verdict(oracle, drawing.many(tuner.module, result), size)
+    how = "kept" if tuned.kept else f"of {tuned.tried} in {tuned.seconds:.0f} s, {tuned.left_out} left out"
+    call = tuned.line(case.name, [*tuner.inputs, *(f"{k}={v}" for k, v in tuner.words.items())])
+    line = {"name": f"{OURS}, tuned", "first_ms": first, **_timed(run, tuner.device), "note": f"{call} ({how})"}
+    return line | ({"error": verdict["error"]} if "error" in verdict else {}), verdict
 
 
 def _graph_ratio(line: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:

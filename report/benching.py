@@ -29,6 +29,7 @@ class Wish:
     dtype: str = ""
     plot: Path | None = None
     output: Path | None = None
+    tune: bool = False
 
 
 def bench(spec: str, format: str, wish: Wish) -> int:
@@ -69,9 +70,10 @@ def _measured(spec: str, format: str, wish: Wish, folder: Path, why: str) -> int
         pretty.put(pretty.files(paths), "", Text(f"Not measured: {why.partition(':')[0]}. {carry}"))
         return 0
     from refold.measure.run import measure
+    from refold.verify import store
 
     with pretty.progress(f"measuring {loaded.name}") as notify:
-        found = measure(case, folder, notify=notify)
+        found = measure(case, folder, notify=notify, tuning=store.folder() / "tuned.json" if wish.tune else None)
     if format == "json":
         pretty.write(json.dumps(found, indent=2))
     else:

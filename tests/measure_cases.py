@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from refold import derive, emit
-from refold.measure import peers, run
+from refold.measure import peers, run, tuning
 from refold.measure.build import case_of
 from refold.measure.case import Call, read
 from refold.verify import store
@@ -30,6 +30,27 @@ def bundle(name, folder):
 
 def measured(name, folder, change=lambda case: case):
     return run.measure(change(bundle(name, folder)), folder, "cpu", WANTED)
+
+
+def tuned(name, folder):
+    """Twice, the second time with what the first kept; few configurations are timed."""
+    tuning.SECONDS = 1
+    case = bundle(name, folder)
+    first, again = (run.measure(case, folder, "cpu", (), tuning=folder / "tuned.json") for _ in range(2))
+    module = run.drawing.load(folder, name)
+    keys = []
+    for length, dtype in ((600, "float16"), (1000, "float16"), (1100, "float16"), (600, "bfloat16")):
+        inputs = run.drawing.draw(replace(case, dtype=dtype), module, case.at(length), "cpu")
+        keys.append(tuning._key(tuning.Tuner(module, name, inputs, {}, "cpu"), case.spec))
+    wide = replace(case, sizes=case.sizes | {"d": 128, "e": 128}, lengths=(512,))
+    inputs = run.drawing.draw(wide, module, wide.at(512), "cpu")
+    tuner = tuning.Tuner(module, name, inputs, {}, "cpu")
+    tiles = ((128, 64, 4, 2), (128, 128, 4, 2), (128, 128, 8, 3), (128, 128, 8, 4))
+    words = [dict(zip(("block_m", "block_n", "num_warps", "num_stages"), t, strict=True)) for t in tiles]
+    return {
+        "first": first, "again": again, "keys": keys, "fit": [tuning.fits(tuner, w) for w in words],
+        "offered": [w in [*tuning.candidates(tuner)] for w in words],
+    }  # fmt: skip
 
 
 def wrong(name, folder):
@@ -78,6 +99,7 @@ with tempfile.TemporaryDirectory() as root:
         "gqa": measured("gqa", next(folders)),
         "softmax": measured("softmax", next(folders)),
         "others": measured("softmax", next(folders), others),
+        "tuned": tuned("gqa", next(folders)),
         "wrong": wrong("causal_attention", next(folders)),
         "fails": fails("softmax", next(folders)),
         "cut": cut("gqa", next(folders)),

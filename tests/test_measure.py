@@ -66,6 +66,29 @@ def test_work_is_that_of_the_sizes(results: Any) -> None:
     assert (run["flops"], run["sizes"]) == (0, {"i": 400 // n, "j": n})
 
 
+def test_tuning_gives_a_line_that_runs_and_keeps_it(results: Any) -> None:
+    first, again = results["tuned"]["first"]["runs"][0], results["tuned"]["again"]["runs"][0]
+    line, kept = first["times"][1], again["times"][1]
+    assert [line["name"], kept["name"]] == ["refold, tuned"] * 2 and first["correct"]
+    assert 0 < line["error"] <= first["bound"]
+    pinned = line["note"].partition(")")[0]
+    assert pinned.startswith("gqa(q, k, v") and kept["note"].startswith("gqa(q, k, v")
+    assert "left out)" in line["note"] and kept["note"].endswith(" (kept)")
+    words = lambda note: sorted(note.partition(")")[0].removeprefix("gqa(").split(", "))  # noqa: E731
+    assert words(line["note"]) == words(kept["note"])
+
+
+def test_what_is_alike_is_tuned_once(results: Any) -> None:
+    one, alike, longer, other = results["tuned"]["keys"]
+    assert one == alike and len({one, longer, other}) == 3
+
+
+def test_tiles_beyond_registers_and_shared_memory_are_not_compiled(results: Any) -> None:
+    # 128 x 128 scores of four warps are 256 registers a thread; four stages of two 128 x 128 tiles are 288 KB.
+    assert results["tuned"]["offered"] == [True] * 4
+    assert results["tuned"]["fit"] == [True, False, True, False]
+
+
 def test_a_wrong_kernel_is_refuted(results: Any) -> None:
     assert [run["correct"] for run in results["wrong"]["runs"]] == [False, False]
     assert lines.verdict(results["wrong"]) == "refuted"
