@@ -50,7 +50,8 @@ def case_of(plan: Plan, name: str) -> Case:
         lead = (1,) if attention is not None and len(attention.batch) == 1 else ()
     # The eager form of a gather is as wide as what is read.
     gathers = any(index.has(Read) for read in _nodes(spec, Read) for index in read.indices) and bool(dots)
-    held = [a.name for a in spec.axes if a in known and (gathers or a not in roles.inner)]
+    wide = roles.inner[:1] if gathers else ()
+    held = [a.name for a in spec.axes if a in known and (a in wide or a not in roles.inner)]
     return Case(
         name=name,
         spec=str(spec),
@@ -161,7 +162,11 @@ def _cut(spec: Spec, roles: Roles, partners: dict[Index, Index]) -> dict[str, st
         allowed = {axis, dummy}
         rest = [o.expr.xreplace(dict.fromkeys(grouped, dummy)) for o in spec.outputs]
         reads = {n for x in rest for n in sp.preorder_traversal(x) if isinstance(n, Read)}
-        plain = all(index in allowed or axis not in index.free_symbols for r in reads for index in r.indices)
+        plain = all(
+            index in allowed or isinstance(index, Read) or axis not in index.free_symbols
+            for r in reads
+            for index in r.indices
+        )
         bare = [x.xreplace(dict.fromkeys(reads, sp.Dummy("read"))) for x in rest]
         sizes = {axis, Size(axis.name), *({Size(other.name)} if other else ())}
         if (
