@@ -14,7 +14,7 @@ from refold.emit.prooftest import integers_of, marks_of
 from refold.measure.attention import attention_of
 from refold.measure.case import Attention, Case
 from refold.measure.library import calls_of
-from refold.spec import Fold, Index, Read, Size, Spec
+from refold.spec import Fold, Index, Read, Spec
 
 HEADS, GROUPS, INNER = 32, 8, 128
 CELLS = 1 << 26  # elements of a row reduction: far more than a cache holds
@@ -147,34 +147,22 @@ def _integers(spec: Spec, fold: Index) -> dict[str, tuple[str, int | None]]:
     return {name: ("" if name in masks else axis, MARK if mark else None) for name, (axis, mark) in found}
 
 
-def _cut(spec: Spec, roles: Roles, partners: dict[Index, Index]) -> dict[str, str]:
-    """Axes of which a part can be computed on its own: only tensors are read at them, at the axis or its group."""
-    found: dict[str, str] = {}
-    axes = [*roles.batch, *([roles.rows] if roles.group is not None and roles.rows else [])]
-    for axis in axes:
-        other = partners.get(axis)
-        grouped = (
-            [sp.floor(axis / sp.floor(axis.size / other.size)), sp.floor(axis / (axis.size / other.size))]
-            if other
-            else []
-        )
-        dummy = sp.Dummy("group")
-        allowed = {axis, dummy}
-        rest = [o.expr.xreplace(dict.fromkeys(grouped, dummy)) for o in spec.outputs]
-        reads = {n for x in rest for n in sp.preorder_traversal(x) if isinstance(n, Read)}
-        plain = all(
-            index in allowed or isinstance(index, Read) or axis not in index.free_symbols
-            for r in reads
-            for index in r.indices
-        )
-        bare = [x.xreplace(dict.fromkeys(reads, sp.Dummy("read"))) for x in rest]
-        sizes = {axis, Size(axis.name), *({Size(other.name)} if other else ())}
-        if (
-            plain
-            and not any(sizes & x.free_symbols for x in bare)
-            and not any(sizes - {axis} & index.free_symbols for r in reads for index in r.indices)
-        ):
-            found[axis.name] = other.name if other else ""
-            if other:
-                found[other.name] = ""
-    return found
+def _cut(spec: Spec, roles: Roles, partners: dict[Index, Index]) -> tuple[str, ...]:
+    """Axes of which one position can be computed on its own: only tensors are read at them, at the axis or its group.
+
+    The last of |h| heads reads the last of |g| groups, and so does one head one group.
+    """
+    found: list[str] = []
+    for axis in (*roles.batch, *([roles.rows] if roles.group is not None and roles.rows else [])):
+        own, group = partners.get(axis), sp.Dummy("group")
+        whole = {axis.size, own.size} if own else {axis.size}
+        floors = [] if own is None else [axis / sp.floor(axis.size / own.size), axis / (axis.size / own.size)]
+        grouped = {sp.floor(x): group for x in floors}
+        reads = {n.xreplace(grouped) for n in _nodes(spec, Read)}
+        rest = [o.expr.xreplace(grouped) for o in spec.outputs]
+        # What is left of an output where the reads are gone, and every index that is not the axis or its group.
+        left = [x.xreplace(dict.fromkeys(reads, sp.Dummy("read"))) for x in rest]
+        left += [i for r in reads for i in r.indices if i not in (axis, group) and not isinstance(i, Read)]
+        if not any({axis, *whole} & x.free_symbols for x in left):
+            found += [axis.name] + ([own.name] if own else [])
+    return tuple(found)

@@ -54,7 +54,7 @@ class Case:
     elements that `fill` (an axis) makes the whole come to, where it is set. `lead` are leading dimensions, which the
     tensors in `led` have. `integers` says of each integer tensor along which axis it holds positions ("" for small
     numbers), and the value of a mark among them or None. `keywords` are axes whose length the launcher is told.
-    `cut` are axes of which a part can be computed on its own: to length 1, or to that of the whole over another axis.
+    `cut` are axes of which the last position can be computed on its own.
     `dots` are the axes of each contraction, `held` those of the largest tensor that the eager form makes.
     """
 
@@ -72,7 +72,7 @@ class Case:
     scalars: dict[str, float | int] = field(default_factory=dict)
     integers: dict[str, tuple[str, int | None]] = field(default_factory=dict)
     keywords: tuple[str, ...] = ()
-    cut: dict[str, str] = field(default_factory=dict)
+    cut: tuple[str, ...] = ()
     dots: tuple[tuple[str, ...], ...] = ()
     held: tuple[str, ...] = ()
     attention: Attention | None = None

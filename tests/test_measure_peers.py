@@ -261,3 +261,14 @@ def test_operators_of_the_table_are_there(monkeypatch: pytest.MonkeyPatch) -> No
     prefill = {o.name: o.flops(16384) for o in operators.OPERATORS if o.kind == "prefill"}
     assert prefill["attention"] == 4 * 32 * 16384**2 * 129 == 2 * prefill["causal_attention"]
     assert prefill["prefill_window"] == 2 * 32 * 16384 * 4096 * 129
+
+
+def test_a_part_is_taken_only_of_axes_that_are_nothing_but_read() -> None:
+    q, k, v = Tensor("q", h, i, d), Tensor("k", h, j, d), Tensor("v", h, j, e)
+    s = fold.sum(q[h, i, d] * k[h, j, d], over=d)
+    assert case_of(derive(attention_over(s, v[h, j, e], (h, i, e))), "plain").cut == ("h",)
+    # A bias that knows its head, or how many there are, is another one where there is but one.
+    assert case_of(derive(attention_over(s - (h + 1) * (i - j), v[h, j, e], (h, i, e))), "head").cut == ()
+    assert case_of(derive(attention_over(s / h.size, v[h, j, e], (h, i, e))), "heads").cut == ()
+    assert case_of(derive(spec_of("gqa")), "gqa").cut == ("h", "g")
+    assert case_of(derive(other_groups()), "other").cut == ()
