@@ -8,17 +8,19 @@ import sympy as sp
 
 from refold.algebra import Plan
 from refold.algebra.roles import Roles, assign, operands
+from refold.emit.host import host
 from refold.emit.launcher import sized_by
 from refold.emit.prooftest import integers_of, marks_of
 from refold.measure.attention import attention_of
 from refold.measure.case import Attention, Case
 from refold.measure.library import calls_of
-from refold.spec import Fold, Index, Read, Size, Spec
+from refold.spec import Fold, Index, Read, Spec
 
 HEADS, GROUPS, INNER = 32, 8, 128
 CELLS = 1 << 26  # elements of a row reduction: far more than a cache holds
 PREFILL, ROWS = (1024, 4096, 16384), (1024, 4096, 16384, 65536, 131072)
 INTEGER, REAL, MARK = 1024, 0.5, -100
+LINES = 64  # positions in one page of a cache
 
 
 def case_of(plan: Plan, name: str) -> Case:
@@ -28,8 +30,9 @@ def case_of(plan: Plan, name: str) -> Case:
     found = attention_of(plan, roles)
     attention = found if isinstance(found, Attention) else None
     known = {roles.fold, *roles.batch, *roles.inner, *([roles.rows] if roles.rows else [])}
-    partners = _partners(spec)
-    sizes = {a.name: _size(a, roles, partners) for a in spec.axes}
+    partners = _partners(spec, roles)
+    derived, lines = _paged(spec, roles.fold)
+    sizes = {a.name: LINES if a in lines else _size(a, roles, partners) for a in spec.axes}
     if roles.group is not None and roles.rows is not None:
         sizes[roles.rows.name] = HEADS
     grown = {roles.fold}
@@ -45,13 +48,32 @@ def case_of(plan: Plan, name: str) -> Case:
         lead: tuple[int, ...] = (1, HEADS)
     else:
         lead = (1,) if attention is not None and len(attention.batch) == 1 else ()
-    held = [a.name for a in spec.axes if a in known and a not in roles.inner]
+    # The eager form of a gather is as wide as what is read.
+    gathers = any(index.has(Read) for read in _nodes(spec, Read) for index in read.indices) and bool(dots)
+    wide = roles.inner[:1] if gathers else ()
+    held = [a.name for a in spec.axes if a in known and (a in wide or a not in roles.inner)]
     return Case(
-        name, str(spec), sizes, tuple(a.name for a in spec.axes if a in grown), PREFILL if dots else ROWS,
-        "float16" if dots else "bfloat16", fill, CELLS, lead, tuple(t.name for t in spec.tensors if t.name in led),
-        _scalars(spec), _integers(spec, roles.fold), tuple(a.name for a in unknown), _cut(spec, roles, partners), dots,
-        tuple(held), attention, "" if attention else str(found), calls_of(spec, roles.fold),
-    )  # fmt: skip
+        name=name,
+        spec=str(spec),
+        sizes=sizes,
+        sweep=tuple(a.name for a in spec.axes if a in grown),
+        lengths=PREFILL if dots else ROWS,
+        dtype="float16" if dots else "bfloat16",
+        derived=derived,
+        fill=fill,
+        budget=CELLS,
+        lead=lead,
+        led=tuple(t.name for t in spec.tensors if t.name in led),
+        scalars=_scalars(spec),
+        integers=_integers(spec, roles.fold),
+        keywords=tuple(a.name for a in unknown),
+        cut=_cut(spec, roles, partners),
+        dots=dots,
+        held=tuple(held),
+        attention=attention,
+        why="" if attention else str(found),
+        calls=calls_of(spec, roles.fold),
+    )
 
 
 def _size(axis: Index, roles: Roles, partners: dict[Index, Index]) -> int:
@@ -62,13 +84,32 @@ def _size(axis: Index, roles: Roles, partners: dict[Index, Index]) -> int:
     return PREFILL[0] if axis in (roles.fold, roles.rows) else HEADS
 
 
-def _partners(spec: Spec) -> dict[Index, Index]:
+def _paged(spec: Spec, fold: Index) -> tuple[dict[str, str], set[Index]]:
+    """Texts of the lengths of axes read at pages of the fold axis, and of those read through a table; the page axes."""
+    pages: dict[str, str] = {}
+    through: dict[str, str] = {}
+    lines = set()
+    for read in _nodes(spec, Read):
+        for own, index in zip(read.tensor.axes, read.indices, strict=True):
+            if isinstance(index, sp.floor) and fold in index.free_symbols:
+                above, below = sp.fraction(sp.together(index.args[0]))
+                if above == fold:
+                    pages[own.name] = f'-(-size["{fold.name}"] // {host(below)})'
+            elif isinstance(index, sp.Mod) and index.args == (fold, own.size):
+                lines.add(own)
+            elif isinstance(index, Read) and own != fold:
+                through[own.name] = " * ".join(f'size["{a.name}"]' for a in index.tensor.axes) or "1"
+    return pages | through, lines
+
+
+def _partners(spec: Spec, roles: Roles) -> dict[Index, Index]:
     """Axes that are read through an index map of another one, such as key heads at h // group: {h: g}."""
     found = {}
     for read in _nodes(spec, Read):
         for own, index in zip(read.tensor.axes, read.indices, strict=True):
             axes = [s for s in index.free_symbols if isinstance(s, Index)]
-            if not isinstance(index, Index) and not index.has(Read) and len(axes) == 1:
+            mapped = not isinstance(index, Index) and not index.has(Read)
+            if mapped and len(axes) == 1 and axes[0] != roles.fold:
                 found[axes[0]] = own
     return found
 
@@ -106,30 +147,22 @@ def _integers(spec: Spec, fold: Index) -> dict[str, tuple[str, int | None]]:
     return {name: ("" if name in masks else axis, MARK if mark else None) for name, (axis, mark) in found}
 
 
-def _cut(spec: Spec, roles: Roles, partners: dict[Index, Index]) -> dict[str, str]:
-    """Axes of which a part can be computed on its own: only tensors are read at them, at the axis or its group."""
-    found: dict[str, str] = {}
-    axes = [*roles.batch, *([roles.rows] if roles.group is not None and roles.rows else [])]
-    for axis in axes:
-        other = partners.get(axis)
-        grouped = (
-            [sp.floor(axis / sp.floor(axis.size / other.size)), sp.floor(axis / (axis.size / other.size))]
-            if other
-            else []
-        )
-        dummy = sp.Dummy("group")
-        allowed = {axis, dummy}
-        rest = [o.expr.xreplace(dict.fromkeys(grouped, dummy)) for o in spec.outputs]
-        reads = {n for x in rest for n in sp.preorder_traversal(x) if isinstance(n, Read)}
-        plain = all(index in allowed or axis not in index.free_symbols for r in reads for index in r.indices)
-        bare = [x.xreplace(dict.fromkeys(reads, sp.Dummy("read"))) for x in rest]
-        sizes = {axis, Size(axis.name), *({Size(other.name)} if other else ())}
-        if (
-            plain
-            and not any(sizes & x.free_symbols for x in bare)
-            and not any(sizes - {axis} & index.free_symbols for r in reads for index in r.indices)
-        ):
-            found[axis.name] = other.name if other else ""
-            if other:
-                found[other.name] = ""
-    return found
+def _cut(spec: Spec, roles: Roles, partners: dict[Index, Index]) -> tuple[str, ...]:
+    """Axes of which one position can be computed on its own: only tensors are read at them, at the axis or its group.
+
+    The last of |h| heads reads the last of |g| groups, and so does one head one group.
+    """
+    found: list[str] = []
+    for axis in (*roles.batch, *([roles.rows] if roles.group is not None and roles.rows else [])):
+        own, group = partners.get(axis), sp.Dummy("group")
+        whole = {axis.size, own.size} if own else {axis.size}
+        floors = [] if own is None else [axis / sp.floor(axis.size / own.size), axis / (axis.size / own.size)]
+        grouped = {sp.floor(x): group for x in floors}
+        reads = {n.xreplace(grouped) for n in _nodes(spec, Read)}
+        rest = [o.expr.xreplace(grouped) for o in spec.outputs]
+        # What is left of an output where the reads are gone, and every index that is not the axis or its group.
+        left = [x.xreplace(dict.fromkeys(reads, sp.Dummy("read"))) for x in rest]
+        left += [i for r in reads for i in r.indices if i not in (axis, group) and not isinstance(i, Read)]
+        if not any({axis, *whole} & x.free_symbols for x in left):
+            found += [axis.name] + ([own.name] if own else [])
+    return tuple(found)

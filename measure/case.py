@@ -49,11 +49,12 @@ class Call:
 class Case:
     """One bundle and how to measure it.
 
-    `sizes` are those of all axes, `sweep` the axes that take each of `lengths` together, `budget` the number of
+    `sizes` are those of all axes, `derived` texts of those that follow from `size` of others (the pages of a cache),
+    `sweep` the axes that take each of `lengths` together, `budget` the number of
     elements that `fill` (an axis) makes the whole come to, where it is set. `lead` are leading dimensions, which the
     tensors in `led` have. `integers` says of each integer tensor along which axis it holds positions ("" for small
     numbers), and the value of a mark among them or None. `keywords` are axes whose length the launcher is told.
-    `cut` are axes of which a part can be computed on its own: to length 1, or to that of the whole over another axis.
+    `cut` are axes of which the last position can be computed on its own.
     `dots` are the axes of each contraction, `held` those of the largest tensor that the eager form makes.
     """
 
@@ -63,6 +64,7 @@ class Case:
     sweep: tuple[str, ...]
     lengths: tuple[int, ...]
     dtype: str
+    derived: dict[str, str] = field(default_factory=dict)
     fill: str = ""
     budget: int = 0
     lead: tuple[int, ...] = ()
@@ -70,7 +72,7 @@ class Case:
     scalars: dict[str, float | int] = field(default_factory=dict)
     integers: dict[str, tuple[str, int | None]] = field(default_factory=dict)
     keywords: tuple[str, ...] = ()
-    cut: dict[str, str] = field(default_factory=dict)
+    cut: tuple[str, ...] = ()
     dots: tuple[tuple[str, ...], ...] = ()
     held: tuple[str, ...] = ()
     attention: Attention | None = None
@@ -85,6 +87,8 @@ class Case:
             for axis, n in size.items():
                 others *= n if axis != self.fill else 1
             size[self.fill] = max(1, self.budget // others)
+        for axis, text in self.derived.items():
+            size[axis] = eval(text, {"size": size})  # a text of refold.measure.build
         return size
 
     def write(self, folder: Path) -> Path:
@@ -158,7 +162,8 @@ def adjusted(
         steps = steps[:1]
     return replace(
         case, sizes=case.sizes | fixed, sweep=sweep, lengths=steps, dtype=dtype or case.dtype,
-        scalars=case.scalars | known, fill="" if case.fill in fixed or case.fill in sweep else case.fill,
+        scalars=case.scalars | known, derived={a: t for a, t in case.derived.items() if a not in {*fixed, *sweep}},
+        fill="" if case.fill in fixed or case.fill in sweep else case.fill,
     )  # fmt: skip
 
 

@@ -64,8 +64,7 @@ def exact(case: Case, module: ModuleType, inputs: dict[str, Any], size: dict[str
     """
     cut, lead = dict(size), case.lead
     if footprint(case, cut, lead) > room:
-        for axis, other in case.cut.items():
-            cut[axis] = max(1, size[axis] // size[other]) if other else 1
+        cut |= dict.fromkeys(case.cut, 1)
         lead = tuple(1 for _ in lead)
     if footprint(case, cut, lead) > room:
         return None
@@ -106,9 +105,9 @@ def exact(case: Case, module: ModuleType, inputs: dict[str, Any], size: dict[str
 
 
 def part(tensor: Any, lead: tuple[int, ...], axes: tuple[str, ...], size: dict[str, int]) -> Any:
-    """The first `size` positions of every axis, and the first ones of the leading dimensions."""
+    """The last `size` positions of every axis, and the last ones of the leading dimensions: offset 0 hides much."""
     for n, length in enumerate((*lead, *(size[a] for a in axes)), start=tensor.dim() - len(lead) - len(axes)):
-        tensor = tensor.narrow(n, 0, length)
+        tensor = tensor.narrow(n, tensor.shape[n] - length, length)
     return tensor
 
 

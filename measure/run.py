@@ -149,8 +149,8 @@ def _verdict(oracle: Exact | None, ours: dict[str, Any], size: dict[str, int]) -
     if oracle is None:
         return {"correct": None, "checked": "nothing: the float64 reference has no room in memory"}
     verdict = oracle.judge(ours)
-    cut = [f"{a} {n} of {size[a]}" for a, n in oracle.size.items() if n != size[a]]
-    cut += ["the first of the leading dimensions"] if oracle.lead != oracle.case.lead else []
+    cut = [f"the last {n} of {size[a]} along {a}" for a, n in oracle.size.items() if n != size[a]]
+    cut += ["the last of the leading dimensions"] if oracle.lead != oracle.case.lead else []
     checked = f"a part: {', '.join(cut)}" if cut else "all of it"
     if not verdict.correct:
         allowed = f"error {verdict.error:.2g} where {verdict.bound:.2g} is allowed"

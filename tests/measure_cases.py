@@ -79,7 +79,12 @@ def cut(name, folder):
     inputs = run.drawing.draw(case, module, size, "cpu")
     result = module.reference(*inputs.values())
     room = run.exact(case, module, inputs, size, 4 * 40 * 40 * 8 * 10 - 1)
+    last, first = result.clone(), result.clone()
+    last[..., -1, :, :] += 0.1
+    first[..., 0, :, :] += 0.1
     return {
+        "last": room.judge({"o": last}).correct,
+        "first": room.judge({"o": first}).correct,
         "size": room.size,
         "right": room.judge({"o": result}).correct,
         "wrong": room.judge({"o": result + 0.1}).correct,

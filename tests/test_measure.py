@@ -127,9 +127,10 @@ def test_the_whole_table_as_markdown(golden: Callable[[str, str], None], monkeyp
 
 
 def test_a_part_is_checked_where_all_of_it_has_no_room(results: Any) -> None:
-    assert results["cut"]["size"] == {"d": 16, "e": 16, "g": 1, "h": 2, "i": 40, "j": 40}
+    assert results["cut"]["size"] == {"d": 16, "e": 16, "g": 1, "h": 1, "i": 40, "j": 40}
     assert (results["cut"]["right"], results["cut"]["wrong"], results["cut"]["none"]) == (True, False, True)
     assert results["cut"]["nan"] == float("inf")
+    assert (results["cut"]["last"], results["cut"]["first"]) == (False, True)
 
 
 def test_a_peer_that_differs_is_told_and_one_that_fails_is_left_out(results: Any) -> None:
@@ -201,7 +202,7 @@ def test_case_is_read_as_written(tmp_path: Path) -> None:
 
     attention = Attention("q", "k", "v", ("h",), ("g",), "i", "j", "d", "e", "1", "m", "s", True)
     case = replace(CASE, attention=attention, calls=(Call("a", "b"),), integers={"t": ("j", None)}, dots=(("i", "j"),),
-                   cut={"h": "g"}, held=("i",), lead=(1, 2), led=("q",))  # fmt: skip
+                   cut=("h", "g"), held=("i",), lead=(1, 2), led=("q",))  # fmt: skip
     assert read(case.write(tmp_path)) == case
     assert found(tmp_path) == (tmp_path / "soft.bench.json",)
 
