@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -106,6 +107,7 @@ def compile(pipeline: Spec | Proof, name: str = "fused") -> Callable[..., Any]:
     found = importlib.util.spec_from_file_location(f"refold_{name}_{key}", path)
     assert found is not None and found.loader is not None
     module = importlib.util.module_from_spec(found)
+    sys.modules[found.name] = module  # where torch.compile looks for it
     found.loader.exec_module(module)
     return getattr(module, name)
 

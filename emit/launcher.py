@@ -11,6 +11,7 @@ from refold.emit.calls import CALLS
 from refold.emit.common import BOXED, COMMON, REFERENCE
 from refold.emit.host import host
 from refold.emit.kernels import Kernels
+from refold.emit.operator import OPERATOR, as_tuple, call_lines, operator_text
 from refold.emit.reference import is_whole, reference_lines
 from refold.emit.source import wrap
 from refold.emit.weights import bounded_weights
@@ -25,11 +26,13 @@ def module_text(plan: Plan, name: str, kernels: Kernels) -> str:
     head += f'\n\nThe proof is {name}.proof.json, the test test_{name}.py. Needs torch and triton alone.\n"""\n'
     imports = "import math\n\nimport torch\nimport triton\nimport triton.language as tl\n"
     imports += "from triton.tools.tensor_descriptor import TensorDescriptor\n"
+    launcher, operator = _launcher(plan, name, kernels)
     return "\n".join([
-        head, imports, *_tables(plan, kernels), "", kernels.text, "", _launcher(plan, name, kernels), "",
+        head, imports, *_tables(plan, kernels), "", kernels.text, "", launcher, "",
         COMMON.format(name=name, kernel=kernels.rolling.name).strip("\n"), "", "",
         CALLS.format().strip("\n"), "", "",
         *([BOXED.format(name=name).strip("\n"), "", ""] if kernels.boxes else []),
+        OPERATOR.format(name=name).strip("\n"), "", "", operator, "",
         _reference(plan), "", "", REFERENCE.strip("\n"), "",
     ])  # fmt: skip
 
@@ -102,7 +105,8 @@ def _keywords(spec: Spec) -> list[str]:
     return [p.name for p in spec.params] + [a.name for a in sized_by(spec)[2]]
 
 
-def _launcher(plan: Plan, name: str, k: Kernels) -> str:
+def _launcher(plan: Plan, name: str, k: Kernels) -> tuple[str, str]:
+    """The function that is called, with what lays out a call; and the operator that stands for it."""
     spec, roles = plan.spec, k.roles
     same, pairs, unknown = sized_by(spec)
     tensors, words = _signature(spec), _keywords(spec)
@@ -122,13 +126,16 @@ def _launcher(plan: Plan, name: str, k: Kernels) -> str:
         "    for inputs that do not fit.",
         '    """',
     ]
-    given = [f"({', '.join(tensors)}{',' * (len(tensors) == 1)})", "out", f"({', '.join([*words, *options])})"]
-    lines += [f"    {line}" for line in wrap("return _call(", ["_prepare", *given], ")", 4)]
-    lines += ["", "", *wrap("def _prepare(", [*tensors, "given", *words, *options], "):")]
+    words += options
+    lines += [f"    {line}" for line in call_lines(plan, [*tensors, *words])]
+    call = wrap("return _call(", ["_prepare", as_tuple(tensors), "out", as_tuple(words)], ")", 4)
+    lines += [f"    {line}" for line in call]
+    lines += ["", "", *wrap("def _prepare(", [*tensors, "given", *words], "):")]
     lines += ['    """Checks what is given and lays out the call."""']
     body = [f"inputs = {{{', '.join(f'{_q(t)}: {t}' for t in tensors)}}}", "size = _sizes(inputs)"]
-    body += [f"size[{_q(a.name)}] = _length({_q(a.name)}, {a.name})" for a in unknown]
-    body += [f"size[{_q(b.name)}] = size[{_q(a.name)}]" for b, a in same.items()]
+    equal = [f"size[{_q(b.name)}] = size[{_q(a.name)}]" for b, a in same.items()]
+    sizes = [*body, *(f"size[{_q(a.name)}] = {a.name}" for a in unknown), *equal]
+    body += [*(f"size[{_q(a.name)}] = _length({_q(a.name)}, {a.name})" for a in unknown), *equal]
     body += [f"_equal(size, {_q(a.name)}, {_q(b.name)}, {_q(t)})" for a, b, t in pairs]
     body += [f"_positive_length(size, {_q(a.name)})" for a in roles.inner]
     body += [f"{p.name} = _scalar({_q(p.name)}, {p.name}, integer={bool(p.is_integer)}, positive={bool(p.is_positive)})"
@@ -212,7 +219,8 @@ def _launcher(plan: Plan, name: str, k: Kernels) -> str:
     body += ["launches = [", f"    ({k.parts.name}, (programs, parts), args, options),"]
     body += [f"    ({k.finish.name}, ({last[0]}, {chunks}), {last[1]}, {last[2]}),", "]"]
     body += [f"return _Call(device, layout, launches, work, copied{', boxes' if k.boxes else ''})"]
-    return "\n".join([*lines, *(f"    {line}" for line in body)]) + "\n"
+    operator = operator_text(plan, tensors, words, sizes, whole)
+    return "\n".join([*lines, *(f"    {line}" for line in body)]) + "\n", operator
 
 
 def _q(name: str) -> str:

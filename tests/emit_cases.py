@@ -13,7 +13,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -344,6 +344,29 @@ def again(folder: Path) -> dict[str, Any]:
     return found
 
 
+def traced(folder: Path) -> dict[str, bool]:
+    """Whether a call inside of a function that torch.compile takes as one graph gives what it gives by itself."""
+    import torch
+
+    # Twice, as a file that is loaded again has an operator of its own.
+    plan = derive(pipeline(at=fold.argmax(x[i, j], over=j)[i], top=top[i]))
+    assert isinstance(plan, Plan)
+    both = emit(Proof(plan, (Result("stand-in", "", "proved", 0.0, ""),), ()), "k_both").source
+    sources = {"k_attention": kernel_of("attention").source, "k_again": kernel_of("attention").source, "k_both": both}
+    made = {name: load(source, name, folder) for name, source in sources.items()}
+    sys.modules.update(made)
+    f, again, g = made["k_attention"].k_attention, made["k_again"].k_attention, made["k_both"].k_both
+    whole = partial(torch.compile, fullgraph=True, backend="aot_eager", dynamic=True)
+    one, two = whole(lambda q, k, v: f(2 * q, k, v) + again(q, k, v, splits=2)), whole(lambda x: g(x + 1))
+    found = {}
+    for n in (33, 40):
+        q, k, v = torch.randn(n, 5), torch.randn(37, 5), torch.randn(37, 7)
+        found[f"attention, {n}"] = torch.equal(one(q, k, v), f(2 * q, k, v) + f(q, k, v, splits=2))
+        got, wanted = two(q), g(q + 1)
+        found[f"two outputs, {n}"] = got.keys() == wanted.keys() and all(torch.equal(got[x], wanted[x]) for x in got)
+    return found
+
+
 def errors(folder: Path) -> dict[str, str]:
     """What the launchers say to inputs that do not fit."""
     import torch
@@ -384,7 +407,15 @@ def errors(folder: Path) -> dict[str, str]:
     return found
 
 
-MODES = {"run": run, "mutants": mutants, "errors": errors, "skips": skips, "boxes": boxes, "again": again}
+MODES = {
+    "run": run,
+    "mutants": mutants,
+    "errors": errors,
+    "skips": skips,
+    "boxes": boxes,
+    "again": again,
+    "traced": traced,
+}
 
 
 def main() -> None:

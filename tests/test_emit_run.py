@@ -66,6 +66,11 @@ def test_a_tile_of_another_document_is_not_run() -> None:
     assert answers("skips") == dict.fromkeys(SCHEDULES, True)
 
 
+def test_torch_compiles_through_a_call() -> None:
+    cases = [f"{what}, {n}" for n in (33, 40) for what in ("attention", "two outputs")]
+    assert answers("traced") == dict.fromkeys(cases, True)
+
+
 def test_a_call_is_repeated_by_all_that_it_depends_on() -> None:
     found = answers("again")
     for name in ("attention", "grouped_decode", "layer_norm", "argmax", "cross_entropy"):
