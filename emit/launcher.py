@@ -7,9 +7,11 @@ import sympy as sp
 from refold.algebra import Plan
 from refold.emit.body import tile_axes
 from refold.emit.common import COMMON, REFERENCE
+from refold.emit.gluon import gluon_kernel
 from refold.emit.host import host
 from refold.emit.kernels import Kernels
 from refold.emit.reference import is_whole, reference_lines
+from refold.emit.ring import CHOICE, GLUON, Ring
 from refold.emit.weights import bounded_weights
 from refold.errors import EmitError
 from refold.spec import Fold, Index, Read, Spec
@@ -21,9 +23,14 @@ def module_text(plan: Plan, name: str, kernels: Kernels) -> str:
     head += "\n".join(f"    {line}" for line in str(plan.spec).splitlines())
     head += f'\n\nThe proof is {name}.proof.json, the test test_{name}.py. Needs torch and triton alone.\n"""\n'
     imports = "import math\n\nimport torch\nimport triton\nimport triton.language as tl\n"
+    ring = gluon_kernel(kernels, name)
+    imports += GLUON if ring else ""
     return "\n".join([
-        head, imports, *_tables(plan, kernels), "", kernels.text, "", _launcher(plan, name, kernels), "",
+        head, imports, *_tables(plan, kernels), "", kernels.text, "",
+        *([ring.text, "", ring.table, "", ""] if ring else []),
+        _launcher(plan, name, kernels, ring), "",
         COMMON.format(name=name, kernel=kernels.rolling.name).strip("\n"), "", "",
+        *([CHOICE.format(name=name).strip("\n"), "", ""] if ring else []),
         _reference(plan), "", "", REFERENCE.strip("\n"), "",
     ])  # fmt: skip
 
@@ -82,7 +89,7 @@ def _keywords(spec: Spec) -> list[str]:
     return [p.name for p in spec.params] + [a.name for a in sized_by(spec)[2]]
 
 
-def _launcher(plan: Plan, name: str, k: Kernels) -> str:
+def _launcher(plan: Plan, name: str, k: Kernels, ring: Ring | None) -> str:
     spec, roles = plan.spec, k.roles
     same, pairs, unknown = sized_by(spec)
     tensors, words = _signature(spec), _keywords(spec)
@@ -126,6 +133,7 @@ def _launcher(plan: Plan, name: str, k: Kernels) -> str:
     least = 16 if roles.contracts else 1
     pads = ", ".join(f'"BLOCK_{a.name}": _pad(size[{_q(a.name)}], {least})' for a in roles.inner)
     body += [f"pads = {{{pads}}}"]
+    body += ["pinned = any((block_m, block_n, num_warps, num_stages))"] if ring else []
     body += [f"block_m, block_n = _blocks(block_m, block_n, {rows}, {fold}, pads, DOTS, {floats}.element_size())"]
     leads = "math.prod(lead)" + "".join(f" * size[{_q(a.name)}]" for a in roles.batch)
     body += [f"batch = {leads}"]
@@ -148,6 +156,7 @@ def _launcher(plan: Plan, name: str, k: Kernels) -> str:
         body += ["# The weights of a sum have no bound, and float16 ends at 65504."]
         operand = f"tl.float32 if {floats}.dtype == torch.float16 else {operand}"
     body += [f'args["OPERAND"] = {operand}']
+    body += ring.launch if ring else []
     body += ["options = _options(num_warps, num_stages, block_m * block_n)"]
     body += ["if parts == 1:", f"    _launch({k.rolling.name}, (programs,), args, options)", "    return _result(out)"]
     device = f"{tensors[0]}.device"
