@@ -1,18 +1,23 @@
-"""The kernel for Hopper: which plans have one, that its laws are those of the plain kernel, and that it compiles.
+"""The kernel for Hopper: which plans have one, that its laws are those of the plain kernel, that it compiles.
 
-Triton's interpreter does not run Gluon, and no machine of CI has such a GPU: what runs here is the compiler. That the
-kernel gives what the reference gives was seen on an H200 (docs/emit.md).
+Triton's interpreter does not run Gluon: `gluon_model` runs the same text with threads for roles, which finds what the
+schedule gets wrong. Triton's compiler makes it for sm_90.
 """
 
 import importlib.util
+import math
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from emit_cases import kernel_of, plan_of
+import torch
+from emit_cases import inputs_of, kernel_of, plan_of
+from gluon_model import Descriptor, Pointer, Stuck, run
 
 from refold.emit.gluon import gluon_kernel
+from refold.emit.heads import HELPERS
+from refold.emit.host import host
 from refold.emit.kernels import kernels
 from refold.emit.ring import OWN, Ring
 from refold.spec import Tensor, axes, exp, fold, pipeline
@@ -81,6 +86,83 @@ def test_a_name_that_the_kernel_has_for_itself_keeps_the_plain_one() -> None:
     assert isinstance(plan, Plan)
     assert "scores" in OWN
     assert gluon_kernel(kernels(plan, "f"), "f") is None
+
+
+SIZE = {"i": 19, "j": 23, "d": 3, "e": 5, "h": 4, "g": 2}
+
+
+def wrong_by(name: str, size: dict[str, int], change: tuple[str, str] = ("", ""), **blocks: int) -> float:
+    """The largest difference of what the text gives from the float64 oracle; infinite where a NaN is left."""
+    made, spec = kernels(plan_of(name), name), plan_of(name).spec
+    ring = gluon_kernel(made, name)
+    assert ring is not None
+    text = "\n\n".join([*(HELPERS[h] for h in ring.words), ring.text])
+    if change != ("", ""):
+        assert change[0] in text
+        text = text.replace(*change, 1)
+    tensors, scalars = inputs_of(spec, size)
+    (result,) = spec.outputs
+    out = torch.full([size[a.name] for a in result.axes], float("nan"))
+    values: dict[str, Any] = {"BLOCK_M": 4, "BLOCK_N": 4, "SIZE_ring": 2, "BLOCK_d": 4, "BLOCK_e": 8} | blocks
+    values |= {"INDEX": torch.int32, "OPERAND": torch.float32, "size_lead": 1}
+    values |= {f"{word}_{a}": n for a, n in size.items() for word in ("size", "SIZE")} | scalars
+    known = {"size": size, "math": math, "_ratio": lambda a, b: a / b, **scalars}
+    values |= {n: eval(host(expr), known) for expr, n in made.host.items()}
+    for n, t in {**tensors, result.name: out}.items():
+        axes = next(x.axes for x in (*spec.tensors, *spec.outputs) if x.name == n)
+        values |= {f"{n}_ptr": Pointer(t.view(-1)), f"{n}_lead0": 0, f"{n}_lead1": 0}
+        values |= {f"{n}_{a.name}": s for a, s in zip(axes, t.stride(), strict=True)}
+    for place in ring.places:
+        box = [1] * len(tensors[place.tensor].shape) + [values[b] for b in place.blocks]
+        values[f"{place.tensor}_desc"] = Descriptor(tensors[place.tensor][None, None], box)
+    programs = -(-size["i"] // (2 * values["BLOCK_M"])) * math.prod(size[a.name] for a in ring.roles.batch)
+    run(text, f"{name}_hopper", programs, values)
+    want = torch.tensor(spec(**{n: t.double().numpy() for n, t in tensors.items()}, **scalars))
+    gone = torch.isnan(out) | torch.isnan(want)
+    return float("inf") if gone.any() else float((out - want).abs().max() / (1 + want.abs().max()))
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["at once", "late"])
+@pytest.mark.parametrize("name", HAVE)
+def test_gives_what_the_reference_gives(name: str, late: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gluon_model.LATE", late)
+    assert wrong_by(name, SIZE) < 1e-5
+
+
+@pytest.mark.parametrize("blocks", [{"BLOCK_N": 8}, {"BLOCK_M": 16}, {"SIZE_ring": 3}, {"BLOCK_N": 32}])
+@pytest.mark.parametrize("size", [{"i": 40}, {"i": 1, "j": 1}, {"j": 4}], ids=str)
+def test_at_other_blocks_and_lengths(size: dict[str, int], blocks: dict[str, int]) -> None:
+    assert wrong_by("causal", SIZE | size, **blocks) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("acc = acc * _as_rows(alpha, BLOCK_e)[:, None]\n    return", "return"),
+        ("scores = warpgroup_mma_wait(1, deps=[scores])", "scores = warpgroup_mma_wait(2, deps=[scores])"),
+        ("mbarrier.wait(k_full.index(stage), phase)\n", "pass\n"),
+        ("mbarrier.wait(v_full.index(stage_before), phase_before)\n", "pass\n"),
+        ("(turn - 1) % SIZE_ring,", "turn % SIZE_ring,"),
+        ("turn // SIZE_ring & 1\n", "turn & 1\n"),
+        ("at + gl.arange", "gl.arange"),
+        ("full_hi, first_row + 1)", "full_hi, last_row + 1)"),
+        ("hi, last_row + 1)", "hi, last_row - 3)"),
+        ("(tiles - 1 - pid % tiles)", "(tiles - pid % tiles)"),
+        ("tl.maximum(full_hi, lo + BLOCK_N)", "full_hi"),
+        ("j[None, :] <= i[:, None]", "j[None, :] < i[:, None]"),
+    ],
+)
+def test_the_model_finds_a_wrong_schedule(old: str, new: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gluon_model.PATIENCE", 0.5)
+    assert any(is_wrong(old, new, late, monkeypatch) for late in (False, True))
+
+
+def is_wrong(old: str, new: str, late: bool, monkeypatch: pytest.MonkeyPatch) -> bool:
+    monkeypatch.setattr("gluon_model.LATE", late)
+    try:
+        return wrong_by("causal", SIZE, (old, new)) > 1e-3
+    except Stuck:
+        return True
 
 
 def compiled(name: str, dtype: str, inner: int, folder: Path) -> Any:
