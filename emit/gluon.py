@@ -55,6 +55,13 @@ class Hopper(Scope):
             return f"_as_rows({val.text}, BLOCK_{columns[0].name})[:, None]"
         return Scope.spread(self, val, axes, level)
 
+    def quotient(self, above: Val, below: Val, dividend: sp.Expr) -> Val:
+        """As in a plain scope; a division a score leaves no registers to the products in flight, and they spill."""
+        val = Scope.quotient(self, above, below, dividend)
+        if len(val.axes) > 1:
+            raise Unfit
+        return val
+
     def dot(
         self, factors: list[sp.Expr], axis: Index, into: Val | None = None, masked: Val | None = None
     ) -> Val | None:

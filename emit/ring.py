@@ -56,7 +56,8 @@ def _hopper(args, views, rows, keys):
     for n, blocks in TILES.items():
         t, block = views[n], [args[b] for b in blocks]
         steps = [s for d, s in zip(t.shape[:-1], t.stride()[:-1]) if d > 1]
-        if (t.element_size() != 2 or t.dim() > 5 or t.data_ptr() % 16 or t.stride(-1) != 1 or not 32 <= block[-1] <= 128
+        # Of other widths than 128 nothing was measured.
+        if (t.element_size() != 2 or t.dim() > 5 or t.data_ptr() % 16 or t.stride(-1) != 1 or block[-1] != 128
                 or not all(s > 0 and s % 8 == 0 for s in steps)):
             return None
         # A dimension of one position may have any stride, and a descriptor wants one that it could have.

@@ -12,15 +12,16 @@ from typing import Any
 
 import pytest
 import torch
-from emit_cases import inputs_of, kernel_of, plan_of
+from emit_cases import attention, d, e, i, inputs_of, j, kernel_of, plan_of, q, score
 from gluon_model import Descriptor, Pointer, Stuck, run
 
+from refold.algebra import Plan, derive
 from refold.emit.gluon import gluon_kernel
 from refold.emit.heads import HELPERS
 from refold.emit.host import host
 from refold.emit.kernels import kernels
 from refold.emit.ring import OWN, Ring
-from refold.spec import Tensor, axes, exp, fold, pipeline
+from refold.spec import Tensor, axes, exp, fold, oo, pipeline, where
 
 HAVE = ["attention", "causal", "window", "sigmoid", "softcap", "grouped"]
 SHARED_MEMORY = 232448  # bytes that one program of Hopper can have
@@ -76,13 +77,11 @@ def test_the_tiles_are_those_of_the_plain_kernel(name: str) -> None:
 
 
 def test_a_name_that_the_kernel_has_for_itself_keeps_the_plain_one() -> None:
-    from refold.algebra import Plan, derive
-
-    i, d, e, scores = axes("i d e scores")
-    q, k, v = Tensor("q", i, d), Tensor("k", scores, d), Tensor("v", scores, e)
-    s = fold.sum(q[i, d] * k[scores, d], over=d)
+    (scores,) = axes("scores")
+    keys, values = Tensor("k", scores, d), Tensor("v", scores, e)
+    s = fold.sum(q[i, d] * keys[scores, d], over=d)
     p = exp(s - fold.max(s, over=scores))
-    plan = derive(pipeline(o=(fold.sum(p * v[scores, e], over=scores) / fold.sum(p, over=scores))[i, e]))
+    plan = derive(pipeline(o=(fold.sum(p * values[scores, e], over=scores) / fold.sum(p, over=scores))[i, e]))
     assert isinstance(plan, Plan)
     assert "scores" in OWN
     assert gluon_kernel(kernels(plan, "f"), "f") is None
@@ -163,6 +162,15 @@ def is_wrong(old: str, new: str, late: bool, monkeypatch: pytest.MonkeyPatch) ->
         return wrong_by("causal", SIZE, (old, new)) > 1e-3
     except Stuck:
         return True
+
+
+def test_a_division_a_score_keeps_the_plain_kernel() -> None:
+    seen = where((j <= i) & ((i - j) % 3 == 0), score, -oo)
+    plan = derive(attention(seen, empty=0))
+    assert isinstance(plan, Plan)
+    made = kernels(plan, "f")
+    assert "_floordiv" in made.helpers
+    assert gluon_kernel(made, "f") is None
 
 
 def compiled(name: str, dtype: str, inner: int, folder: Path) -> Any:
