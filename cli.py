@@ -52,6 +52,22 @@ ProofFile = Annotated[
 Lean = Annotated[
     Path | None, typer.Option("--lean", metavar="FILE", help="Write the equations as Lean 4 text.", show_default=False)
 ]
+Lengths = Annotated[
+    str, typer.Option("--lengths", metavar="N,N", help="Of the axes that grow together.", show_default=False)
+]
+Sizes = Annotated[list[str] | None, typer.Option(
+    "--sizes", metavar="AXIS=N,N", help="Of one axis: a number, or several to sweep over; repeat for more axes.",
+    show_default=False,
+)]  # fmt: skip
+Scalars = Annotated[list[str] | None, typer.Option(
+    "--scalars", metavar="NAME=X", help="A scalar argument; repeat for more.", show_default=False,
+)]  # fmt: skip
+Plot = Annotated[
+    Path | None, typer.Option("--plot", metavar="FILE.svg", help="Draw speed over length.", show_default=False)
+]
+Kept = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="DIR", help="Keep the bundle there.", show_default=False)
+]
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich",
@@ -202,6 +218,34 @@ def recheck(proof: ProofFile, lean: Lean = None) -> None:
         raise SystemExit(rechecking.recheck(proof, lean))
 
 
+@app.command()
+def bench(
+    spec: Spec,
+    lengths: Lengths = "",
+    sizes: Sizes = None,
+    scalars: Scalars = None,
+    dtype: Annotated[str, typer.Option("--dtype", help="float16, bfloat16 or float32.", show_default=False)] = "",
+    format: As = Format.pretty,
+    plot: Plot = None,
+    output: Kept = None,
+) -> None:
+    """On a GPU: whether the kernel of SPEC is right, then its time beside what one would use instead.
+
+    Beside eager torch, torch.compile, and SDPA and FlexAttention where they can say it, functions of torch and Liger
+    that compute the same, and the copy and the product that bound it. Sizes come from what each axis is for.
+    Exit codes: 0 measured and right, 1 wrong or no kernel, 2 no GPU, 3 not checked.
+    """
+    with _politely():
+        from refold.report import benching
+
+        wish = benching.Wish(_words(sizes), lengths, _words(scalars), dtype, plot, output)
+        raise SystemExit(benching.bench(spec, format, wish))
+
+
+def _words(given: list[str] | None) -> tuple[str, ...]:
+    return tuple(word for text in given or () for word in text.split())
+
+
 def _later(name: str, what: str, instead: str) -> Callable[..., None]:
     def command(ctx: typer.Context) -> None:
         with _politely():
@@ -213,4 +257,3 @@ def _later(name: str, what: str, instead: str) -> Callable[..., None]:
 
 
 _later("check", "a foreign Triton kernel against a spec", "write its form as CLAIM and run 'refold verify FILE.py'")
-_later("bench", "time the kernel on a GPU", "time the emitted kernel with triton.testing.do_bench")

@@ -20,7 +20,7 @@ def test_text(name: str, kernels: Kernels) -> str:
             f"FOLD, ROWS = {kernels.roles.fold.name!r}, {kernels.roles.rows.name if kernels.roles.rows else None!r}",
             f"SCALARS = {_scalars(spec)!r}",
             "# An integer tensor holds positions along an axis, with a scalar's value among them, or small numbers.",
-            f"INTEGERS = {_integers(kernels)!r}",
+            f"INTEGERS = {integers_of(spec, kernels.roles.fold)!r}",
             f"LARGE = {_large(spec)!r}",
             f"AXES = {[a.name for a in sized_by(spec)[2]]!r}",
         ]
@@ -64,14 +64,19 @@ def _conditions(spec: Spec) -> list[Any]:
     ]
 
 
-def _scalars(spec: Spec) -> dict[str, float | int]:
-    marks = {
+def marks_of(spec: Spec) -> set[Param]:
+    """The scalars that integer data is compared with for equality."""
+    return {
         p
         for c in _conditions(spec)
         if isinstance(c, sp.Eq | sp.Ne) and c.has(Read)
         for p in c.free_symbols
         if isinstance(p, Param)
     }
+
+
+def _scalars(spec: Spec) -> dict[str, float | int]:
+    marks = marks_of(spec)
     found: dict[str, float | int] = {}
     for p in spec.params:
         if p in marks:
@@ -83,8 +88,8 @@ def _scalars(spec: Spec) -> dict[str, float | int]:
     return found
 
 
-def _integers(k: Kernels) -> dict[str, tuple[str, str]]:
-    spec = k.plan.spec
+def integers_of(spec: Spec, fold: Index) -> dict[str, tuple[str, str]]:
+    """For each integer tensor the axis along which it holds positions, and the scalar that is a mark in it, or ""."""
     found = {t.name: ("", "") for t in spec.tensors if t.is_integer}
     for read in _reads(spec):
         for axis, index in zip(read.tensor.axes, read.indices, strict=True):
@@ -95,8 +100,8 @@ def _integers(k: Kernels) -> dict[str, tuple[str, str]]:
             marks = [p.name for p in cond.free_symbols if isinstance(p, Param)]
             if marks and isinstance(cond, sp.Eq | sp.Ne):
                 found[read.name] = (found[read.name][0], marks[0])
-            elif k.roles.fold in cond.free_symbols and not isinstance(cond, sp.Eq | sp.Ne):
-                found[read.name] = (k.roles.fold.name, "")
+            elif fold in cond.free_symbols and not isinstance(cond, sp.Eq | sp.Ne):
+                found[read.name] = (fold.name, "")
     return found
 
 

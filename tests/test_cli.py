@@ -678,7 +678,7 @@ def test_bad_output(command: str, refold: Callable[..., Ran], softmax: str, emit
     assert shown.code == 2 and shown.err.startswith("error: /proc/refold: cannot be written to: No such file")
 
 
-@pytest.mark.parametrize("command", ["check", "bench"])
+@pytest.mark.parametrize("command", ["check"])
 def test_commands_to_come(command: str, refold: Callable[..., Ran]) -> None:
     for args in ([], ["kernel.py:f", "--against", "attention"]):
         shown = refold(command, *args)

@@ -12,7 +12,7 @@ import refold
 
 ROOT = Path(__file__).parents[1]
 # A layer may import itself and what stands before it.
-LAYERS = ("errors", "spec", "algebra", "verify", "emit", "report", "cli", "pytest_plugin")
+LAYERS = ("errors", "spec", "algebra", "verify", "emit", "measure", "report", "cli", "pytest_plugin")
 HEAVY = {"sympy", "z3", "cvc5", "torch", "triton", "numpy"}
 
 
