@@ -39,8 +39,8 @@ class _Call:
     """A call without its data.
 
     `outputs` and `work`: the shape and dtype of what it allocates; `launches`: kernel, grid, arguments and options;
-    `copied`: the inputs whose leading dimensions no view makes two of, with the arguments of `_two`; `boxes`: shape,
-    strides and tile of the inputs that tensor descriptors read.
+    `copied`: the inputs whose leading dimensions no view makes two of, with the arguments of `_two`; `boxes`: the kind
+    of descriptor, shape, strides and tile of the inputs that tensor descriptors read.
     """
 
     def __init__(self, device, outputs, launches=(), work=None, copied=None, boxes=None):
@@ -48,7 +48,7 @@ class _Call:
         self.index = device.index if device.type == "cuda" and not INTERPRETED else None
         names = [f"{{n}}_ptr" for n in (*INPUTS, *OUTPUTS)]
         self.copied = [(names.index(n), layout) for n, layout in (copied or {{}}).items()]
-        self.boxes = [(names.index(f"{{n}}_ptr"), layout) for n, layout in (boxes or {{}}).items()]
+        self.boxes = [(names.index(f"{{n}}_ptr"), *layout) for n, layout in (boxes or {{}}).items()]
         # The parts of the workspace begin at multiples of 128 bytes, of elements of 4.
         self.starts, self.room = [], 0
         for shape, _ in self.work.values():
@@ -69,15 +69,15 @@ class _Call:
             if self.room:
                 start = work.data_ptr()
                 pointers += [start + 4 * n for n in self.starts]
-            for k, layout in self.boxes:
-                pointers[k] = TensorDescriptor(places[k], *layout)
+            for k, kind, *layout in self.boxes:
+                pointers[k] = kind(places[k], *layout)
             for launch in self.launches:
                 launch.again(*[pointers[k] for k in launch.slots], *launch.rest)
             return _result(out)
         for n, (shape, kind) in zip(self.starts, self.work.values()):
             places.append(work[n:n + math.prod(shape)].view(kind).view(shape))
-        for k, layout in self.boxes:
-            places[k] = TensorDescriptor(places[k], *layout)
+        for k, kind, *layout in self.boxes:
+            places[k] = kind(places[k], *layout)
         for launch in self.launches:
             launch.first(places)
         self.ready = not INTERPRETED

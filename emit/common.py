@@ -263,7 +263,7 @@ def _options(num_warps, num_stages, cells):
 # For kernels that read tiles by tensor descriptors.
 BOXED = '''
 def _boxes(args, views):
-    """Shape, strides and tile of the tensors of BOXES, where the device has descriptors and every layout allows it."""
+    """Descriptor, shape, strides and tile of the tensors of BOXES; none where the device or a layout is not for it."""
     found = {{}}
     for n, block in BOXES.items():
         t, tile = views[n], [args.get(b, b) for b in block]
@@ -271,7 +271,7 @@ def _boxes(args, views):
             return {{}}
         # A dimension of one position may have any stride, and a descriptor wants one that it could have.
         strides = [s if d > 1 else 8 for d, s in zip(t.shape[:-1], t.stride()[:-1])] + [1]
-        found[n] = list(t.shape), strides, tile
+        found[n] = TensorDescriptor, list(t.shape), strides, tile
     return found
 
 

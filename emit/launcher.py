@@ -9,10 +9,12 @@ from refold.emit.body import tile_axes
 from refold.emit.boxes import Box
 from refold.emit.calls import CALLS
 from refold.emit.common import BOXED, COMMON, REFERENCE
+from refold.emit.gluon import gluon_kernel
 from refold.emit.host import host
 from refold.emit.kernels import Kernels
 from refold.emit.operator import OPERATOR, as_tuple, call_lines, operator_text
 from refold.emit.reference import is_whole, reference_lines
+from refold.emit.ring import CHOICE, GLUON, Ring
 from refold.emit.source import wrap
 from refold.emit.weights import bounded_weights
 from refold.errors import EmitError
@@ -26,12 +28,17 @@ def module_text(plan: Plan, name: str, kernels: Kernels) -> str:
     head += f'\n\nThe proof is {name}.proof.json, the test test_{name}.py. Needs torch and triton alone.\n"""\n'
     imports = "import math\n\nimport torch\nimport triton\nimport triton.language as tl\n"
     imports += "from triton.tools.tensor_descriptor import TensorDescriptor\n"
-    launcher, operator = _launcher(plan, name, kernels)
+    ring = gluon_kernel(kernels, name)
+    imports += GLUON if ring else ""
+    launcher, operator = _launcher(plan, name, kernels, ring)
     return "\n".join([
-        head, imports, *_tables(plan, kernels), "", kernels.text, "", launcher, "",
+        head, imports, *_tables(plan, kernels), "", kernels.text, "",
+        *([ring.text, "", ring.table, "", ""] if ring else []),
+        launcher, "",
         COMMON.format(name=name, kernel=kernels.rolling.name).strip("\n"), "", "",
         CALLS.format().strip("\n"), "", "",
         *([BOXED.format(name=name).strip("\n"), "", ""] if kernels.boxes else []),
+        *([CHOICE.format(name=name).strip("\n"), "", ""] if ring else []),
         OPERATOR.format(name=name).strip("\n"), "", "", operator, "",
         _reference(plan), "", "", REFERENCE.strip("\n"), "",
     ])  # fmt: skip
@@ -105,7 +112,7 @@ def _keywords(spec: Spec) -> list[str]:
     return [p.name for p in spec.params] + [a.name for a in sized_by(spec)[2]]
 
 
-def _launcher(plan: Plan, name: str, k: Kernels) -> tuple[str, str]:
+def _launcher(plan: Plan, name: str, k: Kernels, ring: Ring | None) -> tuple[str, str]:
     """The function that is called, with what lays out a call; and the operator that stands for it."""
     spec, roles = plan.spec, k.roles
     same, pairs, unknown = sized_by(spec)
@@ -159,6 +166,7 @@ def _launcher(plan: Plan, name: str, k: Kernels) -> tuple[str, str]:
     least = 16 if roles.contracts else 1
     pads = ", ".join(f'"BLOCK_{a.name}": _pad(size[{_q(a.name)}], {least})' for a in roles.inner)
     body += [f"pads = {{{pads}}}"]
+    body += ["pinned = any((block_m, block_n, num_warps, num_stages))"] if ring else []
     leads = "math.prod(lead)" + "".join(f" * size[{_q(a.name)}]" for a in roles.batch)
     body += [f"batch = {leads}"]
     shared = "groups * batch" if roles.group else "batch"
@@ -194,6 +202,7 @@ def _launcher(plan: Plan, name: str, k: Kernels) -> tuple[str, str]:
     body += [f'args["OPERAND"] = {operand}']
     body += [f'args["FAST"] = _fast({floats})'] if "_tanh" in k.helpers else []
     body += ['args["STAGES"], args["OVERLAP"] = num_stages or 3, parts > 1 and _overlaps(device)']
+    body += ring.launch if ring else []
     body += ["options = _options(num_warps, num_stages, block_m * block_n)"]
     body += ["if parts == 1:"]
     body += [f"    launches = [({k.rolling.name}, (programs,), args, options)]"]

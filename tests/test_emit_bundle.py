@@ -36,10 +36,10 @@ def test_the_file_imports_torch_and_triton_alone(name: str) -> None:
     found = set()
     for node in ast.walk(ast.parse(kernel_of(name).source)):
         if isinstance(node, ast.Import):
-            found |= {a.name for a in node.names}
-        if isinstance(node, ast.ImportFrom):
-            assert node.module == "triton.tools.tensor_descriptor"
-    assert found == {"math", "torch", "triton", "triton.language"}
+            found |= {a.name.split(".")[0] for a in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {(node.module or "").split(".")[0]}
+    assert found == {"math", "torch", "triton"}
 
 
 @pytest.mark.parametrize("name", CASES)

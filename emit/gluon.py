@@ -1,0 +1,242 @@
+"""Lowers a plan of attention's shape to Gluon for Hopper: one warp loads tiles, two warpgroups compute on them.
+
+The laws are those of the plain kernel, written by the same `Scope` and `Step` in the same order of operations over the
+same ranges of tiles; what differs is when: the scores of a tile are issued before the weights of the tile before have
+met its values (the schedule of FlashAttention-3, arXiv 2407.08608), and the loads run ahead in a ring of buffers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import sympy as sp
+
+from refold.algebra import Accumulator, Plan
+from refold.algebra.merge import mean_of
+from refold.algebra.roles import Roles, axes_of
+from refold.algebra.tiles import whole
+from refold.emit.body import UNITS, Step, Update, guarded, store, tile_axes
+from refold.emit.kernels import Kernels
+from refold.emit.lower import Host, Scope, Val
+from refold.emit.masks import range_lines
+from refold.emit.ring import OWN, WORDS, Place, Ring
+from refold.emit.source import RESERVED, Function, Names, free_names, is_constant
+from refold.spec import Index, Read
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """The right operand of a product, and for the sum over the fold axis the moved accumulator and the weights."""
+
+    left: Read | None
+    right: Read
+    into: str = ""
+    weights: str = ""
+
+
+@dataclass(slots=True)
+class Hopper(Scope):
+    """A scope in which a product of two tiles is issued apart, and each tile has the layout of its product."""
+
+    products: list[Product] = field(default_factory=list)
+
+    def inside(self, bound: Any) -> Hopper:
+        return Hopper(self.roles, self.host, self.strides, self.names, self, set(bound), products=self.products)
+
+    def function(self, bound: Any) -> Hopper:
+        names = self.names.function()
+        return Hopper(self.roles, self.host, self.strides, names, self, set(bound), products=self.products)
+
+    def spread(self, val: Val, axes: tuple[Index, ...], level: int = 3) -> str:
+        """As in a plain scope, but a value a row enters a tile of the inner axis by that tile's layout."""
+        columns = [a for a in axes if a in self.roles.inner]
+        if columns and val.axes and val.axes == (self.roles.rows,) and axes != val.axes:
+            return f"_as_rows({val.text}, BLOCK_{columns[0].name})[:, None]"
+        return Scope.spread(self, val, axes, level)
+
+    def quotient(self, above: Val, below: Val, dividend: sp.Expr) -> Val:
+        """As in a plain scope; a division a score leaves no registers to the products in flight, and they spill."""
+        val = Scope.quotient(self, above, below, dividend)
+        if len(val.axes) > 1:
+            raise Unfit
+        return val
+
+    def dot(
+        self, factors: list[sp.Expr], axis: Index, into: Val | None = None, masked: Val | None = None
+    ) -> Val | None:
+        """Notes the product, which the loop issues: here `scores` stands for one, and `weights` meet the other."""
+        rows, fold = self.roles.rows, self.roles.fold
+        inside = [f for f in factors if axis in self.axes(f)]
+        outside = [f for f in factors if f not in inside]
+        if axis != fold:
+            left = [f for f in inside if rows in self.axes(f)]
+            right = [f for f in inside if fold in self.axes(f)]
+            if len(left) != 1 or len(right) != 1 or left == right or len(inside) != 2:
+                raise Unfit
+            if not isinstance(left[0], Read) or not isinstance(right[0], Read):
+                raise Unfit
+            self.products.append(Product(left[0], right[0]))
+            scores = Val("scores", (rows, fold))  # type: ignore[arg-type]
+            return self.join("*", [scores, self.value(sp.Mul(*outside))], 2) if outside else scores
+        right = [f for f in inside if isinstance(f, Read) and rows not in self.axes(f)]
+        if len(right) != 1 or not isinstance(right[0], Read) or not self.axes(right[0]) & set(self.roles.inner):
+            return None
+        if into is None or outside:
+            raise Unfit
+        left = [f for f in inside if f not in right]
+        weights = self.operand(left, (rows, fold), masked)  # type: ignore[arg-type]
+        self.products.append(Product(None, right[0], into.text, weights))
+        return into
+
+
+class Unfit(Exception):
+    """The plan is none that this schedule is for: it keeps its plain kernel."""
+
+
+def gluon_kernel(made: Kernels, name: str) -> Ring | None:
+    """The kernel of a plan whose tiles are two products with rows between them; None for any other plan."""
+    roles, plan = made.roles, made.plan
+    if not made.boxes or roles.group is not None or made.ranges.asked or len(roles.inner) != 2:
+        return None
+    if any(roles.fold in f.axes or f.expr.is_integer for f in plan.finish):
+        return None
+    try:
+        return _ring(made, name)
+    except Unfit:
+        return None
+
+
+def _ring(made: Kernels, name: str) -> Ring:
+    roles, plan, strides = made.roles, made.plan, made.strides
+    spec = plan.spec
+    named: tuple[Any, ...] = (*spec.tensors, *spec.outputs, *spec.axes, *spec.params)
+    users = {x.name for x in named}
+    states = {str(a.symbol) for a in plan.accumulators}
+    if {*users, *states} & {*OWN, *WORDS}:
+        raise Unfit
+    host = Host(Names({*users, *states, *made.host.values(), *strides.values(), *OWN, *WORDS, *RESERVED}))
+    host.scalars |= made.host
+    prologue = Hopper(roles, host, strides, host.names)
+    for axis in (roles.rows, *roles.inner):
+        assert axis is not None
+        prologue.whole[axis] = Val(axis.name, (axis,))
+    for axis in roles.batch:
+        prologue.whole[axis] = Val(axis.name)
+    step, carried = _step(plan, prologue)
+    scores, values = _products(prologue)
+    assert scores.left is not None
+    bounds = prologue.inside(())
+    choices = range_lines(made.ranges, bounds, *whole(roles.fold))
+    if bounds.lines or any(f"in_{roles.rows.name}" in line for line in choices):  # type: ignore[union-attr]
+        raise Unfit
+    epilogue = prologue.inside([a.symbol for a in plan.accumulators])
+    for a in plan.accumulators:
+        epilogue.bind(a.symbol, Val(str(a.symbol), tile_axes(a, roles)))
+    for f in plan.finish:
+        guard = None if f.guard is sp.true else epilogue.condition(f.guard)
+        store(epilogue if guard is None else guarded(epilogue, f.guard), f, guard)
+    if host.scalars != made.host:
+        raise Unfit
+    scored, keys, summed = (_place(read, prologue) for read in (scores.left, scores.right, values.right))
+    if not {scored.tensor, keys.tensor, summed.tensor} <= {*made.boxes}:
+        raise Unfit
+    return Ring(
+        name=name,
+        roles=roles,
+        scored=step,
+        carried=carried,
+        moved=values.into,
+        columns=_columns(values, roles),
+        spans=made.ranges.spans,
+        choices=tuple(choices),
+        prologue=tuple(prologue.lines),
+        epilogue=tuple(epilogue.lines),
+        places=(scored, keys, summed),
+        states=_states(plan, roles),
+        pointers=tuple(dict.fromkeys(t for t, _ in strides)),
+        words=tuple(sorted(host.helpers)),
+    )
+
+
+def _products(scope: Hopper) -> tuple[Product, Product]:
+    """The product of the scores and that of the values, where there is one of each."""
+    scores = [p for p in scope.products if p.left is not None]
+    values = [p for p in scope.products if p.left is None]
+    if len(scores) != 1 or len(values) != 1:
+        raise Unfit
+    return scores[0], values[0]
+
+
+def _step(plan: Plan, prologue: Hopper) -> tuple[Function, tuple[str, ...]]:
+    """The step up to the weights, and what it returns: new states but the last, the weights, what moves the last."""
+    fold = plan.axis
+    states = [a.symbol for a in plan.accumulators]
+    bound = {fold, *states, *(e.symbol for e in plan.elements), *(x for a in plan.anchors for x in (a.stale, a.fresh))}
+    scope = prologue.function(bound)
+    layout = "layout=gl.SliceLayout(0, _tile(BLOCK_N))"
+    scope.lines += [
+        f"{fold.name} = (j0 + gl.arange(0, BLOCK_N, {layout})).to(INDEX)",
+        f"in_{fold.name} = {fold.name} < size_{fold.name} if MASKED else gl.full([BLOCK_N], True, tl.int1, {layout})",
+    ]
+    scope.whole[fold] = Val(fold.name, (fold,))
+    for a in plan.accumulators:
+        scope.bind(a.symbol, Val(str(a.symbol), tile_axes(a, prologue.roles)))
+    update = Update(plan, scope)
+    step = Step(plan, scope, update)
+    late = ""
+    for a in plan.accumulators:
+        if mean_of(plan, a) is not None or a.reducer == "argmax" or late:
+            raise Unfit
+        total = step.contribute(a, update.moved(a, {}))
+        if any(p.left is None for p in scope.products):
+            late = str(a.symbol)
+        elif set(tile_axes(a, prologue.roles)) & set(prologue.roles.inner):
+            raise Unfit
+        else:
+            update.finished(a, total)
+    if not late:
+        raise Unfit
+    _, values = _products(scope)
+    moves = sorted(n for n in free_names([values.into]) - {late, *WORDS} if not is_constant(n))
+    if {*moves} & {*map(str, states)}:
+        raise Unfit
+    columns = _columns(values, prologue.roles)
+    scope.lines.append(f"weights = gl.convert_layout({values.weights}, _operand_of(BLOCK_{columns.name}))")
+    new = [update.names[s] for s in states if str(s) != late]
+    scope.lines.append(f"return {', '.join([*new, 'weights', *moves])}")
+    first = (*(str(s) for s in states if str(s) != late), "scores", "j0")
+    comment = "One tile from its scores to its weights: the emitted step without its two products."
+    function = Function("_scored", first, tuple(scope.lines), (), comment)
+    return function, (*(str(s) for s in states if str(s) != late), "weights", *moves)
+
+
+def _columns(values: Product, roles: Roles) -> Index:
+    """The axis of the columns of the second product."""
+    (axis,) = (a for a in roles.inner if a in axes_of(values.right))
+    return axis
+
+
+def _states(plan: Plan, roles: Roles) -> tuple[tuple[str, str, bool], ...]:
+    """Of every accumulator its name, its unit, and whether it is the tile of the second product."""
+
+    def wide(a: Accumulator) -> bool:
+        return bool(set(tile_axes(a, roles)) & set(roles.inner))
+
+    return tuple((str(a.symbol), UNITS[a.reducer], wide(a)) for a in plan.accumulators)
+
+
+def _place(read: Read, scope: Hopper) -> Place:
+    """Where the tiles of a tensor are; its last two axes are those of the tile."""
+    roles = scope.roles
+    names = {roles.rows: ("BLOCK_M", "i0"), roles.fold: ("BLOCK_N", "j0")} | {
+        a: (f"BLOCK_{a.name}", "0") for a in roles.inner
+    }
+    *before, line, column = read.indices
+    if line not in (roles.rows, roles.fold) or column not in roles.inner or len(read.indices) > 3:
+        raise Unfit
+    if any(not axes_of(x) <= set(roles.batch) or x.has(Read) for x in before):
+        raise Unfit
+    coordinates = [f"({scope.integer(x).text}).to(tl.int32)" for x in before]
+    tile = [names[x] for x in (line, column)]
+    return Place(read.name, (*coordinates, *(t[1] for t in tile)), (tile[0][0], tile[1][0]))

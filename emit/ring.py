@@ -1,0 +1,294 @@
+"""Prints Hopper's kernel: a warp that fills a ring of tiles, two warpgroups that empty it, and how it is launched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from refold.algebra.roles import Roles
+from refold.emit.kernels import needed
+from refold.emit.source import Function, block
+from refold.spec import Index
+
+GLUON = """from triton.experimental import gluon
+from triton.experimental.gluon import language as gl
+from triton.experimental.gluon.language.nvidia.hopper import (
+    fence_async_shared, mbarrier, tma, warpgroup_mma, warpgroup_mma_wait,
+)
+from triton.experimental.gluon.nvidia.hopper import TensorDescriptor as HopperDescriptor
+"""
+
+FIXED = """
+# Called async_load since Triton 3.9.
+_copy = tma.async_load if hasattr(tma, "async_load") else tma.async_copy_global_to_shared
+
+
+@gluon.constexpr_function
+def _tile(COLUMNS):
+    # How the four warps of a group hold a tile of 64 rows.
+    return gl.NVMMADistributedLayout(version=[3, 0], warps_per_cta=[4, 1], instr_shape=[16, COLUMNS, 16])
+
+
+@gluon.constexpr_function
+def _operand_of(COLUMNS):
+    # How they hold the left operand of a product of so many columns.
+    return gl.DotOperandLayout(operand_index=0, parent=_tile(COLUMNS), k_width=2)
+
+
+@gluon.jit
+def _as_rows(x, COLUMNS: tl.constexpr):
+    # A value a row, as a tile of so many columns has its rows.
+    return gl.convert_layout(x, gl.SliceLayout(1, _tile(COLUMNS)))
+"""
+
+# The choice of this kernel; BLOCK_M is one group's rows.
+CHOICE = '''
+def _hopper(args, boxes, rows, keys, device):
+    """Arguments and boxes of the kernel for Hopper; None where the device, a length or a layout is not for it."""
+    if not boxes or INTERPRETED or torch.cuda.get_device_capability(device)[0] != 9:
+        return None
+    # One program has a multiprocessor to itself: on a short axis nothing hides how it begins and ends.
+    if rows < 128 or keys < 2048:
+        return None
+    args, found = args | {{"BLOCK_M": 64, "BLOCK_N": 128, "SIZE_ring": 2}}, {{}}
+    for n, blocks in TILES.items():
+        _, shape, strides, _ = boxes[n]
+        tile = [1] * (len(shape) - 2) + [args[b] for b in blocks]
+        # Of other widths nothing was measured.
+        if tile[-1] != 128:
+            return None
+        layout = gl.NVMMASharedLayout(swizzle_byte_width=128, element_bitwidth=16, rank=len(tile))
+        found[n] = HopperDescriptor, shape, strides, tile, layout
+    return args, found
+'''
+
+# What the lines of the kernel read that is no argument.
+WORDS = ("gl", "gluon", "tma", "mbarrier", "warpgroup_mma", "warpgroup_mma_wait", "fence_async_shared", "_copy",
+         "_tile", "_operand_of", "_as_rows", "_scored", "_next", "_fill", "_empty")  # fmt: skip
+# What they call their own values: no name of a pipeline that has this kernel.
+OWN = ("scores", "weights", "following", "stage", "phase", "stage_before", "phase_before", "turn", "at", "held",
+       "q_full", "k_full", "k_empty", "v_full", "v_empty", "q_ring", "k_ring", "v_ring", "q_tile",
+       "q_ready", "SIZE_ring")  # fmt: skip
+BARRIERS = ("k_full", "k_empty", "v_full", "v_empty")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A tensor that is read by tiles: the coordinates of a tile after the leading ones, and its two blocks."""
+
+    tensor: str
+    coordinates: tuple[str, ...]
+    blocks: tuple[str, str]
+
+    @property
+    def ones(self) -> str:
+        return "1, " * len(self.coordinates)
+
+    def flat(self, tile: str) -> str:
+        return f"{tile}.reshape([{', '.join(self.blocks)}])"
+
+    @property
+    def entry(self) -> str:
+        return f'"{self.tensor}": ("{self.blocks[0]}", "{self.blocks[1]}")'
+
+    def at(self, **values: str) -> str:
+        return ", ".join(["lead0.to(tl.int32)", "lead1.to(tl.int32)", *(values.get(c, c) for c in self.coordinates)])
+
+
+class GluonFunction(Function):
+    """A function of the Gluon dialect."""
+
+    @property
+    def text(self) -> str:
+        return Function.text.fget(self).replace("@triton.jit", "@gluon.jit", 1)  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """The laws of a plan as lines, and the tiles that they read; `wide` is the accumulator of the second product."""
+
+    name: str
+    roles: Roles
+    scored: Function
+    carried: tuple[str, ...]
+    moved: str
+    columns: Index
+    spans: tuple[Any, ...]
+    choices: tuple[str, ...]
+    prologue: tuple[str, ...]
+    epilogue: tuple[str, ...]
+    places: tuple[Place, Place, Place]
+    states: tuple[tuple[str, str, bool], ...]
+    pointers: tuple[str, ...]
+    words: tuple[str, ...]
+
+    @property
+    def wide(self) -> str:
+        (name,) = (s for s, _, wide in self.states if wide)
+        return name
+
+    @property
+    def table(self) -> str:
+        entries = ", ".join(p.entry for p in self.places)
+        return f"# Of every tensor that the kernel for Hopper reads by tiles, the two blocks.\nTILES = {{{entries}}}"
+
+    @property
+    def launch(self) -> list[str]:
+        """Lines of the launcher: where the whole axis is one part and nothing is pinned, this kernel if it can."""
+        rows, keys = (f'size["{a.name}"]' for a in (self.roles.rows, self.roles.fold))  # type: ignore[union-attr]
+        grid = f"(batch * triton.cdiv({rows}, 128),)"
+        return [
+            f"hopper = None if pinned or parts > 1 else _hopper(args, boxes, {rows}, {keys}, device)",
+            "if hopper is not None:",
+            '    options = {"num_warps": 4, "enable_fp_fusion": FUSED}',
+            f"    launches = [({self.name}_hopper, {grid}, hopper[0], options)]",
+            "    return _Call(device, layout, launches, copied=copied, boxes=hopper[1])",
+        ]
+
+    def function(self, name: str, first: Iterable[str], body: Iterable[str], comment: str) -> GluonFunction:
+        return GluonFunction(name, tuple(first), tuple(body), (*WORDS, *self.words), comment)
+
+    @property
+    def functions(self) -> tuple[Function, ...]:
+        step = self.function(self.scored.name, self.scored.first, self.scored.body, self.scored.comment)
+        following, fill = self._next(step), self._fill()
+        empty = self._empty(step, following)
+        return step, following, fill, empty, self._kernel(fill, empty)
+
+    @property
+    def text(self) -> str:
+        return "\n\n".join([FIXED.strip("\n") + "\n", *(f.text for f in self.functions)])
+
+    def _next(self, step: Function) -> Function:
+        _, k, v = self.places
+        lines = [
+            "turn = (j0 - lo) // BLOCK_N",
+            "stage, phase = turn % SIZE_ring, turn // SIZE_ring & 1",
+            "mbarrier.wait(k_full.index(stage), phase)",
+            *self._issue(k, "stage"),
+            "stage_before, phase_before = (turn - 1) % SIZE_ring, (turn - 1) // SIZE_ring & 1",
+            "mbarrier.wait(v_full.index(stage_before), phase_before)",
+            f"{self.wide} = warpgroup_mma(weights, {v.flat('v_ring.index(stage_before)')}, {self.wide}, is_async=True)",
+            "scores = warpgroup_mma_wait(1, deps=[scores])",
+            "mbarrier.arrive(k_empty.index(stage), count=1)",
+            *step.call(", ".join("following" if c == "weights" else c for c in self.carried)),
+            f"{self.wide}, weights = warpgroup_mma_wait(0, deps=[{self.wide}, weights])",
+            "mbarrier.arrive(v_empty.index(stage_before), count=1)",
+            f"{self.wide} = {self.moved}",
+            f"return {', '.join(s for s, _, _ in self.states)}, following",
+        ]
+        first = (*(s for s, _, _ in self.states), "weights", "j0", "lo")
+        return self.function("_next", first, lines, "The scores of a tile, while the weights of the one before meet v.")
+
+    def _issue(self, k: Place, stage: str) -> list[str]:
+        return [
+            "scores = gl.zeros([BLOCK_M, BLOCK_N], gl.float32, _tile(BLOCK_N))",
+            f"scores = warpgroup_mma(held, {k.flat(f'k_ring.index({stage})')}.permute((1, 0)), scores, use_acc=False, "
+            "is_async=True)",
+        ]
+
+    def _fill(self) -> Function:
+        q, k, v = self.places
+        lines = []
+        for group in (0, 1):
+            row = {"i0": f"i0 + {group} * BLOCK_M"}
+            lines += [
+                f"mbarrier.expect(q_full.index({group}), {q.tensor}_ptr.block_type.nbytes)",
+                f"_copy({q.tensor}_ptr, [{q.at(**row)}], q_full.index({group}), q_ring.index({group}))",
+            ]
+        body = ["turn = (j0 - lo) // BLOCK_N", "stage, phase = turn % SIZE_ring, (turn // SIZE_ring & 1) ^ 1"]
+        for letter, p in (("k", k), ("v", v)):
+            body += [
+                f"mbarrier.wait({letter}_empty.index(stage), phase)",
+                f"mbarrier.expect({letter}_full.index(stage), {p.tensor}_ptr.block_type.nbytes)",
+                f"_copy({p.tensor}_ptr, [{p.at()}], {letter}_full.index(stage), {letter}_ring.index(stage))",
+            ]
+        lines += block("for j0 in range(lo, hi, BLOCK_N):", body)
+        return self.function("_fill", (), lines, "Loads the rows of both groups, then every tile that is visited.")
+
+    def _empty(self, step: Function, following: Function) -> Function:
+        q, k, v = self.places
+        row, size, e = self.roles.rows, f"size_{self.roles.rows.name}", self.columns.name  # type: ignore[union-attr]
+        r = row.name  # type: ignore[union-attr]
+        base = [
+            f"{r} = (i0 + at + gl.arange(0, BLOCK_M, layout=gl.SliceLayout(1, _tile(BLOCK_N)))).to(INDEX)",
+            f"in_{r} = {r} < {size}",
+            f"{e} = gl.arange(0, BLOCK_{e}, layout=gl.SliceLayout(0, _tile(BLOCK_{e}))).to(INDEX)",
+            f"in_{e} = {e} < SIZE_{e}",
+            *(f"{t}_ptr += lead0 * {t}_lead0 + lead1 * {t}_lead1" for t in self.pointers),
+            *self.prologue,
+        ]
+        init = []
+        for s, unit, wide in self.states:
+            shape = f"[BLOCK_M, BLOCK_{e}]" if wide else "[BLOCK_M]"
+            layout = f"_tile(BLOCK_{e})" if wide else "gl.SliceLayout(1, _tile(BLOCK_N))"
+            init.append(f"{s} = gl.full({shape}, {unit}, gl.float32, {layout})")
+        target = ", ".join((*(s for s, _, _ in self.states), "weights"))
+        # The first tile is run with masks, which are right everywhere.
+        first = [
+            "mbarrier.wait(k_full.index(0), 0)",
+            *self._issue(k, "0"),
+            "scores = warpgroup_mma_wait(0, deps=[scores])",
+            "mbarrier.arrive(k_empty.index(0), count=1)",
+            *step.call(", ".join(self.carried), j0="lo", MASKED="True"),
+            f"{self.wide} = {self.moved}",
+        ]
+        for start, stop, masked in self.spans:
+            begin = f"tl.maximum({start}, lo + BLOCK_N)"
+            first += block(f"for j0 in range({begin}, {stop}, BLOCK_N):", following.call(target, MASKED=str(masked)))
+        first += [
+            "turn = (hi - lo) // BLOCK_N - 1",
+            "mbarrier.wait(v_full.index(turn % SIZE_ring), turn // SIZE_ring & 1)",
+            "stage = turn % SIZE_ring",
+            f"{self.wide} = warpgroup_mma(weights, {v.flat('v_ring.index(stage)')}, {self.wide}, is_async=True)",
+            f"{self.wide}, weights = warpgroup_mma_wait(0, deps=[{self.wide}, weights])",
+        ]
+        lines = [
+            *init,
+            *self._range(),
+            "mbarrier.wait(q_ready, 0)",
+            f"held = {q.flat('q_tile')}",
+            *block("if lo < hi:", first),
+            *self.epilogue,
+        ]
+        return self.function("_empty", ("at", "q_tile", "q_ready"), [*needed(base, lines), *lines],
+                             "One group holds its rows and goes over the tiles.")  # fmt: skip
+
+    def _range(self) -> list[str]:
+        size = f"size_{self.roles.rows.name}"  # type: ignore[union-attr]
+        rows = ["first_row = i0", f"last_row = tl.minimum(i0 + 2 * BLOCK_M, {size}) - 1"]
+        return [*needed(rows, list(self.choices)), *self.choices]
+
+    def _kernel(self, fill: Function, empty: Function) -> Function:
+        size = f"size_{self.roles.rows.name}"  # type: ignore[union-attr]
+        lines = [
+            "pid = tl.program_id(0)",
+            f"tiles = tl.cdiv({size}, 2 * BLOCK_M)",
+            "# The last rows first: where rows differ in work, it is they that have most.",
+            "i0 = (tiles - 1 - pid % tiles) * 2 * BLOCK_M",
+            "lead = pid // tiles",
+        ]
+        for axis in reversed(self.roles.batch):
+            lines += [f"{axis.name} = (lead % size_{axis.name}).to(INDEX)", f"lead = lead // size_{axis.name}"]
+        lines += ["lead0 = (lead // size_lead).to(tl.int64)", "lead1 = (lead % size_lead).to(tl.int64)"]
+        lines += self._range()
+        for letter, p, count in zip("qkv", self.places, ("2", "SIZE_ring", "SIZE_ring"), strict=True):
+            d = f"{p.tensor}_ptr"
+            shape = f"[{count}, {p.ones}{', '.join(p.blocks)}]"
+            lines.append(f"{letter}_ring = gl.allocate_shared_memory({d}.dtype, {shape}, {d}.layout)")
+        for name in ("q_full", *BARRIERS):
+            count = "2" if name == "q_full" else "SIZE_ring"
+            lines.append(f"{name} = gl.allocate_shared_memory(gl.int64, [{count}, 1], mbarrier.MBarrierLayout())")
+        lines += block("for stage in gl.static_range(2):", ["mbarrier.init(q_full.index(stage), count=1)"])
+        lines += block("for stage in gl.static_range(SIZE_ring):", [
+            f"mbarrier.init({b}.index(stage), count={2 if b.endswith('empty') else 1})" for b in BARRIERS
+        ])  # fmt: skip
+        lines += ["fence_async_shared()", "gl.warp_specialize(["]
+        lines += [f"    ({fill.name}, ({', '.join(fill.parameters)})),"]
+        for group in (0, 1):
+            values = {"at": f"{group} * BLOCK_M"}
+            values |= {"q_tile": f"q_ring.index({group})", "q_ready": f"q_full.index({group})"}
+            lines += [f"    ({empty.name}, ({', '.join(values.get(p, p) for p in empty.parameters)})),"]
+        lines += ["], [4, 4], [240, 240])"]
+        return self.function(f"{self.name}_hopper", (), lines, "A warp loads tiles; two groups of 64 rows compute.")

@@ -1,0 +1,222 @@
+"""The kernel for Hopper: which plans have one, that its laws are those of the plain kernel, that it compiles.
+
+Triton's interpreter does not run Gluon: `gluon_model` runs the same text with threads for roles, which finds what the
+schedule gets wrong. Triton's compiler makes it for sm_90.
+"""
+
+import importlib.util
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from emit_cases import attention, d, e, i, inputs_of, j, kernel_of, plan_of, q, score
+from gluon_model import Descriptor, Pointer, Stuck, run
+
+from refold.algebra import Plan, derive
+from refold.emit.gluon import gluon_kernel
+from refold.emit.heads import HELPERS
+from refold.emit.host import host
+from refold.emit.kernels import kernels
+from refold.emit.ring import OWN, Ring
+from refold.spec import Tensor, axes, exp, fold, oo, pipeline, where
+
+HAVE = ["attention", "causal", "window", "sigmoid", "softcap", "grouped"]
+SHARED_MEMORY = 232448  # bytes that one program of Hopper can have
+
+
+def ring_of(name: str) -> Ring | None:
+    return gluon_kernel(kernels(plan_of(name), name), name)
+
+
+@pytest.mark.parametrize("name", HAVE)
+def test_attention_has_one(name: str) -> None:
+    assert ring_of(name) is not None
+    assert f"def k_{name}_hopper(" in kernel_of(name).source
+
+
+@pytest.mark.parametrize("name", ["softmax", "decode", "grouped_decode", "performer", "argmax", "documents"])
+def test_other_plans_keep_their_plain_kernels(name: str) -> None:
+    assert ring_of(name) is None
+    assert "gluon" not in kernel_of(name).source
+
+
+def laws(lines: Any) -> list[str]:
+    """The lines of a step but loads, positions, products and what is returned."""
+    kept = []
+    for line in "\n".join(lines).split("\n"):
+        if not re.search(r"tl\.load|arange|^in_|^return|^dot\w* = |^weights = |= tl\.dot\(", line):
+            kept.append(line.strip())
+    return kept
+
+
+@pytest.mark.parametrize("name", HAVE)
+def test_the_laws_are_those_of_the_plain_step(name: str) -> None:
+    made, ring = kernels(plan_of(name), name), ring_of(name)
+    assert ring is not None
+    (step,) = (f for f in made.functions if f.name == "_step")
+    assert len(laws(step.body)) > 4 or name == "sigmoid"
+    assert laws(ring.scored.body) == laws(step.body)
+    (product,) = (line for line in step.body if "_new = tl.dot(" in line)
+    moved = re.sub(r"_as_rows\((\w+), BLOCK_e\)", r"\1", ring.moved)
+    assert f", {moved}, input_precision" in product
+
+
+@pytest.mark.parametrize("name", HAVE)
+def test_the_tiles_are_those_of_the_plain_kernel(name: str) -> None:
+    made, ring = kernels(plan_of(name), name), ring_of(name)
+    assert ring is not None
+    rolling = [line.strip() for line in made.rolling.body]
+    assert [line for line in rolling if line in ring.choices] == list(ring.choices)
+    loops = [line.strip() for f in ring.functions for line in f.body if re.match(r" *for j0 in", line)]
+    plain = [re.sub(r"range\((\w+), ", r"range(tl.maximum(\1, lo + BLOCK_N), ", x) for x in rolling if "for j0 in" in x]
+    # One loop loads all that the others visit; these begin after the first tile.
+    assert loops == ["for j0 in range(lo, hi, BLOCK_N):", *plain]
+
+
+def test_a_name_that_the_kernel_has_for_itself_keeps_the_plain_one() -> None:
+    (scores,) = axes("scores")
+    keys, values = Tensor("k", scores, d), Tensor("v", scores, e)
+    s = fold.sum(q[i, d] * keys[scores, d], over=d)
+    p = exp(s - fold.max(s, over=scores))
+    plan = derive(pipeline(o=(fold.sum(p * values[scores, e], over=scores) / fold.sum(p, over=scores))[i, e]))
+    assert isinstance(plan, Plan)
+    assert "scores" in OWN
+    assert gluon_kernel(kernels(plan, "f"), "f") is None
+
+
+SIZE = {"i": 19, "j": 23, "d": 3, "e": 5, "h": 4, "g": 2}
+
+
+def wrong_by(name: str, size: dict[str, int], change: tuple[str, str] = ("", ""), **blocks: int) -> float:
+    """The largest difference of what the text gives from the float64 oracle; infinite where a NaN is left."""
+    made, spec = kernels(plan_of(name), name), plan_of(name).spec
+    ring = gluon_kernel(made, name)
+    assert ring is not None
+    text = "\n\n".join([*(HELPERS[h] for h in ring.words), ring.text])
+    if change != ("", ""):
+        assert change[0] in text
+        text = text.replace(*change, 1)
+    tensors, scalars = inputs_of(spec, size)
+    (result,) = spec.outputs
+    out = torch.full([size[a.name] for a in result.axes], float("nan"))
+    values: dict[str, Any] = {"BLOCK_M": 4, "BLOCK_N": 4, "SIZE_ring": 2, "BLOCK_d": 4, "BLOCK_e": 8} | blocks
+    values |= {"INDEX": torch.int32, "OPERAND": torch.float32, "FAST": False, "size_lead": 1}
+    values |= {f"{word}_{a}": n for a, n in size.items() for word in ("size", "SIZE")} | scalars
+    known = {"size": size, "math": math, "_ratio": lambda a, b: a / b, **scalars}
+    values |= {n: eval(host(expr), known) for expr, n in made.host.items()}
+    for n, t in {**tensors, result.name: out}.items():
+        axes = next(x.axes for x in (*spec.tensors, *spec.outputs) if x.name == n)
+        values |= {f"{n}_ptr": Pointer(t.view(-1)), f"{n}_lead0": 0, f"{n}_lead1": 0}
+        values |= {f"{n}_{a.name}": s for a, s in zip(axes, t.stride(), strict=True)}
+    for place in ring.places:
+        box = [1] * len(tensors[place.tensor].shape) + [values[b] for b in place.blocks]
+        values[f"{place.tensor}_ptr"] = Descriptor(tensors[place.tensor][None, None], box)
+    programs = -(-size["i"] // (2 * values["BLOCK_M"])) * math.prod(size[a.name] for a in ring.roles.batch)
+    run(text, f"{name}_hopper", programs, values)
+    want = torch.tensor(spec(**{n: t.double().numpy() for n, t in tensors.items()}, **scalars))
+    gone = torch.isnan(out) | torch.isnan(want)
+    return float("inf") if gone.any() else float((out - want).abs().max() / (1 + want.abs().max()))
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["at once", "late"])
+@pytest.mark.parametrize("name", HAVE)
+def test_gives_what_the_reference_gives(name: str, late: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gluon_model.LATE", late)
+    assert wrong_by(name, SIZE) < 1e-5
+
+
+@pytest.mark.parametrize("blocks", [{"BLOCK_N": 8}, {"BLOCK_M": 16}, {"SIZE_ring": 3}, {"BLOCK_N": 32}])
+@pytest.mark.parametrize("size", [{"i": 40}, {"i": 1, "j": 1}, {"j": 4}], ids=str)
+def test_at_other_blocks_and_lengths(size: dict[str, int], blocks: dict[str, int]) -> None:
+    assert wrong_by("causal", SIZE | size, **blocks) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("acc = acc * _as_rows(alpha, BLOCK_e)[:, None]\n    return", "return"),
+        ("scores = warpgroup_mma_wait(1, deps=[scores])", "scores = warpgroup_mma_wait(2, deps=[scores])"),
+        ("mbarrier.wait(k_full.index(stage), phase)\n", "pass\n"),
+        ("mbarrier.wait(v_full.index(stage_before), phase_before)\n", "pass\n"),
+        ("(turn - 1) % SIZE_ring,", "turn % SIZE_ring,"),
+        ("turn // SIZE_ring & 1\n", "turn & 1\n"),
+        ("at + gl.arange", "gl.arange"),
+        ("full_hi, first_row + 1)", "full_hi, last_row + 1)"),
+        ("hi, last_row + 1)", "hi, last_row - 3)"),
+        ("(tiles - 1 - pid % tiles)", "(tiles - pid % tiles)"),
+        ("tl.maximum(full_hi, lo + BLOCK_N)", "full_hi"),
+        ("j[None, :] <= i[:, None]", "j[None, :] < i[:, None]"),
+    ],
+)
+def test_the_model_finds_a_wrong_schedule(old: str, new: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gluon_model.PATIENCE", 0.5)
+    assert any(is_wrong(old, new, late, monkeypatch) for late in (False, True))
+
+
+def is_wrong(old: str, new: str, late: bool, monkeypatch: pytest.MonkeyPatch) -> bool:
+    monkeypatch.setattr("gluon_model.LATE", late)
+    try:
+        return wrong_by("causal", SIZE, (old, new)) > 1e-3
+    except Stuck:
+        return True
+
+
+def test_a_division_a_score_keeps_the_plain_kernel() -> None:
+    seen = where((j <= i) & ((i - j) % 3 == 0), score, -oo)
+    plan = derive(attention(seen, empty=0))
+    assert isinstance(plan, Plan)
+    made = kernels(plan, "f")
+    assert "_floordiv" in made.helpers
+    assert gluon_kernel(made, "f") is None
+
+
+def compiled(name: str, dtype: str, inner: int, folder: Path) -> Any:
+    """The kernel for Hopper of a bundle, as Triton's compiler makes it for sm_90."""
+    import triton
+    import triton.language as tl
+    from triton.backends.compiler import GPUTarget
+    from triton.experimental.gluon._runtime import GluonASTSource
+    from triton.experimental.gluon.language import NVMMASharedLayout
+
+    path = folder / f"{name}.py"
+    path.write_text(kernel_of(name).source)
+    found = importlib.util.spec_from_file_location(name, path)
+    assert found is not None and found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    function = getattr(module, f"k_{name}_hopper")
+    constants: dict[str, Any] = {"BLOCK_M": 64, "BLOCK_N": 128, "SIZE_ring": 2, "INDEX": tl.int32, "FAST": True}
+    constants["OPERAND"] = tl.float16 if dtype == "fp16" else tl.bfloat16
+    types: dict[str, str] = {}
+    for n in function.arg_names:
+        if n.startswith(("BLOCK_", "SIZE_")):
+            constants.setdefault(n, inner)
+        tensor, _, kind = n.rpartition("_")
+        if kind == "ptr" and tensor in module.TILES:
+            block = [1] * len(module.INPUTS[tensor]) + [constants.get(b, inner) for b in module.TILES[tensor]]
+            layout = NVMMASharedLayout(min(128, 2 * block[-1]), 16, rank=len(block))
+            types[n] = f"tensordesc<{dtype}{block},{layout!r}>"
+        else:
+            types[n] = f"*{dtype}" if kind == "ptr" else "fp32" if n.startswith(("scale", "cap")) else "i32"
+    signature = {n: "constexpr" if n in constants else types[n] for n in function.arg_names}
+    places = {(function.arg_names.index(n),): v for n, v in constants.items() if n in function.arg_names}
+    source = GluonASTSource(function, signature, constexprs=places)
+    return triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": 4})
+
+
+@pytest.mark.parametrize(("name", "dtype", "inner"), [("causal", "fp16", 128), ("grouped", "bf16", 64)])
+def test_compiles_for_hopper(
+    name: str, dtype: str, inner: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRITON_DEFAULT_FP_FUSION", "1")
+    made = compiled(name, dtype, inner, tmp_path)
+    ptx = " ".join(made.asm["ptx"].split())
+    assert made.metadata.shared <= SHARED_MEMORY
+    # Products by warpgroups with scores in flight, tiles by the copy engine, registers moved to the groups.
+    for words in ("wgmma.mma_async.sync.aligned.m64n128k16", "wgmma.wait_group.sync.aligned 1",
+                  "cp.async.bulk.tensor", "setmaxnreg.inc.sync.aligned.u32 240"):  # fmt: skip
+        assert words in ptx, words
+    assert ".local" not in ptx
