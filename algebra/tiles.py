@@ -95,6 +95,11 @@ class TileRanges:
         return any(s is not None and s > 0 for s in upper) and not any(b.side == "lower" for b in self.skip_bounds)
 
     @property
+    def plain(self) -> bool:
+        """Whether nothing but the end of the axis masks a tile."""
+        return not (self.skip or self.seen)
+
+    @property
     def spans(self) -> tuple[tuple[sp.Symbol, sp.Symbol, bool], ...]:
         """The loops, one after the other: where each begins and ends, and whether it evaluates masks."""
         if self.starts_masked:

@@ -390,4 +390,4 @@ def store(scope: Scope, f: Finish, guard: Val | None) -> None:
     if not val.text.isidentifier():
         val = scope.name(f.name, val)
     cast = f"{scope.spread(val, axes)}.to({f.name}_ptr.dtype.element_ty)"
-    scope.lines.append(f"tl.store({' + '.join(terms)}, {cast}{mask})")
+    scope.lines.append(f"tl.store({' + '.join(terms)}, {cast}{mask}{scope.eviction(f.axes)})")

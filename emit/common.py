@@ -148,10 +148,14 @@ def _blocks(block_m, block_n, rows, fold, pads, dots, itemsize, wide):
         room = 1 << (98304 // (6 * inner * itemsize)).bit_length() - 1
         block_n = block_n or max(16, min(_pad(fold, 16), 64, room))
     else:
-        cells = 8192 if inner == 1 else max(16, 4096 // inner)
+        cells = max(16, 4096 // inner)
         block_n = block_n or min(_pad(fold, 16), cells)
         block_m = block_m or min(_pad(rows, 1), max(1, cells // 2 // block_n))
-    for word, value, least in (("block_m", block_m, 16 if dots else 1), ("block_n", block_n, 16 if dots else 1)):
+    return _powers_of_two(block_m, block_n, 16 if dots else 1)
+
+
+def _powers_of_two(block_m, block_n, least_m):
+    for word, value, least in (("block_m", block_m, least_m), ("block_n", block_n, 16)):
         if not isinstance(value, int) or value < least or value & (value - 1):
             raise ValueError(f"{name}: {{word}} is {{value!r}}: give a power of two of at least {{least}}")
     return block_m, block_n

@@ -21,6 +21,9 @@ from refold.emit.source import CONSTANTS, RESERVED, Function, Names, block, free
 from refold.errors import EmitError
 from refold.spec import Index
 
+# What the caches are told of the elements of a row: to be read again, not again, or nothing.
+KEPT, LAST_USE, ONLY_USE = '"evict_last"', '"evict_first"', '""'
+
 
 @dataclass(frozen=True, slots=True)
 class Kernels:
@@ -54,8 +57,11 @@ def kernels(plan: Plan, name: str) -> Kernels:
     roles = assign(written)
     strides = _strides(written)
     names = Names(_taken(written, strides))
-    prologue = Scope(roles, Host(names, boxes=boxes(written, roles)), strides, names)
+    straight = not roles.contracts
+    rereads = straight and any(roles.fold in f.axes for f in plan.finish)
+    prologue = Scope(roles, Host(names, boxes=boxes(written, roles)), strides, names, rereads=rereads)
     ranges = tile_ranges(written, roles)
+    held = straight and ranges.plain
     base = _indices(prologue, ranges)
     prologue.lines.clear()
     step = step_function(plan, prologue, "_step")
@@ -84,8 +90,15 @@ def kernels(plan: Plan, name: str) -> Kernels:
         lines = needed([*base, *used], body)
         return Function(f"{name}_{suffix}", (), (*lines, *body), calls, comment)
 
-    writes = block(f"for j0 in range(0, size_{fold}, BLOCK_N):", write.call()) if write else []
-    rolling = kernel("rolling", [*init, *rolling_range, *loops, *epilogue.lines, *writes],
+    visits = [*rolling_range, *loops]
+    ragged = "RAGGED" if straight else "True"
+    writes = (
+        block(f"for j0 in range(0, size_{fold}, BLOCK_N):", write.call(MASKED=ragged, EVICT=LAST_USE)) if write else []
+    )
+    if held:
+        visits, writes = _last_tile_held(step, write, states, fold)
+    values, stores = _stores_last(epilogue.lines)
+    rolling = kernel("rolling", [*init, *visits, *values, *writes, *stores],
                      f"One program holds its rows and goes over all of axis {fold}.")  # fmt: skip
     saved = [f"tl.store({_place(a, roles)}, {a.symbol}{_mask(a, roles)})" for a in plan.accumulators]
     parts = kernel("parts", [*part, *init, *parts_range, *loops, *saved],
@@ -98,7 +111,10 @@ def kernels(plan: Plan, name: str) -> Kernels:
     joins += block("for part in tl.range(0, parts, loop_unroll_factor=8):", [*loads, *merge.call(_targets(states))])
     chunks = ["start = tl.program_id(1) * chunk"] if write else []
     chunks += (
-        block(f"for j0 in range(start, tl.minimum(start + chunk, size_{fold}), BLOCK_N):", write.call())
+        block(
+            f"for j0 in range(start, tl.minimum(start + chunk, size_{fold}), BLOCK_N):",
+            write.call(MASKED=ragged, EVICT=LAST_USE),
+        )
         if write
         else []
     )
@@ -232,6 +248,27 @@ def _targets(states: list[Any]) -> str:
     return ", ".join(map(str, states)) if len(states) > 1 else f"({states[0]},)"
 
 
+def _last_tile_held(
+    step: Function, write: Function | None, states: list[Any], fold: str
+) -> tuple[list[str], list[str]]:
+    """The visits of a rolling program whose tiles only the end of the axis masks, and its writes.
+
+    No loop stands between the step over the last tile and what is written of it, so that the compiler makes their
+    loads one: a row of one tile is read once. The tiles before are read again, the latest first, which the caches
+    were told to keep. Without any (ONE_TILE) the loops would cost registers.
+    """
+    before = "if not ONE_TILE:"
+    visits = [f"last = 0 if ONE_TILE else (tl.cdiv(size_{fold}, BLOCK_N) - 1) * BLOCK_N"]
+    loop = step.call(_targets(states), MASKED="False", EVICT=KEPT)
+    visits += block(before, block("for j0 in range(0, last, BLOCK_N):", loop))
+    visits += step.call(_targets(states), j0="last", MASKED="RAGGED", EVICT=ONLY_USE)
+    if write is None:
+        return visits, []
+    writes = write.call(j0="last", MASKED="RAGGED", EVICT=ONLY_USE)
+    loop = write.call(j0="last - back", MASKED="False", EVICT=LAST_USE)
+    return visits, [*writes, *block(before, block("for back in range(BLOCK_N, last + BLOCK_N, BLOCK_N):", loop))]
+
+
 def _loops(step: Function, live: Function | None, states: list[Any], ranges: TileRanges, roles: Roles) -> list[str]:
     """The masked tiles before, the unmasked ones, and the masked ones after; of each, first its summary."""
     # Unasked, Triton loads ahead what a dot reads, and that alone.
@@ -242,11 +279,18 @@ def _loops(step: Function, live: Function | None, states: list[Any], ranges: Til
     )
     lines: list[str] = []
     for start, stop, masked in ranges.spans:
-        body = step.call(_targets(states), MASKED=str(masked))
+        body = step.call(_targets(states), MASKED=str(masked), EVICT=KEPT)
         if live is not None:
             body = [*live.call("live"), *block("if live:", body)]
-        lines += block(f"for j0 in {ahead.format(start, stop)}:", body)
+        loop = block(f"for j0 in {ahead.format(start, stop)}:", body)
+        lines += block("if RAGGED:", loop) if masked and ranges.plain and not roles.contracts else loop
     return lines
+
+
+def _stores_last(lines: list[str]) -> tuple[list[str], list[str]]:
+    """Lines that compute and lines that store: a store between two loads of one element would keep them apart."""
+    stores = [x for x in lines if x.startswith("tl.store(")]
+    return [x for x in lines if x not in stores], stores
 
 
 def _place(a: Any, roles: Roles) -> str:
@@ -279,9 +323,9 @@ def _finish(plan: Plan, epilogue: Scope) -> Function | None:
     fold = plan.axis
     lines = [
         f"{fold.name} = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)",
-        f"in_{fold.name} = {fold.name} < size_{fold.name}",
+        f"in_{fold.name} = {fold.name} < size_{fold.name} if MASKED else tl.full([BLOCK_N], True, tl.int1)",
     ]
-    count = len(lines)
+    count, names = len(lines), epilogue.names.function()
     for f in plan.finish:
         scope, guard = epilogue, None
         if f.guard is not sp.true:
@@ -291,12 +335,17 @@ def _finish(plan: Plan, epilogue: Scope) -> Function | None:
             store(scope, f, guard)
             continue
         tile = scope.function({fold})
-        tile.lines, tile.whole[fold] = lines, Val(fold.name, (fold,))
+        tile.lines, tile.names, tile.whole[fold] = lines, names, Val(fold.name, (fold,))
         if guard is not None:
             guard = epilogue.name("ok", guard)
         store(tile, f, guard)
     if len(lines) == count:
         return None
+    values, stores = _stores_last(lines)
     return Function(
-        "_write", ("j0",), tuple(lines), tuple(epilogue.host.helpers), f"One tile of what varies with axis {fold.name}."
+        "_write",
+        ("j0",),
+        (*values, *stores),
+        tuple(epilogue.host.helpers),
+        f"One tile of what varies with axis {fold.name}.",
     )

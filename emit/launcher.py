@@ -15,6 +15,7 @@ from refold.emit.kernels import Kernels
 from refold.emit.operator import OPERATOR, as_tuple, call_lines, operator_text
 from refold.emit.reference import is_whole, reference_lines
 from refold.emit.ring import CHOICE, GLUON, Ring
+from refold.emit.rows import ROWS
 from refold.emit.source import wrap
 from refold.emit.weights import bounded_weights
 from refold.errors import EmitError
@@ -31,11 +32,13 @@ def module_text(plan: Plan, name: str, kernels: Kernels) -> str:
     ring = gluon_kernel(kernels, name)
     imports += GLUON if ring else ""
     launcher, operator = _launcher(plan, name, kernels, ring)
+    plain_rows = not (kernels.roles.contracts or kernels.roles.inner)
     return "\n".join([
         head, imports, *_tables(plan, kernels), "", kernels.text, "",
         *([ring.text, "", ring.table, "", ""] if ring else []),
         launcher, "",
         COMMON.format(name=name, kernel=kernels.rolling.name).strip("\n"), "", "",
+        *([ROWS.format(name=name).strip("\n"), "", ""] if plain_rows else []),
         CALLS.format().strip("\n"), "", "",
         *([BOXED.format(name=name).strip("\n"), "", ""] if kernels.boxes else []),
         *([CHOICE.format(name=name).strip("\n"), "", ""] if ring else []),
@@ -58,6 +61,7 @@ def _tables(plan: Plan, k: Kernels) -> list[str]:
         f"DOTS = {k.roles.contracts}",
         "# Whether some tiles have masks, whichever the rows; whether a score takes more than a product and a sum.",
         f"MASKS, COSTLY = {bool(k.ranges.full_bounds or k.ranges.asked)}, {bool(k.helpers)}",
+        *_streams(plan, k),
         "# Whether a product and a sum may round as one. Not where scores are computed twice, once to be summed and",
         "# once to be divided by the sum: both have to round alike.",
         f"FUSED = {not _computed_twice(plan)}",
@@ -75,6 +79,20 @@ def _tables(plan: Plan, k: Kernels) -> list[str]:
 
 def _box(box: Box) -> str:
     return "(" + ", ".join(["1", "1", *(f'"{b}"' if b else "1" for b in box.blocks)]) + ")"
+
+
+def _streams(plan: Plan, k: Kernels) -> list[str]:
+    """What the launcher has to know of a row that is one tile, or many."""
+    if k.roles.contracts or k.roles.inner:
+        return []
+    own = {k.roles.rows, *k.roles.batch}
+    written = [e.expr for e in plan.elements] + [f.expr for f in plan.finish]
+    reads = {n for x in written for n in x.atoms(Read)}
+    streams = {r.name for r in reads if plan.axis in r.free_symbols and own & r.free_symbols}
+    return [
+        "# How many tensors are read element by element, and whether again to be written.",
+        f"STREAMS, REREADS = {max(1, len(streams))}, {any(plan.axis in f.axes for f in plan.finish)}",
+    ]
 
 
 def _computed_twice(plan: Plan) -> bool:
@@ -169,14 +187,20 @@ def _launcher(plan: Plan, name: str, k: Kernels, ring: Ring | None) -> tuple[str
     body += ["pinned = any((block_m, block_n, num_warps, num_stages))"] if ring else []
     leads = "math.prod(lead)" + "".join(f" * size[{_q(a.name)}]" for a in roles.batch)
     body += [f"batch = {leads}"]
-    shared = "groups * batch" if roles.group else "batch"
-    body += [
-        f"block_n, num_warps, slots = _streaming(block_n, num_warps, {rows}, {fold}, {shared}, pads,",
-        f"                                       {floats}.element_size(), device)",
-    ]
-    body += [f"wide = _wide({rows}, {fold}, pads, {floats}.element_size(), device)"]
-    body += ["if wide is not None:", "    num_warps, num_stages = num_warps or wide[2], num_stages or wide[3]"]
-    body += [f"block_m, block_n = _blocks(block_m, block_n, {rows}, {fold}, pads, DOTS, {floats}.element_size(), wide)"]
+    itemsize = f"{floats}.element_size()"
+    if roles.contracts or roles.inner:
+        shared = "groups * batch" if roles.group else "batch"
+        body += [
+            f"block_n, num_warps, slots = _streaming(block_n, num_warps, {rows}, {fold}, {shared}, pads,",
+            f"                                       {itemsize}, device)",
+        ]
+        body += [f"wide = _wide({rows}, {fold}, pads, {itemsize}, device)"]
+        body += ["if wide is not None:", "    num_warps, num_stages = num_warps or wide[2], num_stages or wide[3]"]
+        body += [f"block_m, block_n = _blocks(block_m, block_n, {rows}, {fold}, pads, DOTS, {itemsize}, wide)"]
+    else:
+        body += [f"block_m, block_n = _row_blocks(block_m, block_n, {rows}, {fold}, batch, {itemsize}, _units(device))"]
+        body += [f"num_warps = num_warps or _row_warps(block_m, block_n, {fold}, {itemsize})"]
+        body += ["slots = 2 * _units(device)"]
     programs = (
         "batch" + (" * triton.cdiv(" + rows + ", block_m)" if roles.rows else "") + (" * groups" if roles.group else "")
     )
@@ -192,6 +216,8 @@ def _launcher(plan: Plan, name: str, k: Kernels, ring: Ring | None) -> tuple[str
         read = " + ".join(f"{t.name}.nbytes" for t in spec.tensors if roles.fold in t.axes)
         args += [f'"side": _side({read}, batch, {tensors[0]}.device),']
     args += ['"BLOCK_M": block_m, "BLOCK_N": block_n, **pads,']
+    if not roles.contracts:
+        args += [f'"ONE_TILE": {fold} <= block_n, "RAGGED": {fold} % block_n > 0 or {fold} == 0,']
     body += [f"    {a}" for a in args] + ["}"]
     body += ["_strides(args, views)"]
     body += ["boxes = _boxes(args, views)", 'args["BOX"] = bool(boxes)'] if k.boxes else []

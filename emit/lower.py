@@ -70,14 +70,17 @@ class Scope:
     raw: dict[sp.Basic, Val] = field(default_factory=dict)
     whole: dict[sp.Basic, Val] = field(default_factory=dict)
     late: dict[sp.Basic, Callable[[], Val]] = field(default_factory=dict)
+    # Whether the elements of a row are read once to be reduced and again to be written.
+    rereads: bool = False
 
     def inside(self, bound: Iterable[sp.Symbol]) -> Scope:
         """A scope within this one, in which `bound` symbols vary."""
-        return Scope(self.roles, self.host, self.strides, self.names, self, set(bound))
+        return Scope(self.roles, self.host, self.strides, self.names, self, set(bound), rereads=self.rereads)
 
     def function(self, bound: Iterable[sp.Symbol]) -> Scope:
         """The scope of a function that is called from this one."""
-        return Scope(self.roles, self.host, self.strides, self.names.function(), self, set(bound))
+        names = self.names.function()
+        return Scope(self.roles, self.host, self.strides, names, self, set(bound), rereads=self.rereads)
 
     def with_index(self, axis: Index, val: Val) -> Scope:
         """This scope, with another value for the position along an axis."""
@@ -414,7 +417,7 @@ class Scope:
         other = "0" if tensor.is_integer else "0.0"
         guard = " & ".join(self.spread(m, axes, ATOM) for m in masks)
         mask = f", mask={guard}, other={other}" if masks else ""
-        loaded = f"tl.load({' + '.join(terms)}{mask})"
+        loaded = f"tl.load({' + '.join(terms)}{mask}{self.eviction(expr.indices)})"
         if tensor.name in self.host.boxes:
             return Val(f"{self.box(expr)} if BOX else {loaded}", axes, COMPARISON)
         return Val(loaded, axes)
@@ -426,6 +429,12 @@ class Scope:
             places.append(start or f"{self.integer(index).at(ATOM)}.to(tl.int32)")
         shape = [b for b in self.host.boxes[expr.name].blocks if b is not None]
         return f"{expr.name}_ptr.load([{', '.join(places)}]).reshape({', '.join(shape)})"
+
+    def eviction(self, indices: Iterable[sp.Basic]) -> str:
+        """How long the caches are to keep what belongs to one row alone: until it is read again."""
+        axes = {s for i in indices for s in i.free_symbols}
+        own = axes & {self.roles.rows, *self.roles.batch}
+        return ", eviction_policy=EVICT" if self.rereads and own and self.roles.fold in axes else ""
 
     # --- reductions over inner axes, and contractions ----------------------------------------------------------
 

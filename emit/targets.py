@@ -94,7 +94,14 @@ def _job(made: Kernels, function: Function, dtype: DType, inner: int, blocks: di
         elif name.startswith("SIZE_"):
             constants[name] = inner
         elif is_constant(name):
-            known = {"INDEX": "tl.int32", "OPERAND": f"tl.{dtype}", "STAGES": stages, "OVERLAP": False} | marks
+            known = {
+                "INDEX": "tl.int32",
+                "OPERAND": f"tl.{dtype}",
+                "STAGES": stages,
+                "OVERLAP": False,
+                "ONE_TILE": False,
+                "RAGGED": True,
+            } | marks
             constants[name] = known[name]
         elif name in last:
             constants[name] = 1

@@ -24,7 +24,7 @@ from refold.algebra.tiles import (
     whole,
 )
 from refold.errors import EmitError
-from refold.verify.accesses import program_questions
+from refold.verify.accesses import product, program_questions
 from refold.verify.integers import Integers
 from refold.verify.questions import IndexQuestion
 
@@ -36,7 +36,10 @@ def index_questions(plan: Plan) -> Iterator[IndexQuestion]:
     except EmitError:
         # More axes than registers hold: emit refuses the plan with the same words.
         return
-    yield from tile_questions(roles, tile_ranges(plan, roles))
+    ranges = tile_ranges(plan, roles)
+    yield from tile_questions(roles, ranges)
+    if ranges.plain and not roles.contracts:
+        yield from held_questions()
     yield from program_questions(plan, roles)
 
 
@@ -133,4 +136,34 @@ def _schedule(
         "every position of a tile run without masks is on the axis and unmasked in every row",
         inside,
         z3.Implies(z3.And(full_lo <= tile, tile < full_hi), z3.And(position < size, position < last, seen)),
+    )
+
+
+def held_questions() -> Iterator[IndexQuestion]:
+    """What the rolling kernel of a row reduction rests on: a loop over the tiles before the last, and the last one."""
+    size, block, last, before, tile, j = z3.Ints("size BLOCK_N last before tile j")
+    one = z3.And(size <= block, last == 0, before == 0)
+    many = z3.And(size > block, last == before * block, (before + 1) * block >= size, before * block < size)
+    launcher = [size >= 0, block >= 1, before >= 0, z3.Or(one, many)]
+    start = tile * block
+    inside = [j >= 0, j < size, tile >= 0, start <= j, j < start + block]
+    hints = [product(tile - before, block), product(before - tile - 1, block)]
+    back = (before - tile) * block
+    looped = z3.And(start < last, start + block <= last, start + block <= size)
+    again = z3.And(block <= back, back <= last, last - back == start)
+    yield IndexQuestion(
+        "index held: cover",
+        "a position is in the last tile, or in one of the loop, wholly on the axis, that the loop back finds again",
+        (*launcher, *inside, *hints, product(before - tile - 1, block), product(tile, block)),
+        z3.Or(z3.And(last <= j, z3.Not(looped)), z3.And(j < last, looped, again)),
+    )
+    count = z3.Int("tiles")
+    whole = [size >= 1, size == count * block]
+    hints = [product(count - 2, block), product(-count, block), product(before - count, block)]
+    hints += [product(count - before - 1, block), product(count - before - 2, block)]
+    yield IndexQuestion(
+        "index held: unmasked",
+        "the last tile ends with the axis where BLOCK_N divides a length that is not 0",
+        (*launcher, *whole, *hints),
+        last + block == size,
     )
