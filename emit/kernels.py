@@ -21,8 +21,8 @@ from refold.emit.source import CONSTANTS, RESERVED, Function, Names, block, free
 from refold.errors import EmitError
 from refold.spec import Index
 
-# What the caches are told of the elements of a row: to be read again, not again, or nothing.
-KEPT, LAST_USE, ONLY_USE = '"evict_last"', '"evict_first"', '""'
+# What the caches are told of the elements of a row of many tiles: to be read again, or not again.
+KEPT, LAST_USE = '"evict_last"', '"evict_first"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,14 +257,14 @@ def _last_tile_held(
     loads one: a row of one tile is read once. The tiles before are read again, the latest first, which the caches
     were told to keep. Without any (ONE_TILE) the loops would cost registers.
     """
-    before = "if not ONE_TILE:"
+    before, once = "if not ONE_TILE:", f'"" if ONE_TILE else {LAST_USE}'
     visits = [f"last = 0 if ONE_TILE else (tl.cdiv(size_{fold}, BLOCK_N) - 1) * BLOCK_N"]
     loop = step.call(_targets(states), MASKED="False", EVICT=KEPT)
     visits += block(before, block("for j0 in range(0, last, BLOCK_N):", loop))
-    visits += step.call(_targets(states), j0="last", MASKED="RAGGED", EVICT=ONLY_USE)
+    visits += step.call(_targets(states), j0="last", MASKED="RAGGED", EVICT=once)
     if write is None:
         return visits, []
-    writes = write.call(j0="last", MASKED="RAGGED", EVICT=ONLY_USE)
+    writes = write.call(j0="last", MASKED="RAGGED", EVICT=once)
     loop = write.call(j0="last - back", MASKED="False", EVICT=LAST_USE)
     return visits, [*writes, *block(before, block("for back in range(BLOCK_N, last + BLOCK_N, BLOCK_N):", loop))]
 

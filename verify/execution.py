@@ -31,7 +31,7 @@ class Execution:
         self.axis = given.order[plan.axis]
         self.used = {a.symbol: [plan.anchor(s) for s in a.anchors] for a in plan.accumulators}
         self.inner = {e.symbol: e.expr for e in plan.elements}
-        self.values = Values(given, tape, operands, truncation, self.inner)
+        self.values = Values(given, tape, operands, truncation, self.inner, plan.axis)
         self.dims = [1] * len(given.order)
 
     def terms(self, values: Mapping[Any, Node], flat: Mapping[Any, Any] | None = None) -> Terms:

@@ -18,9 +18,11 @@ from refold.verify.tape import Node, Tape
 class Values:
     """What one run shares: its inputs, its tape, the dtypes of dots, and the scalars that the launcher computes."""
 
-    def __init__(self, given: Inputs, tape: Tape, operands: str, truncation: float, inner: Mapping[Any, Any]) -> None:
+    def __init__(
+        self, given: Inputs, tape: Tape, operands: str, truncation: float, inner: Mapping[Any, Any], fold: Index
+    ) -> None:
         self.given, self.tape, self.operands, self.truncation = given, tape, operands, truncation
-        self.inner = inner  # the expressions of elements
+        self.inner, self.fold = inner, fold  # the expressions of elements, and the axis that they go along
         self.scalars: dict[Any, Node] = {}
 
     def scalar(self, expr: Any) -> Node:
@@ -41,6 +43,10 @@ class Values:
         data = next((g for g in wide if all(self.is_data(f) for f in groups[g])), wide[0])
         rest = [f for g, factors in groups.items() if g != data for f in factors]
         return sp.Mul(*rest), sp.Mul(*groups[data])
+
+    def varies(self, factors: Any) -> bool:
+        """Whether a product is another one at every position of the axis."""
+        return any(self.fold in f.xreplace(self.inner).free_symbols for f in factors)
 
     def is_data(self, expr: Any) -> bool:
         return isinstance(expr.xreplace(self.inner), Read)
@@ -102,11 +108,19 @@ class Terms:
         return result
 
     def product(self, factors: Any) -> Node:
-        """Factors, and one quotient by those of negative exponent; a scalar of the launcher is a factor as it is."""
+        """Factors, and one quotient by those of negative exponent; a scalar of the launcher is a factor as it is.
+
+        What varies with the axis is multiplied by the reciprocal of what does not.
+        """
         below = [f for f in factors if f.is_Pow and f.exp.is_negative and not is_scalar(f)]
         above = [f for f in factors if f not in below]
         top = self.chain(self.tape.times, above) if above else self.tape.constant(1.0)
-        return self.tape.over(top, self.chain(self.tape.times, [1 / f for f in below])) if below else top
+        if not below:
+            return top
+        under = self.chain(self.tape.times, [1 / f for f in below])
+        if self.run.varies(above) and not self.run.varies(below):
+            return self.tape.times(top, self.tape.over(self.tape.constant(1.0), under))
+        return self.tape.over(top, under)
 
     def power(self, base: Any, exponent: Any) -> Node:
         tape = self.tape
