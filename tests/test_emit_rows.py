@@ -39,7 +39,7 @@ for one in (True, False):
     loads[one] = made.asm["ttir"].count("tt.load")
     narrow = [x for x in made.asm["ptx"].splitlines() if "ld.global" in x and ".v4." not in x]
     wide[one] = not narrow
-tiles = [[n, size, rows, *module._row_blocks(None, None, rows, n, 1, size)]
+tiles = [[n, size, rows, *module._row_blocks(None, None, rows, n, 1, size, 132)]
          for n in widths for size in (2, 4) for rows in (1, 64, 4096)]
 warps = [module._row_warps(m, b, n, size) for n, size, rows, m, b in tiles]
 print(json.dumps({"loads": [loads[True], loads[False]], "wide": [wide[True], wide[False]], "tiles": tiles,
