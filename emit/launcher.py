@@ -60,7 +60,7 @@ def _tables(plan: Plan, k: Kernels) -> list[str]:
         f"DTYPES = {{{dtypes}}}",
         f"DOTS = {k.roles.contracts}",
         "# Whether some tiles have masks, whichever the rows; whether a score takes more than a product and a sum.",
-        f"MASKS, COSTLY = {bool(k.ranges.full_bounds or k.ranges.asked)}, {bool(k.helpers)}",
+        f"MASKS, COSTLY = {bool(k.ranges.full_bounds or k.ranges.asked)}, {bool({'_tanh', '_sigmoid'} & {*k.helpers})}",
         *_streams(plan, k),
         "# Whether a product and a sum may round as one. Not where scores are computed twice, once to be summed and",
         "# once to be divided by the sum: both have to round alike.",

@@ -106,7 +106,7 @@ def candidates(tuner: Tuner) -> Iterator[Words]:
         widths, warps, stages = (32, 64, 128), (4, 8), (2, 3, 4)
     else:
         heights = tuple(sorted({max(1, rows // 2), rows, 2 * rows}))
-        widths = tuple(sorted({max(1, keys // 4), max(1, keys // 2), keys, 2 * keys}))
+        widths = tuple(sorted({max(16, keys // 4), max(16, keys // 2), keys, 2 * keys}))
         warps, stages = (1, 2, 4, 8, 16), (3,)
     launches = tuner.laid_out({}).launches
     parts = launches[0].grid[1] if len(launches) > 1 else 0

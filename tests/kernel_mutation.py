@@ -244,9 +244,9 @@ class Killer:
                 drawn[key] = draw(size, dtype, **kinds)
             return drawn[key]
 
-        def bounded_once(inputs: Any, dtype: Any, *asked: Any) -> Any:
+        def bounded_once(inputs: Any, dtype: Any, lengths: Any) -> Any:
             if id(inputs) not in bounded:
-                bounded[id(inputs)] = bounds(inputs, dtype, *asked)
+                bounded[id(inputs)] = bounds(inputs, dtype, lengths)
             return bounded[id(inputs)]
 
         self.test.draw, self.test.bounds = drawn_once, bounded_once
