@@ -62,6 +62,9 @@ Sizes = Annotated[list[str] | None, typer.Option(
 Scalars = Annotated[list[str] | None, typer.Option(
     "--scalars", metavar="NAME=X", help="A scalar argument; repeat for more.", show_default=False,
 )]  # fmt: skip
+Lead = Annotated[
+    str, typer.Option("--lead", metavar="N,N", help="Leading dimensions: a batch, heads.", show_default=False)
+]
 Plot = Annotated[
     Path | None, typer.Option("--plot", metavar="FILE.svg", help="Draw speed over length.", show_default=False)
 ]
@@ -224,6 +227,7 @@ def bench(
     lengths: Lengths = "",
     sizes: Sizes = None,
     scalars: Scalars = None,
+    lead: Lead = "",
     dtype: Annotated[str, typer.Option("--dtype", help="float16, bfloat16 or float32.", show_default=False)] = "",
     format: As = Format.pretty,
     plot: Plot = None,
@@ -239,7 +243,7 @@ def bench(
     with _politely():
         from refold.report import benching
 
-        wish = benching.Wish(_words(sizes), lengths, _words(scalars), dtype, plot, output, tune)
+        wish = benching.Wish(_words(sizes), lengths, _words(scalars), lead, dtype, plot, output, tune)
         raise SystemExit(benching.bench(spec, format, wish))
 
 

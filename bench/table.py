@@ -104,7 +104,9 @@ def run(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     for operator in picked:
         wanted = ROWS if operator.kind == "rows" else ATTENTION[:1] if options.neptune else ATTENTION
         case = cases[operator.name]
-        found["operators"][operator.name] = measure(case, folder / operator.name, "cuda", wanted, ceilings=ceilings)
+        found["operators"][operator.name] = measure(
+            case, folder / operator.name, "cuda", wanted, ceilings=ceilings, tuning=options.tune
+        )
         for told in found["operators"][operator.name]["runs"]:
             rates = ", ".join(f"{t['name']} {t['ms']:.4g}/{t['graph_ms'] or 0:.4g}" for t in told["times"])
             say(start, f"{operator.name} {told['length']}: {told['checked']}; ms, as a graph: {rates}")
@@ -123,6 +125,7 @@ def main() -> None:
     parser.add_argument("--lengths", default="", metavar="N,N", help="these lengths instead of the table's")
     parser.add_argument("--neptune", action="store_true", help="its ten operators at 2^8..2^15 against FlexAttention")
     parser.add_argument("--jobs", type=int, default=8, help="processes that compile the peers ahead; 1 for none")
+    parser.add_argument("--tune", type=Path, metavar="FILE", help="look for faster tiles too, kept there: takes longer")
     parser.add_argument("--json", type=Path, metavar="FILE", help="all figures, as one object")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="the table, beside printing it")
     options = parser.parse_args()

@@ -128,7 +128,12 @@ def found(folder: Path) -> tuple[Path, ...]:
 
 
 def adjusted(
-    case: Case, sizes: Iterable[str] = (), lengths: str = "", dtype: str = "", scalars: Iterable[str] = ()
+    case: Case,
+    sizes: Iterable[str] = (),
+    lengths: str = "",
+    dtype: str = "",
+    scalars: Iterable[str] = (),
+    lead: str = "",
 ) -> Case:
     """The case with what a user asked for: `j=1024,4096` sweeps, `d=64` sets, lengths go to what is swept."""
     fixed: dict[str, int] = {}
@@ -152,6 +157,8 @@ def adjusted(
             known[name] = int(text) if isinstance(case.scalars[name], int) else float(text)
         except ValueError:
             raise UsageError(f"{name}={text} is no number: give one, as in {name}=50") from None
+    if lead and not case.led:
+        raise UsageError(f"no tensor of {case.name} takes leading dimensions: drop --lead")
     sweep = tuple(swept) or tuple(a for a in case.sweep if a not in fixed)
     steps = next(iter(swept.values()), case.lengths)
     if lengths:
@@ -162,7 +169,8 @@ def adjusted(
         steps = steps[:1]
     return replace(
         case, sizes=case.sizes | fixed, sweep=sweep, lengths=steps, dtype=dtype or case.dtype,
-        scalars=case.scalars | known, derived={a: t for a, t in case.derived.items() if a not in {*fixed, *sweep}},
+        lead=_numbers(lead, f"--lead {lead}") if lead else case.lead, scalars=case.scalars | known,
+        derived={a: t for a, t in case.derived.items() if a not in {*fixed, *sweep}},
         fill="" if case.fill in fixed or case.fill in sweep else case.fill,
     )  # fmt: skip
 

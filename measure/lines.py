@@ -6,7 +6,11 @@ from typing import Any
 
 from refold.measure.chart import speed, unit_of
 
-HEAD = ("length", "who", "ms", "as a graph", "", "of it", "takes", "host", "first call", "error")
+HEAD = ("length", "who", "ms", "graph", "", "peak", "takes", "host", "first", "error")
+LEGEND = (
+    "ms and graph: medians of a call and of a CUDA graph's replay, caches flushed; the speed and takes, its time over "
+    "ours, are by the graph; host: what a call keeps it; first: the first call, compiled"
+)
 # Numbers are set flush right.
 RIGHT = (True, False, True, True, True, True, True, True, True, True)
 
@@ -14,7 +18,7 @@ RIGHT = (True, False, True, True, True, True, True, True, True, True)
 def head(found: dict[str, Any]) -> tuple[str, ...]:
     """The titles of the columns; the speed is in the unit of what bounds it, and the next its share of the ceiling."""
     unit, ceiling = unit_of(found)
-    return tuple({"": unit, "of it": "of peak" if ceiling else ""}.get(title, title) for title in HEAD)
+    return tuple({"": unit, "peak": "peak" if ceiling else ""}.get(title, title) for title in HEAD)
 
 
 def cells(found: dict[str, Any], run: dict[str, Any]) -> list[tuple[str, ...]]:
@@ -88,4 +92,4 @@ def plain(found: dict[str, Any]) -> str:
         "  ".join(c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, RIGHT, strict=True)).rstrip()
         for row in rows
     ]
-    return "\n".join([found["name"], about(found), "", *lines, "", *remarks(found), ""])
+    return "\n".join([found["name"], about(found), "", *lines, "", LEGEND, *remarks(found), ""])

@@ -26,6 +26,7 @@ class Wish:
     sizes: tuple[str, ...] = ()
     lengths: str = ""
     scalars: tuple[str, ...] = ()
+    lead: str = ""
     dtype: str = ""
     plot: Path | None = None
     output: Path | None = None
@@ -63,7 +64,7 @@ def _measured(spec: str, format: str, wish: Wish, folder: Path, why: str) -> int
     if report.verdict != "proved":
         steps.show_report(loaded, report, "pretty")
         return steps.EXIT[report.verdict]
-    case = adjusted(case_of(report.plan, loaded.name), wish.sizes, wish.lengths, wish.dtype, wish.scalars)
+    case = adjusted(case_of(report.plan, loaded.name), wish.sizes, wish.lengths, wish.dtype, wish.scalars, wish.lead)
     paths = (*steps.emit_loaded(report, loaded, folder), case.write(folder))
     if why:
         carry = f"Carry {folder} to one that has a GPU and run: python -m refold.measure {folder.name}"
@@ -87,11 +88,12 @@ def table(found: dict[str, Any]) -> Group:
     """Every line that was timed, ours in bold, then what was checked and who is missing."""
     from refold.measure import lines
 
-    grid = Table(box=None, padding=(0, 1), pad_edge=False, header_style="bold")
+    grid = Table(box=None, padding=(0, 1), pad_edge=False, collapse_padding=True, header_style="bold")
     for title, right in zip(lines.head(found), lines.RIGHT, strict=True):
-        grid.add_column(title, justify="right" if right else "left", no_wrap=True)
+        # A long name goes on in the next line before a figure is cut.
+        grid.add_column(title, justify="right" if right else "left", no_wrap=right, overflow="fold")
     for run in found["runs"]:
         for n, row in enumerate(lines.cells(found, run)):
             grid.add_row(*(Text(cell) for cell in row), style="bold green" if n == 0 else "")
     said = [Text(line, style="bold red" if line.startswith("refuted") else "dim") for line in lines.remarks(found)]
-    return Group(Text(lines.about(found)), Text(), grid, Text(), *said)
+    return Group(Text(lines.about(found)), Text(), grid, Text(), Text(lines.LEGEND, style="dim"), *said)

@@ -18,6 +18,7 @@ from refold.errors import UsageError
 from refold.measure import lines
 from refold.measure.case import Case, adjusted, found, read
 from refold.measure.chart import _apart, chart, unit_of
+from refold.report import benching, pretty
 
 HERE = Path(__file__).parent
 CASE = Case("soft", "y = …", {"i": 8, "j": 8}, ("j",), (16, 32), "bfloat16", fill="i", budget=256, scalars={"cap": 0.5})
@@ -120,10 +121,17 @@ def test_the_whole_table_as_markdown(golden: Callable[[str, str], None], monkeyp
              "ceilings": {"copy_gbs": 8000.0, "matmul_tflops": 700.0}}  # fmt: skip
     text = figures.markdown({"seconds": 3.0, "operators": {
         "attention": about | {"runs": [told(refold=1.0, FlexAttention=2.0, SDPA_flash=0.5, SDPA_cuDNN=0.8), failing]},
-        "decode_alibi": about | {"runs": [told(refold=1.0, FlexAttention=8.0)]},
+        "decode_alibi": about | {"runs": [told(**{"refold": 1.0, "refold, tuned": 0.5, "FlexAttention": 8.0})]},
         "softmax": about | {"runs": [told(**{"refold": 1.0, "torch.compile": 3.0, "F.softmax": None})]},
     }})  # fmt: skip
     golden("table.md", text)
+
+
+def test_the_table_on_a_terminal_has_every_line(results: Any) -> None:
+    shown = pretty.plain(benching.table(results["softmax"]))
+    assert all(name in shown for name in ("refold", "eager", "F.softmax", "correct at length 40: error"))
+    assert "without Liger softmax: cannot be imported" in " ".join(shown.split())
+    assert "refuted at length 24: WRONG" in " ".join(pretty.plain(benching.table(results["wrong"])).split())
 
 
 def test_a_part_is_checked_where_all_of_it_has_no_room(results: Any) -> None:
@@ -215,6 +223,7 @@ def test_sizes() -> None:
     assert (swept.sweep, swept.lengths, swept.at(6)) == (("i",), (5, 6), {"i": 6, "j": 8})
     assert (swept.dtype, swept.scalars) == ("float32", {"cap": 2.0})
     assert adjusted(CASE, lengths="64").lengths == (64,)
+    assert adjusted(replace(CASE, led=("x",)), lead="2,16").lead == (2, 16)
 
 
 @pytest.mark.parametrize(
@@ -227,6 +236,7 @@ def test_sizes() -> None:
         ({"sizes": ["j=1,2", "i=3,4"]}, "axes swept together have the same lengths: give one list for all of them, "
                                         "as in --lengths"),
         ({"sizes": ["j=1,2"], "lengths": "3"}, "both --sizes and --lengths give a list: give one of them"),
+        ({"lead": "2"}, "no tensor of soft takes leading dimensions: drop --lead"),
         ({"lengths": ""}, None),
         ({"scalars": ["x=1"]}, "x is no scalar of soft, which has cap: give one of them, as in cap=50"),
         ({"scalars": ["cap=big"]}, "cap=big is no number: give one, as in cap=50"),

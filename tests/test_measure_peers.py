@@ -1,6 +1,8 @@
 """Who is seen to compute the same: attention as FlexAttention and SDPA have it, functions of libraries by value."""
 
 import importlib
+import os
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +16,7 @@ from refold import Scalar, Tensor, axes, derive, exp, fold, oo, pipeline, sqrt, 
 from refold.measure import inputs as drawing
 from refold.measure import peers, run
 from refold.measure.build import case_of
-from refold.measure.case import Case
+from refold.measure.case import Case, read
 from refold.report.loading import load
 
 ROOT = Path(__file__).parents[1]
@@ -272,3 +274,16 @@ def test_a_part_is_taken_only_of_axes_that_are_nothing_but_read() -> None:
     assert case_of(derive(attention_over(s / h.size, v[h, j, e], (h, i, e))), "heads").cut == ()
     assert case_of(derive(spec_of("gqa")), "gqa").cut == ("h", "g")
     assert case_of(derive(other_groups()), "other").cut == ()
+
+
+@pytest.mark.slow
+def test_operators_of_the_table_are_proved_and_emitted(tmp_path: Path) -> None:
+    env = os.environ | {"REFOLD_CACHE": str(tmp_path / "cache")}
+    command = [sys.executable, str(ROOT / "bench" / "table.py"), "emit", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stderr[-2000:]
+    for line in done.stdout.splitlines():
+        name = line.removesuffix(": proved and emitted")
+        case = read(tmp_path / name / f"{name}.bench.json")
+        assert (tmp_path / name / f"{name}.py").exists() and case.name == name
+    assert done.stdout.count("proved and emitted") == 15
