@@ -85,11 +85,14 @@ def kernel_of(name: str) -> Kernel:
 
 
 def mutants(source: str) -> list[KernelMutant]:
-    """Every mutant of the jitted functions of a module, none of them twice."""
+    """Every mutant of the `triton.jit` functions of a module, none of them twice.
+
+    Triton's interpreter runs no Gluon: for wrong schedules of those functions see `gluon_model.py`.
+    """
     tree = ast.parse(source)
     found: dict[str, str] = {ast.unparse(tree): ""}
     for n, function in enumerate(tree.body):
-        if not isinstance(function, ast.FunctionDef) or not function.decorator_list:
+        if not isinstance(function, ast.FunctionDef) or "triton.jit" not in map(ast.unparse, function.decorator_list):
             continue
         for k, statement in enumerate(function.body):
             for old, shown, new in changed_statements(statement):
