@@ -179,7 +179,7 @@ def _wide(rows, fold, pads, itemsize, device):
 
 def _units(device):
     """The multiprocessors of a device."""
-    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 8
+    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 2
 
 
 def _streaming(block_n, num_warps, rows, fold, programs, pads, itemsize, device):
