@@ -15,8 +15,8 @@ from refold.verify import store
 NAMES = sorted(path.stem for path in Path(next(iter(refold.examples.__path__))).glob("[!_]*.py"))
 
 
-# One of each shape of kernel, with every test of its bundle; of the others those of one dtype and plain strides, without
-# asking the solver again what it was just asked.
+# One of each shape of kernel, with every test of its bundle; of the others those of one dtype and plain strides, and
+# none that asks the solver again what it was just asked.
 WHOLE = ["argmax", "causal_attention", "cross_entropy", "decode", "document", "layer_norm"]
 SOME = "not float16 and not leading and not tall and not constant and not solver and not (length and empty)"
 
