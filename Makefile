@@ -19,10 +19,11 @@ test: setup
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2
 
-# What is too long for every run: all tests of every bundle, and many more mutants and random pipelines.
+# What is too long for every run: all tests of every bundle, and many more mutants and random pipelines; those in one
+# process, as the last test counts what the others saw.
 slow: setup
 	$(BIN)/pytest -n 2 -m slow
-	REFOLD_RANDOM_SPECS=60 $(BIN)/pytest -n 2 tests/test_random_specs.py
+	REFOLD_RANDOM_SPECS=60 $(BIN)/pytest tests/test_random_specs.py
 
 format: setup
 	$(BIN)/ruff check --fix .
