@@ -89,15 +89,16 @@ class TileRanges:
         """Whether there may be masked tiles before the first that needs no mask."""
         return any(b.side == "lower" for b in self.full_bounds)
 
-    def rises(self, rows: Index) -> bool:
+    def rises(self, roles: Roles) -> bool:
         """Whether later rows have more tiles than earlier ones, as under a causal mask: they are to start first."""
-        upper = [slope(b.expr, rows) for b in self.skip_bounds if b.side == "upper"]
+        if roles.rows is None or roles.group is not None:
+            return False
+        upper = [slope(b.expr, roles.rows) for b in self.skip_bounds if b.side == "upper"]
         return any(s is not None and s > 0 for s in upper) and not any(b.side == "lower" for b in self.skip_bounds)
 
-    @property
-    def plain(self) -> bool:
-        """Whether nothing but the end of the axis masks a tile."""
-        return not (self.skip or self.seen)
+    def held(self, roles: Roles) -> bool:
+        """Whether the last tile is held until it is written: nothing but the end of the axis masks one, and no dots."""
+        return not (self.skip or self.seen or roles.contracts)
 
     @property
     def spans(self) -> tuple[tuple[sp.Symbol, sp.Symbol, bool], ...]:

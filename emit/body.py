@@ -310,21 +310,29 @@ def joined(scope: Scope, reducer: str, old: Val, new: Val) -> Val:
     return Val(form.format(*texts), axes, 3 if form.startswith("tl") else level)
 
 
-def step_function(plan: Plan, prologue: Scope, name: str) -> Function:
-    """`state -> state` over the tile that starts at j0; `MASKED` says whether anything in it may be masked."""
+def begun(plan: Plan, prologue: Scope, dialect: str = "tl", layout: str = "") -> Step:
+    """The step over the tile that starts at j0, as far as its positions; `layout` ends the call that makes a tile."""
     fold = plan.axis
     states = [a.symbol for a in plan.accumulators]
     bound = {fold, *states, *(e.symbol for e in plan.elements), *(x for a in plan.anchors for x in (a.stale, a.fresh))}
     scope = prologue.function(bound)
+    j, whole = fold.name, f"{dialect}.full([BLOCK_N], True, tl.int1{layout})"
     scope.lines += [
-        f"{fold.name} = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)",
-        f"in_{fold.name} = {fold.name} < size_{fold.name} if MASKED else tl.full([BLOCK_N], True, tl.int1)",
+        f"{j} = (j0 + {dialect}.arange(0, BLOCK_N{layout})).to(INDEX)",
+        f"in_{j} = {j} < size_{j} if MASKED else {whole}",
     ]
-    scope.whole[fold] = Val(fold.name, (fold,))
+    scope.whole[fold] = Val(j, (fold,))
     for a in plan.accumulators:
         scope.bind(a.symbol, Val(str(a.symbol), tile_axes(a, prologue.roles)))
-    update = Update(plan, scope)
-    step = Step(plan, scope, update)
+    return Step(plan, scope, Update(plan, scope))
+
+
+def step_function(plan: Plan, prologue: Scope, name: str) -> Function:
+    """`state -> state` over the tile that starts at j0; `MASKED` says whether anything in it may be masked."""
+    fold = plan.axis
+    states = [a.symbol for a in plan.accumulators]
+    step = begun(plan, prologue)
+    scope, update = step.scope, step.update
     for a in plan.accumulators:
         mean = mean_of(plan, a)
         if mean is not None:

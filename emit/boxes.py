@@ -18,6 +18,11 @@ class Box:
     blocks: tuple[str | None, ...]
     starts: tuple[str | None, ...]
 
+    @property
+    def tile(self) -> tuple[str, ...]:
+        """The blocks of the two axes of the tile."""
+        return tuple(b for b in self.blocks if b is not None)
+
 
 def boxes(plan: Plan, roles: Roles) -> dict[str, Box]:
     """The boxes of the tensors that a kernel with dots reads at one place alone, and there as a tile of two axes.

@@ -40,9 +40,6 @@ def _compile(triton: Any, module: Any, kernel: dict[str, Any], target: str) -> d
     constants = {
         n: getattr(triton.language, v[3:]) if str(v).startswith("tl.") else v for n, v in kernel["constants"].items()
     }
-    if "OVERLAP" in constants:
-        # As the launcher has it: the next kernel begins early where the hardware can wait for what it needs.
-        constants["OVERLAP"] = backend == "cuda" and int(arch) >= 90
     signature = {n: "constexpr" if n in constants else kernel["types"][n] for n in function.arg_names}
     aligned = {(k,): [["tt.divisibility", 16]] for k, n in enumerate(function.arg_names) if n in kernel["aligned"]}
     source = ASTSource(fn=function, signature=signature, constexprs=constants, attrs=aligned)

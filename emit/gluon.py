@@ -16,7 +16,8 @@ from refold.algebra import Accumulator, Plan
 from refold.algebra.merge import mean_of
 from refold.algebra.roles import Roles, axes_of
 from refold.algebra.tiles import whole
-from refold.emit.body import UNITS, Step, Update, guarded, store, tile_axes
+from refold.emit.body import UNITS, begun, guarded, store, tile_axes
+from refold.emit.boxes import Box
 from refold.emit.kernels import Kernels
 from refold.emit.lower import Host, Scope, Val
 from refold.emit.masks import range_lines
@@ -138,9 +139,9 @@ def _ring(made: Kernels, name: str) -> Ring:
         store(epilogue if guard is None else guarded(epilogue, f.guard), f, guard)
     if host.scalars != made.host:
         raise Unfit
-    scored, keys, summed = (_place(read, prologue) for read in (scores.left, scores.right, values.right))
-    if not {scored.tensor, keys.tensor, summed.tensor} <= {*made.boxes}:
-        raise Unfit
+    scored, keys, summed = (
+        _place(read, prologue, made.boxes.get(read.name)) for read in (scores.left, scores.right, values.right)
+    )
     return Ring(
         name=name,
         roles=roles,
@@ -170,26 +171,15 @@ def _products(scope: Hopper) -> tuple[Product, Product]:
 
 def _step(plan: Plan, prologue: Hopper) -> tuple[Function, tuple[str, ...]]:
     """The step up to the weights, and what it returns: new states but the last, the weights, what moves the last."""
-    fold = plan.axis
     states = [a.symbol for a in plan.accumulators]
-    bound = {fold, *states, *(e.symbol for e in plan.elements), *(x for a in plan.anchors for x in (a.stale, a.fresh))}
-    scope = prologue.function(bound)
-    layout = "layout=gl.SliceLayout(0, _tile(BLOCK_N))"
-    scope.lines += [
-        f"{fold.name} = (j0 + gl.arange(0, BLOCK_N, {layout})).to(INDEX)",
-        f"in_{fold.name} = {fold.name} < size_{fold.name} if MASKED else gl.full([BLOCK_N], True, tl.int1, {layout})",
-    ]
-    scope.whole[fold] = Val(fold.name, (fold,))
-    for a in plan.accumulators:
-        scope.bind(a.symbol, Val(str(a.symbol), tile_axes(a, prologue.roles)))
-    update = Update(plan, scope)
-    step = Step(plan, scope, update)
+    step = begun(plan, prologue, "gl", ", layout=gl.SliceLayout(0, _tile(BLOCK_N))")
+    scope, update = step.scope, step.update
     late = ""
     for a in plan.accumulators:
         if mean_of(plan, a) is not None or a.reducer == "argmax" or late:
             raise Unfit
         total = step.contribute(a, update.moved(a, {}))
-        if any(p.left is None for p in scope.products):
+        if any(p.left is None for p in prologue.products):
             late = str(a.symbol)
         elif set(tile_axes(a, prologue.roles)) & set(prologue.roles.inner):
             raise Unfit
@@ -197,7 +187,7 @@ def _step(plan: Plan, prologue: Hopper) -> tuple[Function, tuple[str, ...]]:
             update.finished(a, total)
     if not late:
         raise Unfit
-    _, values = _products(scope)
+    _, values = _products(prologue)
     moves = sorted(n for n in free_names([values.into]) - {late, *WORDS} if not is_constant(n))
     if {*moves} & {*map(str, states)}:
         raise Unfit
@@ -226,17 +216,11 @@ def _states(plan: Plan, roles: Roles) -> tuple[tuple[str, str, bool], ...]:
     return tuple((str(a.symbol), UNITS[a.reducer], wide(a)) for a in plan.accumulators)
 
 
-def _place(read: Read, scope: Hopper) -> Place:
+def _place(read: Read, scope: Hopper, box: Box | None) -> Place:
     """Where the tiles of a tensor are; its last two axes are those of the tile."""
-    roles = scope.roles
-    names = {roles.rows: ("BLOCK_M", "i0"), roles.fold: ("BLOCK_N", "j0")} | {
-        a: (f"BLOCK_{a.name}", "0") for a in roles.inner
-    }
-    *before, line, column = read.indices
-    if line not in (roles.rows, roles.fold) or column not in roles.inner or len(read.indices) > 3:
+    if box is None or any(b is not None for b in box.blocks[:-2]) or len(read.indices) > 3:
         raise Unfit
-    if any(not axes_of(x) <= set(roles.batch) or x.has(Read) for x in before):
+    if any(x.has(Read) for x in read.indices[:-2]):
         raise Unfit
-    coordinates = [f"({scope.integer(x).text}).to(tl.int32)" for x in before]
-    tile = [names[x] for x in (line, column)]
-    return Place(read.name, (*coordinates, *(t[1] for t in tile)), (tile[0][0], tile[1][0]))
+    line, column = box.tile
+    return Place(read.name, tuple(scope.corner(read, box)), (line, column))

@@ -57,11 +57,9 @@ def kernels(plan: Plan, name: str) -> Kernels:
     roles = assign(written)
     strides = _strides(written)
     names = Names(_taken(written, strides))
-    straight = not roles.contracts
-    rereads = straight and any(roles.fold in f.axes for f in plan.finish)
+    rereads = not roles.contracts and any(roles.fold in f.axes for f in plan.finish)
     prologue = Scope(roles, Host(names, boxes=boxes(written, roles)), strides, names, rereads=rereads)
     ranges = tile_ranges(written, roles)
-    held = straight and ranges.plain
     base = _indices(prologue, ranges)
     prologue.lines.clear()
     step = step_function(plan, prologue, "_step")
@@ -91,11 +89,11 @@ def kernels(plan: Plan, name: str) -> Kernels:
         return Function(f"{name}_{suffix}", (), (*lines, *body), calls, comment)
 
     visits = [*rolling_range, *loops]
-    ragged = "RAGGED" if straight else "True"
+    ragged = "True" if roles.contracts else "RAGGED"
     writes = (
         block(f"for j0 in range(0, size_{fold}, BLOCK_N):", write.call(MASKED=ragged, EVICT=LAST_USE)) if write else []
     )
-    if held:
+    if ranges.held(roles):
         visits, writes = _last_tile_held(step, write, states, fold)
     values, stores = _stores_last(epilogue.lines)
     rolling = kernel("rolling", [*init, *visits, *values, *writes, *stores],
@@ -109,21 +107,13 @@ def kernels(plan: Plan, name: str) -> Kernels:
     # Unrolled, the loads of several parts are under way at a time.
     joins = block("if OVERLAP:", ["tl.extra.cuda.gdc_wait()  # begun early: the parts are not all there yet"])
     joins += block("for part in tl.range(0, parts, loop_unroll_factor=8):", [*loads, *merge.call(_targets(states))])
-    chunks = ["start = tl.program_id(1) * chunk"] if write else []
-    chunks += (
-        block(
-            f"for j0 in range(start, tl.minimum(start + chunk, size_{fold}), BLOCK_N):",
-            write.call(MASKED=ragged, EVICT=LAST_USE),
-        )
-        if write
-        else []
-    )
-    last = [*joins, *epilogue.lines, *chunks]
+    last = [*joins, *epilogue.lines]
     if write:
         # Every chunk of the axis has a program, and one of them writes what does not vary with the axis.
-        once = "if tl.program_id(1) == 0:"
-        shared = [f"{once}\n    {x}" if x.startswith("tl.store(") else x for x in epilogue.lines]
-        last = [*joins, *(y for x in shared for y in x.split("\n")), *chunks]
+        once = block("if tl.program_id(1) == 0:", stores) if stores else []
+        chunk = f"for j0 in range(start, tl.minimum(start + chunk, size_{fold}), BLOCK_N):"
+        chunks = block(chunk, write.call(MASKED=ragged, EVICT=LAST_USE))
+        last = [*joins, *values, *once, "start = tl.program_id(1) * chunk", *chunks]
     finish = kernel("finish", [*init, *last], "Merges the states of all parts and writes.")
     return Kernels(plan, roles, ranges, tuple(sorted(prologue.host.helpers)), tuple(functions), rolling, parts, finish,
                    strides, prologue.host.scalars, prologue.host.boxes)  # fmt: skip
@@ -180,7 +170,7 @@ def _indices(scope: Scope, ranges: TileRanges) -> list[str]:
     elif roles.group is None:
         r, size = rows.name, f"size_{rows.name}"
         lines += [f"tiles = tl.cdiv({size}, BLOCK_M)"]
-        lines += _HEAVIEST_FIRST if ranges.rises(rows) else ["i0 = pid % tiles * BLOCK_M", "batch = pid // tiles"]
+        lines += _HEAVIEST_FIRST if ranges.rises(roles) else ["i0 = pid % tiles * BLOCK_M", "batch = pid // tiles"]
         lines += [
             f"{r} = (i0 + tl.arange(0, BLOCK_M)).to(INDEX)  # [BLOCK_M]",
             f"in_{r} = {r} < {size}",
@@ -205,22 +195,26 @@ def _indices(scope: Scope, ranges: TileRanges) -> list[str]:
             f"last_row = tl.minimum(group * group_size + tl.minimum(i0 + BLOCK_M, group_size), {size}) - 1",
         ]
         scope.whole[rows] = Val(r, (rows,))
-    lines += ["lead = batch"]
-    for axis in reversed(roles.batch):
-        a = axis.name
-        lines += [f"{a} = (lead % size_{a}).to(INDEX)", f"lead = lead // size_{a}"]
-        scope.whole[axis] = Val(a)
+    lines += ["lead = batch", *batch_lines(roles)]
+    scope.whole |= {axis: Val(axis.name) for axis in roles.batch}
     for axis in roles.inner:
         a = axis.name
         lines += [f"{a} = tl.arange(0, BLOCK_{a}).to(INDEX)  # [BLOCK_{a}]", f"in_{a} = {a} < SIZE_{a}"]
         scope.whole[axis] = Val(a, (axis,))
-    lines += ["lead0 = (lead // size_lead).to(tl.int64)", "lead1 = (lead % size_lead).to(tl.int64)"]
     for tensor in dict.fromkeys(t for t, _ in scope.strides):
         shift = f"lead0 * {tensor}_lead0 + lead1 * {tensor}_lead1"
         boxed = tensor in scope.host.boxes
         lines.append(f"{tensor}_ptr = {tensor}_ptr if BOX else {tensor}_ptr + {shift}" if boxed else
                      f"{tensor}_ptr += {shift}")  # fmt: skip
     return lines
+
+
+def batch_lines(roles: Roles) -> list[str]:
+    """The digits of `lead`: a position along every batch axis, and the two leading ones."""
+    lines = []
+    for axis in reversed(roles.batch):
+        lines += [f"{axis.name} = (lead % size_{axis.name}).to(INDEX)", f"lead = lead // size_{axis.name}"]
+    return [*lines, "lead0 = (lead // size_lead).to(tl.int64)", "lead1 = (lead % size_lead).to(tl.int64)"]
 
 
 def needed(lines: Iterable[str], body: list[str]) -> list[str]:
@@ -283,7 +277,7 @@ def _loops(step: Function, live: Function | None, states: list[Any], ranges: Til
         if live is not None:
             body = [*live.call("live"), *block("if live:", body)]
         loop = block(f"for j0 in {ahead.format(start, stop)}:", body)
-        lines += block("if RAGGED:", loop) if masked and ranges.plain and not roles.contracts else loop
+        lines += block("if RAGGED:", loop) if masked and ranges.held(roles) else loop
     return lines
 
 

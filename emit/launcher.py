@@ -6,7 +6,6 @@ import sympy as sp
 
 from refold.algebra import Plan
 from refold.emit.body import tile_axes
-from refold.emit.boxes import Box
 from refold.emit.calls import CALLS
 from refold.emit.common import BOXED, COMMON, REFERENCE
 from refold.emit.gluon import gluon_kernel
@@ -65,20 +64,20 @@ def _tables(plan: Plan, k: Kernels) -> list[str]:
         "# Whether a product and a sum may round as one. Not where scores are computed twice, once to be summed and",
         "# once to be divided by the sum: both have to round alike.",
         f"FUSED = {not _computed_twice(plan)}",
-        *(
-            []
-            if not k.boxes
-            else [
-                "# The tile of every tensor that tensor descriptors can read, its two leading dimensions first.",
-                f"BOXES = {{{', '.join(f'{_q(n)}: {_box(b)}' for n, b in k.boxes.items())}}}",
-            ]
-        ),
+        *_boxes(k),
         "",
     ]
 
 
-def _box(box: Box) -> str:
-    return "(" + ", ".join(["1", "1", *(f'"{b}"' if b else "1" for b in box.blocks)]) + ")"
+def _boxes(k: Kernels) -> list[str]:
+    """The table of what tensor descriptors can read, where there is anything."""
+    if not k.boxes:
+        return []
+    entries = [f"{_q(n)}: (1, 1, {', '.join(_q(x) if x else '1' for x in b.blocks)})" for n, b in k.boxes.items()]
+    return [
+        "# The tile of every tensor that tensor descriptors can read, its two leading dimensions first.",
+        f"BOXES = {{{', '.join(entries)}}}",
+    ]
 
 
 def _streams(plan: Plan, k: Kernels) -> list[str]:
@@ -212,9 +211,9 @@ def _launcher(plan: Plan, name: str, k: Kernels, ring: Ring | None) -> tuple[str
     args += [f'"size_{a.name}": size["{a.name}"],' for a in spec.axes if a not in roles.inner]
     args += [f'"SIZE_{a.name}": size["{a.name}"],' for a in roles.inner]
     args += ['"size_lead": lead[-1] if lead else 1, "size_batch": batch, "parts": parts, "chunk": chunk,']
-    if roles.rows is not None and roles.group is None and k.ranges.rises(roles.rows):
+    if k.ranges.rises(roles):
         read = " + ".join(f"{t.name}.nbytes" for t in spec.tensors if roles.fold in t.axes)
-        args += [f'"side": _side({read}, batch, {tensors[0]}.device),']
+        args += [f'"side": _side({read}, batch, device),']
     args += ['"BLOCK_M": block_m, "BLOCK_N": block_n, **pads,']
     if not roles.contracts:
         args += [f'"ONE_TILE": {fold} <= block_n, "RAGGED": {fold} % block_n > 0 or {fold} == 0,']
@@ -232,12 +231,8 @@ def _launcher(plan: Plan, name: str, k: Kernels, ring: Ring | None) -> tuple[str
     body += ["options = _options(num_warps, num_stages, block_m * block_n)"]
     body += ["if parts == 1:"]
     body += [f"    launches = [({k.rolling.name}, (programs,), args, options)]"]
-    body += [
-        "    return _Call(device, layout, launches, copied=copied{boxes})".format(
-            boxes=", boxes=boxes" if k.boxes else ""
-        ),
-        "work = {",
-    ]
+    boxed = ", boxes=boxes" if k.boxes else ""
+    body += [f"    return _Call(device, layout, launches, copied=copied{boxed})", "work = {"]
     for a in k.plan.accumulators:
         dims = ["parts", "batch"] + [f"size[{_q(x.name)}]" for x in tile_axes(a, roles)]
         dtype = "int32" if a.reducer == "argmax" else "float32"
@@ -253,7 +248,7 @@ def _launcher(plan: Plan, name: str, k: Kernels, ring: Ring | None) -> tuple[str
         last = [programs.replace("block_m", "few"), 'args | {"BLOCK_M": few}', "options_2"]
     body += ["launches = [", f"    ({k.parts.name}, (programs, parts), args, options),"]
     body += [f"    ({k.finish.name}, ({last[0]}, {chunks}), {last[1]}, {last[2]}),", "]"]
-    body += [f"return _Call(device, layout, launches, work, copied{', boxes' if k.boxes else ''})"]
+    body += [f"return _Call(device, layout, launches, work, copied{boxed})"]
     operator = operator_text(plan, tensors, words, sizes, whole)
     return "\n".join([*lines, *(f"    {line}" for line in body)]) + "\n", operator
 

@@ -427,11 +427,15 @@ class Scope:
 
     def box(self, expr: Read) -> str:
         """The same tile by a tensor descriptor, which gives 0 beyond the end of every axis."""
+        box = self.host.boxes[expr.name]
+        return f"{expr.name}_ptr.load([{', '.join(self.corner(expr, box))}]).reshape({', '.join(box.tile)})"
+
+    def corner(self, expr: Read, box: Box) -> list[str]:
+        """The first position of a box along every axis, the two leading dimensions first."""
         places = ["lead0.to(tl.int32)", "lead1.to(tl.int32)"]
-        for index, start in zip(expr.indices, self.host.boxes[expr.name].starts, strict=True):
+        for index, start in zip(expr.indices, box.starts, strict=True):
             places.append(start or f"{self.integer(index).at(ATOM)}.to(tl.int32)")
-        shape = [b for b in self.host.boxes[expr.name].blocks if b is not None]
-        return f"{expr.name}_ptr.load([{', '.join(places)}]).reshape({', '.join(shape)})"
+        return places
 
     def eviction(self, indices: Iterable[sp.Basic]) -> str:
         """How long the caches are to keep what belongs to one row alone: until it is read again."""

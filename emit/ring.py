@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from refold.algebra.roles import Roles
-from refold.emit.kernels import needed
+from refold.emit.kernels import batch_lines, needed
 from refold.emit.source import Function, block
 from refold.spec import Index
 
@@ -75,7 +75,7 @@ BARRIERS = ("k_full", "k_empty", "v_full", "v_empty")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A tensor that is read by tiles: the coordinates of a tile after the leading ones, and its two blocks."""
+    """A tensor that is read by tiles: the first position of a tile along every axis, and its two blocks."""
 
     tensor: str
     coordinates: tuple[str, ...]
@@ -83,7 +83,7 @@ class Place:
 
     @property
     def ones(self) -> str:
-        return "1, " * len(self.coordinates)
+        return "1, " * (len(self.coordinates) - 2)
 
     def flat(self, tile: str) -> str:
         return f"{tile}.reshape([{', '.join(self.blocks)}])"
@@ -93,7 +93,7 @@ class Place:
         return f'"{self.tensor}": ("{self.blocks[0]}", "{self.blocks[1]}")'
 
     def at(self, **values: str) -> str:
-        return ", ".join(["lead0.to(tl.int32)", "lead1.to(tl.int32)", *(values.get(c, c) for c in self.coordinates)])
+        return ", ".join(values.get(c, c) for c in self.coordinates)
 
 
 class GluonFunction(Function):
@@ -269,10 +269,7 @@ class Ring:
             "i0 = (tiles - 1 - pid % tiles) * 2 * BLOCK_M",
             "lead = pid // tiles",
         ]
-        for axis in reversed(self.roles.batch):
-            lines += [f"{axis.name} = (lead % size_{axis.name}).to(INDEX)", f"lead = lead // size_{axis.name}"]
-        lines += ["lead0 = (lead // size_lead).to(tl.int64)", "lead1 = (lead % size_lead).to(tl.int64)"]
-        lines += self._range()
+        lines += [*batch_lines(self.roles), *self._range()]
         for letter, p, count in zip("qkv", self.places, ("2", "SIZE_ring", "SIZE_ring"), strict=True):
             d = f"{p.tensor}_ptr"
             shape = f"[{count}, {p.ones}{', '.join(p.blocks)}]"

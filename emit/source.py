@@ -61,7 +61,7 @@ def free_names(lines: Iterable[str]) -> set[str]:
     # A name whose first line gives it a value of itself (`q_ptr += ...`, `q_ptr = q_ptr + ...`) is read first.
     updated = {n.target.id for n in ast.walk(tree) if isinstance(n, ast.AugAssign) and isinstance(n.target, ast.Name)}
     own = {n for n in used if n in bound and used[n] <= bound[n]}
-    return ({*used, *bound} - ({*bound} - updated - own)) - _GLOBAL
+    return ({*used} - {*bound} | updated | own) - _GLOBAL
 
 
 def read_names(line: str) -> set[str]:

@@ -65,10 +65,12 @@ def compile_for(kernel: Kernel, targets: tuple[str, ...] = TARGETS, dtype: DType
 
 
 def flags(target: str, dtype: DType) -> dict[str, bool]:
-    """Tensor descriptors from cuda 90 on, and the hardware's approximations on every cuda: both for 16-bit data."""
+    """As the launcher has them: from cuda 90 on a kernel begins before the one it waits for has ended, and 16-bit data
+    is read by tensor descriptors; on every cuda that has the hardware's approximations.
+    """
     backend, _, arch = target.partition(":")
-    small = backend == "cuda" and dtype != "float32"
-    return {"BOX": small and int(arch) >= 90, "FAST": small}
+    small, recent = dtype != "float32", backend == "cuda" and int(arch) >= 90
+    return {"OVERLAP": recent, "BOX": small and recent, "FAST": small and backend == "cuda"}
 
 
 def _job(made: Kernels, function: Function, dtype: DType, inner: int, blocks: dict[str, int],
@@ -85,7 +87,8 @@ def _job(made: Kernels, function: Function, dtype: DType, inner: int, blocks: di
     real = {text for expr, text in made.host.items() if not expr.is_integer} | {
         p.name for p in spec.params if not p.is_integer
     }
-    marks = flags(target, dtype)
+    known = {"INDEX": "tl.int32", "OPERAND": f"tl.{dtype}", "STAGES": stages, "ONE_TILE": False, "RAGGED": True}
+    known |= flags(target, dtype)
     types: dict[str, str] = {}
     constants: dict[str, Any] = {}
     for name in function.parameters:
@@ -94,18 +97,10 @@ def _job(made: Kernels, function: Function, dtype: DType, inner: int, blocks: di
         elif name.startswith("SIZE_"):
             constants[name] = inner
         elif is_constant(name):
-            known = {
-                "INDEX": "tl.int32",
-                "OPERAND": f"tl.{dtype}",
-                "STAGES": stages,
-                "OVERLAP": False,
-                "ONE_TILE": False,
-                "RAGGED": True,
-            } | marks
             constants[name] = known[name]
         elif name in last:
             constants[name] = 1
-        elif marks["BOX"] and name.removesuffix("_ptr") in made.boxes:
+        elif known["BOX"] and name.removesuffix("_ptr") in made.boxes:
             held = made.boxes[name.removesuffix("_ptr")].blocks
             shape = [1, 1, *(1 if b is None else blocks.get(b, inner) for b in held)]
             types[name] = f"tensordesc<{compiler.DTYPES[pointers[name]]}[{','.join(map(str, shape))}]>"

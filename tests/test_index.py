@@ -149,11 +149,13 @@ def test_a_wrong_line_is_refuted(edit: Callable[[Choose], Choose | None], name: 
 def test_a_program_that_writes_what_another_writes_is_refuted() -> None:
     plan = plan_of("causal")
     roles = assign(plan)
-    fine = {q.name: answer(q).verdict for q in program_questions(plan, roles)}
+    fine = {q.name: answer(q).verdict for q in program_questions(plan, roles, tile_ranges(plan, roles))}
     assert set(fine.values()) == {"proved"}
     # An output without the axis of the rows: every row of every program writes the one element.
     wrong = replace(plan, finish=tuple(replace(f, axes=tuple(a for a in f.axes if a != I)) for f in plan.finish))
-    found = {q.name: answer(q) for q in program_questions(wrong, roles)}["index write once o"]
+    found = {q.name: answer(q) for q in program_questions(wrong, roles, tile_ranges(wrong, roles))}[
+        "index write once o"
+    ]
     assert found.verdict == "refuted"
     assert "tile_i = " in found.note
 

@@ -11,18 +11,18 @@ import z3
 
 from refold.algebra import Plan
 from refold.algebra.roles import Roles, axes_of
-from refold.algebra.tiles import tile_ranges
+from refold.algebra.tiles import TileRanges
 from refold.spec import Index, Read
 from refold.verify.integers import Integers
 from refold.verify.questions import IndexQuestion
 
 
-def program_questions(plan: Plan, roles: Roles) -> Iterator[IndexQuestion]:
+def program_questions(plan: Plan, roles: Roles, ranges: TileRanges) -> Iterator[IndexQuestion]:
     """All that is asked of how programs, lanes and parts share the work, and of what they touch."""
     yield from _parts()
     yield _digits()
     yield _grid()
-    if roles.rows is not None and roles.group is None and tile_ranges(plan, roles).rises(roles.rows):
+    if ranges.rises(roles):
         yield _order()
     for f in plan.finish:
         yield _written_once(f.name, f.axes, roles, any(roles.fold in g.axes for g in plan.finish))

@@ -38,9 +38,9 @@ def index_questions(plan: Plan) -> Iterator[IndexQuestion]:
         return
     ranges = tile_ranges(plan, roles)
     yield from tile_questions(roles, ranges)
-    if ranges.plain and not roles.contracts:
+    if ranges.held(roles):
         yield from held_questions()
-    yield from program_questions(plan, roles)
+    yield from program_questions(plan, roles, ranges)
 
 
 def tile_questions(roles: Roles, ranges: TileRanges) -> Iterator[IndexQuestion]:
