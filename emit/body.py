@@ -107,7 +107,7 @@ def settled(scope: Scope, anchor: Anchor, states: dict[sp.Symbol, sp.Symbol], wi
 def guarded(scope: Scope, guard: sp.Basic) -> Scope:
     """A scope writing to the same lines in which what a guard excludes has a harmless value instead."""
     inner = replace(scope, memo=dict(scope.memo))
-    for atom in sp.And.make_args(guard):
+    for atom in sp.ordered(sp.And.make_args(guard)):
         if isinstance(atom, sp.Ne | sp.Gt | sp.Lt) and atom.rhs in (0, sp.oo, -sp.oo):
             harmless = "1.0" if atom.rhs == 0 else "0.0"
             val = scope.apply("tl.where({}, {}, {})", scope.condition(atom), scope.value(atom.lhs), Val(harmless))
