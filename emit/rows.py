@@ -32,7 +32,7 @@ def _row_tile(fold, count, itemsize, units):
 def _row_warps(block_m, block_n, fold, itemsize):
     """128 bytes a thread of a row that is one tile, else 32 elements, of tiles of 16384 64; at most 1024 threads."""
     cells, most = block_m * block_n * STREAMS, 16 if torch.version.hip else 32
-    if fold <= block_n:
-        return max(1, min(cells * itemsize // 4096, most))
-    return max(1, min(cells // (2048 if block_n == 16384 else 1024), most))
+    warps = cells * itemsize // 4096 if fold <= block_n else cells // (2048 if block_n == 16384 else 1024)
+    # Three tensors read at once make no power of two of a tile that is one.
+    return 1 << (max(1, min(warps, most)).bit_length() - 1)
 '''

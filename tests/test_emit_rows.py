@@ -1,5 +1,7 @@
 """Row reductions: a row that is one tile is loaded once and in wide loads, and the tiles that are chosen fit it."""
 
+import importlib.util
+import itertools
 import json
 import os
 import subprocess
@@ -71,6 +73,20 @@ def test_one_tile_is_loaded_once(name: str, tmp_path: Path) -> None:
             assert block_n == n
         if rows == 1 and n >= 50257:
             assert block_n <= 4096, "a few long rows are split"
+
+
+@pytest.mark.parametrize("streams", [1, 2, 3, 5])
+def test_the_warps_are_a_power_of_two_whatever_is_read_at_once(streams: int, tmp_path: Path) -> None:
+    kernel_of("performer").write(tmp_path)
+    found = importlib.util.spec_from_file_location("performer", tmp_path / "k_performer.py")
+    assert found is not None and found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    module.STREAMS = streams  # type: ignore[attr-defined]
+    for n, size, rows in itertools.product(WIDTHS, (2, 4), (1, 64, 4096)):
+        block_m, block_n = module._row_blocks(None, None, rows, n, 1, size, 132)
+        warps = module._row_warps(block_m, block_n, n, size)
+        assert 1 <= warps <= 32 and warps & (warps - 1) == 0
 
 
 def moved(question: IndexQuestion, by: Any) -> IndexQuestion:
