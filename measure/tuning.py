@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -150,7 +151,9 @@ def _built(tuner: Tuner, choices: list[Words], notify: Callable[[str], None]) ->
             return not choice
         return not choice or not any(getattr(launch.compiled, "n_spills", 0) for launch in call.launches)
 
-    with ThreadPoolExecutor(WORKERS if tuner.device != "cpu" else 1) as pool:
+    # Descriptors are made in a thread that has a context of the device, which its first tensor gives it.
+    begin = partial(torch.zeros, 1, device=tuner.device)
+    with ThreadPoolExecutor(WORKERS if tuner.device != "cpu" else 1, initializer=begin) as pool:
         for n, (choice, good) in enumerate(zip(choices, pool.map(fine, choices), strict=True)):
             notify(f"compiled {n + 1} of {len(choices)}")
             if good:
