@@ -90,11 +90,14 @@ class TileRanges:
         return any(b.side == "lower" for b in self.full_bounds)
 
     def rises(self, roles: Roles) -> bool:
-        """Whether later rows have more tiles than earlier ones, as under a causal mask: they are to start first."""
+        """Whether later rows have more tiles than earlier ones, as under a causal mask: they are to start first.
+
+        Within a window they have as many, once it is full.
+        """
         if roles.rows is None or roles.group is not None:
             return False
         upper = [slope(b.expr, roles.rows) for b in self.skip_bounds if b.side == "upper"]
-        return any(s is not None and s > 0 for s in upper) and not any(b.side == "lower" for b in self.skip_bounds)
+        return any(s is not None and s > 0 for s in upper)
 
     def held(self, roles: Roles) -> bool:
         """Whether the last tile is held until it is written: nothing but the end of the axis masks one, and no dots."""

@@ -11,6 +11,8 @@ ROOT = Path(__file__).parents[1]
 LENGTHS, WIDTHS = (1024, 4096, 16384), (1024, 4096, 16384, 65536, 131072)
 NEPTUNE = tuple(2**n for n in range(8, 16))
 DIM = 128
+# Of a row reduction: so many that how a kernel begins and ends is a small part, as in the copy that it is held against.
+ELEMENTS = 1 << 28
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,8 @@ class Operator:
     def case(self, case: Case) -> Case:
         """The case of its spec at the sizes of the table."""
         if self.kind == "rows":
-            return replace(case, lengths=WIDTHS, dtype="bfloat16", scalars=case.scalars | self.scalars)
+            scalars = case.scalars | self.scalars
+            return replace(case, lengths=WIDTHS, dtype="bfloat16", scalars=scalars, budget=ELEMENTS)
         sizes = case.sizes | dict(zip((a for a in ("h", "g") if a in case.sizes), self.heads, strict=False))
         return replace(case, sizes=sizes, lengths=LENGTHS, dtype="float16", scalars=case.scalars | self.scalars)
 

@@ -161,19 +161,18 @@ def _powers_of_two(block_m, block_n, least_m):
     return block_m, block_n
 
 
-def _wide(rows, fold, pads, itemsize, device):
+def _wide(rows, batch, pads, itemsize, device):
     """Tile, warps and stages for dots of 16-bit data where a program may have 200 KB, as on Hopper; else None.
 
-    Measured on an H200. Tall tiles share what is read; tiles that masks cut, or whose scores are costly, want more
-    warps on one tile once the axis is long, and small tiles while it is short.
+    Measured on an H200. Tall tiles share what is read; where masks cut tiles or there are few, more of them on a
+    multiprocessor are worth more.
     """
     inner = max(pads.values(), default=1)
     if not DOTS or itemsize != 2 or rows < 64 or inner > 256 or _shared(device) < 200_000:
         return None
     if inner == 128:
-        if COSTLY or MASKS and fold >= 8192:
-            return (128, 128, 8, 3) if rows >= 128 else (64, 64, 4, 3)
-        return (64, 64, 4, 3) if MASKS or rows < 128 else (128, 64, 4, 2)
+        few = batch * triton.cdiv(rows, 128) <= _units(device)
+        return (64, 64, 4, 3) if MASKS or few else (128, 64, 4, 2)
     return (64, 128, 4, 2) if inner == 64 else (64, 64, 4, 3)
 
 
@@ -183,10 +182,11 @@ def _units(device):
 
 
 def _streaming(block_n, num_warps, rows, fold, programs, pads, itemsize, device):
-    """Tile, warps, and the programs that the device holds; set where so few rows share a tile that loading is all."""
+    """Tile, warps, and the programs worth having by parts; set where so few rows share a tile that loading is all."""
     units = _units(device)
     if rows > 16 or not pads or rows > 1 and not DOTS:
-        return block_n, num_warps, 2 * units
+        # A program of many rows is bound by its products, not by waiting.
+        return block_n, num_warps, units if DOTS and rows >= 64 else 2 * units
     # What three stages of a position take in shared memory.
     wide = 3 * sum(pads.values()) * itemsize
     if DOTS and fold * programs >= 512 * units and 128 * wide <= _shared(device):

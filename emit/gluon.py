@@ -157,6 +157,7 @@ def _ring(made: Kernels, name: str) -> Ring:
         states=_states(plan, roles),
         pointers=tuple(dict.fromkeys(t for t, _ in strides)),
         words=tuple(sorted(host.helpers)),
+        rises=made.ranges.rises(roles),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sympy as sp
 
 from refold.algebra import Plan
+from refold.algebra.bounds import slope
 from refold.emit.body import tile_axes
 from refold.emit.calls import CALLS
 from refold.emit.common import BOXED, COMMON, REFERENCE
@@ -18,7 +19,7 @@ from refold.emit.rows import ROWS
 from refold.emit.source import wrap
 from refold.emit.weights import bounded_weights
 from refold.errors import EmitError
-from refold.spec import Fold, Index, Read, Spec
+from refold.spec import Fold, Index, Read, Spec, Where
 
 
 def module_text(plan: Plan, name: str, kernels: Kernels) -> str:
@@ -88,9 +89,11 @@ def _streams(plan: Plan, k: Kernels) -> list[str]:
     written = [e.expr for e in plan.elements] + [f.expr for f in plan.finish]
     reads = {n for x in written for n in x.atoms(Read)}
     streams = {r.name for r in reads if plan.axis in r.free_symbols and own & r.free_symbols}
+    shared = {r.name for r in reads if plan.axis in r.free_symbols} - streams
     return [
-        "# How many tensors are read element by element, and whether again to be written.",
+        "# How many tensors are read element by element, and whether again to be written; how many all rows share.",
         f"STREAMS, REREADS = {max(1, len(streams))}, {any(plan.axis in f.axes for f in plan.finish)}",
+        f"SHARED = {len(shared)}",
     ]
 
 
@@ -193,7 +196,7 @@ def _launcher(plan: Plan, name: str, k: Kernels, ring: Ring | None) -> tuple[str
             f"block_n, num_warps, slots = _streaming(block_n, num_warps, {rows}, {fold}, {shared}, pads,",
             f"                                       {itemsize}, device)",
         ]
-        body += [f"wide = _wide({rows}, {fold}, pads, {itemsize}, device)"]
+        body += [f"wide = _wide({rows}, {shared}, pads, {itemsize}, device)"]
         body += ["if wide is not None:", "    num_warps, num_stages = num_warps or wide[2], num_stages or wide[3]"]
         body += [f"block_m, block_n = _blocks(block_m, block_n, {rows}, {fold}, pads, DOTS, {itemsize}, wide)"]
     else:
@@ -258,8 +261,12 @@ def _q(name: str) -> str:
 
 
 def _index_checks(plan: Plan, k: Kernels) -> list[str]:
-    """Index maps such as `k[h // group, j, d]` stay inside of their tensors, which only the sizes can tell."""
+    """Index maps such as `k[h // group, j, d]` stay inside of their tensors, which only the sizes can tell.
+
+    Along a tile's axis the two ends are looked at, where no condition may keep the others from being read.
+    """
     lines: dict[str, None] = {}
+    kept = {s for o in plan.spec.outputs for w in o.expr.atoms(Where) for s in w.args[0].free_symbols}
     still = {*k.roles.batch, *([k.roles.rows] if k.roles.group is not None else [])}
     for o in plan.spec.outputs:
         for read in sp.preorder_traversal(o.expr):
@@ -267,11 +274,13 @@ def _index_checks(plan: Plan, k: Kernels) -> list[str]:
                 continue
             for axis, index in zip(read.tensor.axes, read.indices, strict=True):
                 axes = {s for s in index.free_symbols if isinstance(s, Index)}
-                if isinstance(index, Index) or index.has(Read) or not axes <= still:
+                ends = len(axes) == 1 and not axes & (still | kept) and all(slope(index, a) for a in axes)
+                if isinstance(index, Index) or index.has(Read) or not (ends or axes <= still):
                     continue
                 if len(axes) > 1:
                     raise EmitError(f"{read.name} is read at {index}, an index of several axes: use one axis an index")
-                loop = "".join(f" for {a.name} in range(size[{_q(a.name)}])" for a in axes)
+                every = "[::max(1, size[{0}] - 1)]" if ends else ""
+                loop = "".join(f" for {a.name} in range(size[{_q(a.name)}])" + every.format(_q(a.name)) for a in axes)
                 values = f"lambda: [{host(index)}{loop}]"
                 lines[f"_within({_q(read.name)}, {_q(axis.name)}, size, {values})"] = None
     return list(lines)

@@ -261,7 +261,7 @@ class Scope:
         val = self.join("*", [self.value(f) for f in top], PRODUCT) if top else Val("1.0")
         if bottom:
             under = self.join("*", [self.value(f) for f in bottom], PRODUCT)
-            if self.roles.fold in val.axes and self.roles.fold not in under.axes:
+            if {*under.axes} < {*val.axes}:
                 # A quotient a row and a product an element: on cuda a quotient is three products.
                 return self.join("*", [val, Val(f"(1.0 / {under.at(ATOM)})", under.axes)], PRODUCT)
             axes = self.union(val, under)

@@ -44,33 +44,36 @@ def _as_rows(x, COLUMNS: tl.constexpr):
 
 # The choice of this kernel; BLOCK_M is one group's rows.
 CHOICE = '''
-def _hopper(args, boxes, rows, keys, device):
-    """Arguments and boxes of the kernel for Hopper; None where the device, a length or a layout is not for it."""
+def _hopper(args, boxes, rows, keys, works, device):
+    """Programs, arguments and boxes of the kernel for Hopper; None where a length, a layout or the device is not.
+
+    The lengths are those from which it was faster on an H200: each piece of work begins and ends by itself.
+    """
     if not boxes or INTERPRETED or torch.cuda.get_device_capability(device)[0] != 9:
         return None
-    # One program has a multiprocessor to itself: on a short axis nothing hides how it begins and ends.
-    if rows < 128 or keys < 2048:
+    if rows < 128 or COSTLY and not RISES or keys < (8192 if COSTLY else 2048 if RISES else 1024):
         return None
     args, found = args | {{"BLOCK_M": 64, "BLOCK_N": 128, "SIZE_ring": 2}}, {{}}
     for n, blocks in TILES.items():
         _, shape, strides, _ = boxes[n]
         tile = [1] * (len(shape) - 2) + [args[b] for b in blocks]
         # Of other widths nothing was measured.
-        if tile[-1] != 128:
+        if tile[-1] not in (64, 128):
             return None
         layout = gl.NVMMASharedLayout(swizzle_byte_width=128, element_bitwidth=16, rank=len(tile))
         found[n] = HopperDescriptor, shape, strides, tile, layout
-    return args, found
+    # Long pieces that differ are begun by whoever is free; of others a program has several, and loads ahead.
+    return works if RISES and keys >= 8192 else min(works, _units(device)), args, found
 '''
 
 # What the lines of the kernel read that is no argument.
 WORDS = ("gl", "gluon", "tma", "mbarrier", "warpgroup_mma", "warpgroup_mma_wait", "fence_async_shared", "_copy",
-         "_tile", "_operand_of", "_as_rows", "_scored", "_next", "_fill", "_empty")  # fmt: skip
+         "_tile", "_operand_of", "_as_rows", "_scored", "_next", "_load", "_rows", "_fill", "_empty")  # fmt: skip
 # What they call their own values: no name of a pipeline that has this kernel.
-OWN = ("scores", "weights", "following", "stage", "phase", "stage_before", "phase_before", "turn", "at", "held",
-       "q_full", "k_full", "k_empty", "v_full", "v_empty", "q_ring", "k_ring", "v_ring", "q_tile",
-       "q_ready", "SIZE_ring")  # fmt: skip
-BARRIERS = ("k_full", "k_empty", "v_full", "v_empty")
+OWN = ("scores", "weights", "following", "stage", "phase", "stage_before", "phase_before", "turn", "held",
+       "work", "seen", "gone", "first", "q_full", "q_empty", "k_full", "k_empty", "v_full", "v_empty", "q_ring",
+       "k_ring", "v_ring", "SIZE_ring")  # fmt: skip
+BARRIERS = ("q_full", "q_empty", "k_full", "k_empty", "v_full", "v_empty")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,7 @@ class Ring:
     states: tuple[tuple[str, str, bool], ...]
     pointers: tuple[str, ...]
     words: tuple[str, ...]
+    rises: bool
 
     @property
     def wide(self) -> str:
@@ -131,19 +135,20 @@ class Ring:
     @property
     def table(self) -> str:
         entries = ", ".join(p.entry for p in self.places)
-        return f"# Of every tensor that the kernel for Hopper reads by tiles, the two blocks.\nTILES = {{{entries}}}"
+        comment = "# The blocks of what the kernel for Hopper reads by tiles; whether later rows have more tiles."
+        return f"{comment}\nTILES, RISES = {{{entries}}}, {self.rises}"
 
     @property
     def launch(self) -> list[str]:
         """Lines of the launcher: where the whole axis is one part and nothing is pinned, this kernel if it can."""
         rows, keys = (f'size["{a.name}"]' for a in (self.roles.rows, self.roles.fold))  # type: ignore[union-attr]
-        grid = f"(batch * triton.cdiv({rows}, 128),)"
         return [
-            f"hopper = None if pinned or parts > 1 else _hopper(args, boxes, {rows}, {keys}, device)",
+            f"works = batch * triton.cdiv({rows}, 128)",
+            f"hopper = None if pinned or parts > 1 else _hopper(args, boxes, {rows}, {keys}, works, device)",
             "if hopper is not None:",
             '    options = {"num_warps": 4, "enable_fp_fusion": FUSED}',
-            f"    launches = [({self.name}_hopper, {grid}, hopper[0], options)]",
-            "    return _Call(device, layout, launches, copied=copied, boxes=hopper[1])",
+            f"    launches = [({self.name}_hopper, (hopper[0],), hopper[1], options)]",
+            "    return _Call(device, layout, launches, copied=copied, boxes=hopper[2])",
         ]
 
     def function(self, name: str, first: Iterable[str], body: Iterable[str], comment: str) -> GluonFunction:
@@ -152,9 +157,10 @@ class Ring:
     @property
     def functions(self) -> tuple[Function, ...]:
         step = self.function(self.scored.name, self.scored.first, self.scored.body, self.scored.comment)
-        following, fill = self._next(step), self._fill()
-        empty = self._empty(step, following)
-        return step, following, fill, empty, self._kernel(fill, empty)
+        following, load = self._next(step), self._load()
+        rows = self._rows(step, following)
+        fill, empty = self._fill(load), self._empty(rows)
+        return step, following, load, rows, fill, empty, self._kernel(fill, empty)
 
     @property
     def text(self) -> str:
@@ -163,7 +169,7 @@ class Ring:
     def _next(self, step: Function) -> Function:
         _, k, v = self.places
         lines = [
-            "turn = (j0 - lo) // BLOCK_N",
+            "turn = (j0 - first) // BLOCK_N",
             "stage, phase = turn % SIZE_ring, turn // SIZE_ring & 1",
             "mbarrier.wait(k_full.index(stage), phase)",
             *self._issue(k, "stage"),
@@ -178,7 +184,7 @@ class Ring:
             f"{self.wide} = {self.moved}",
             f"return {', '.join(s for s, _, _ in self.states)}, following",
         ]
-        first = (*(s for s, _, _ in self.states), "weights", "j0", "lo")
+        first = (*(s for s, _, _ in self.states), "weights", "j0", "first")
         return self.function("_next", first, lines, "The scores of a tile, while the weights of the one before meet v.")
 
     def _issue(self, k: Place, stage: str) -> list[str]:
@@ -188,16 +194,19 @@ class Ring:
             "is_async=True)",
         ]
 
-    def _fill(self) -> Function:
+    def _load(self) -> Function:
         q, k, v = self.places
         lines = []
         for group in (0, 1):
-            row = {"i0": f"i0 + {group} * BLOCK_M"}
             lines += [
-                f"mbarrier.expect(q_full.index({group}), {q.tensor}_ptr.block_type.nbytes)",
-                f"_copy({q.tensor}_ptr, [{q.at(**row)}], q_full.index({group}), q_ring.index({group}))",
+                f"slot = seen % 2 * 2 + {group}",
+                "mbarrier.wait(q_empty.index(slot), seen // 2 & 1 ^ 1)",
+                f"mbarrier.expect(q_full.index(slot), {q.tensor}_ptr.block_type.nbytes)",
+                f"_copy({q.tensor}_ptr, [{q.at(i0=f'i0 + {group} * BLOCK_M')}], q_full.index(slot), "
+                "q_ring.index(slot))",
             ]
-        body = ["turn = (j0 - lo) // BLOCK_N", "stage, phase = turn % SIZE_ring, (turn // SIZE_ring & 1) ^ 1"]
+        body = ["turn = gone + (j0 - lo) // BLOCK_N"]
+        body += ["stage, phase = turn % SIZE_ring, (turn // SIZE_ring & 1) ^ 1"]
         for letter, p in (("k", k), ("v", v)):
             body += [
                 f"mbarrier.wait({letter}_empty.index(stage), phase)",
@@ -205,14 +214,28 @@ class Ring:
                 f"_copy({p.tensor}_ptr, [{p.at()}], {letter}_full.index(stage), {letter}_ring.index(stage))",
             ]
         lines += block("for j0 in range(lo, hi, BLOCK_N):", body)
-        return self.function("_fill", (), lines, "Loads the rows of both groups, then every tile that is visited.")
+        lines += ["return gone + (hi - lo) // BLOCK_N"]
+        lines = self._where([*needed(self._range(), lines), *lines])
+        return self.function("_load", ("work", "seen", "gone"), lines,
+                             "Loads the rows of both groups, then every tile that is visited.")  # fmt: skip
 
-    def _empty(self, step: Function, following: Function) -> Function:
+    def _where(self, lines: list[str]) -> list[str]:
+        """The lines, after those that say which rows of which batch they are for."""
+        size = f"size_{self.roles.rows.name}"  # type: ignore[union-attr]
+        found = [
+            f"tiles = tl.cdiv({size}, 2 * BLOCK_M)",
+            "i0 = (tiles - 1 - work % tiles) * 2 * BLOCK_M",
+            "lead = work // tiles",
+            *batch_lines(self.roles),
+        ]
+        return [*needed(found, lines), *lines]
+
+    def _rows(self, step: Function, following: Function) -> Function:
         q, k, v = self.places
         row, size, e = self.roles.rows, f"size_{self.roles.rows.name}", self.columns.name  # type: ignore[union-attr]
         r = row.name  # type: ignore[union-attr]
         base = [
-            f"{r} = (i0 + at + gl.arange(0, BLOCK_M, layout=gl.SliceLayout(1, _tile(BLOCK_N)))).to(INDEX)",
+            f"{r} = (i0 + group * BLOCK_M + gl.arange(0, BLOCK_M, layout=gl.SliceLayout(1, _tile(BLOCK_N)))).to(INDEX)",
             f"in_{r} = {r} < {size}",
             f"{e} = gl.arange(0, BLOCK_{e}, layout=gl.SliceLayout(0, _tile(BLOCK_{e}))).to(INDEX)",
             f"in_{e} = {e} < SIZE_{e}",
@@ -227,33 +250,61 @@ class Ring:
         target = ", ".join((*(s for s, _, _ in self.states), "weights"))
         # The first tile is run with masks, which are right everywhere.
         first = [
-            "mbarrier.wait(k_full.index(0), 0)",
-            *self._issue(k, "0"),
+            "stage = gone % SIZE_ring",
+            "mbarrier.wait(k_full.index(stage), gone // SIZE_ring & 1)",
+            *self._issue(k, "stage"),
             "scores = warpgroup_mma_wait(0, deps=[scores])",
-            "mbarrier.arrive(k_empty.index(0), count=1)",
+            "mbarrier.arrive(k_empty.index(stage), count=1)",
             *step.call(", ".join(self.carried), j0="lo", MASKED="True"),
             f"{self.wide} = {self.moved}",
+            "first = lo - gone * BLOCK_N",
         ]
         for start, stop, masked in self.spans:
             begin = f"tl.maximum({start}, lo + BLOCK_N)"
             first += block(f"for j0 in range({begin}, {stop}, BLOCK_N):", following.call(target, MASKED=str(masked)))
         first += [
-            "turn = (hi - lo) // BLOCK_N - 1",
-            "mbarrier.wait(v_full.index(turn % SIZE_ring), turn // SIZE_ring & 1)",
+            "turn = gone + (hi - lo) // BLOCK_N - 1",
             "stage = turn % SIZE_ring",
+            "mbarrier.wait(v_full.index(stage), turn // SIZE_ring & 1)",
             f"{self.wide} = warpgroup_mma(weights, {v.flat('v_ring.index(stage)')}, {self.wide}, is_async=True)",
             f"{self.wide}, weights = warpgroup_mma_wait(0, deps=[{self.wide}, weights])",
+            "mbarrier.arrive(v_empty.index(stage), count=1)",
         ]
         lines = [
             *init,
             *self._range(),
-            "mbarrier.wait(q_ready, 0)",
-            f"held = {q.flat('q_tile')}",
+            "slot = seen % 2 * 2 + group",
+            "mbarrier.wait(q_full.index(slot), seen // 2 & 1)",
+            f"held = {q.flat('q_ring.index(slot)')}",
             *block("if lo < hi:", first),
+            "mbarrier.arrive(q_empty.index(slot), count=1)",
             *self.epilogue,
+            "return gone + (hi - lo) // BLOCK_N",
         ]
-        return self.function("_empty", ("at", "q_tile", "q_ready"), [*needed(base, lines), *lines],
-                             "One group holds its rows and goes over the tiles.")  # fmt: skip
+        lines = [*needed(base, lines), *lines]
+        return self.function("_rows", ("work", "seen", "gone", "group"),
+                             self._where(lines), "One group holds its rows and goes over the tiles.")  # fmt: skip
+
+    def _fill(self, load: Function) -> Function:
+        return self.function("_fill", (), self._each(load), "The tiles of one piece of work after another.")
+
+    def _empty(self, rows: Function) -> Function:
+        return self.function("_empty", ("group",), self._each(rows), "The rows of one group in every piece of work.")
+
+    def _each(self, function: Function) -> list[str]:
+        """What a program has to do: its pieces of work, and how many tiles went through the ring before each."""
+        size = f"size_{self.roles.rows.name}"  # type: ignore[union-attr]
+        body = [
+            "# Rounds go up and down by turns: who had most in one has least in the next.",
+            "work = seen * programs + (pid if seen % 2 == 0 else programs - 1 - pid)",
+            *block("if work < works:", function.call("gone")),
+        ]
+        return [
+            "pid, programs = tl.program_id(0), tl.num_programs(0)",
+            f"works = tl.cdiv({size}, 2 * BLOCK_M) * size_batch",
+            "gone = 0",
+            *block("for seen in range(0, tl.cdiv(works, programs)):", body),
+        ]
 
     def _range(self) -> list[str]:
         size = f"size_{self.roles.rows.name}"  # type: ignore[union-attr]
@@ -261,31 +312,23 @@ class Ring:
         return [*needed(rows, list(self.choices)), *self.choices]
 
     def _kernel(self, fill: Function, empty: Function) -> Function:
-        size = f"size_{self.roles.rows.name}"  # type: ignore[union-attr]
-        lines = [
-            "pid = tl.program_id(0)",
-            f"tiles = tl.cdiv({size}, 2 * BLOCK_M)",
-            "# The last rows first: where rows differ in work, it is they that have most.",
-            "i0 = (tiles - 1 - pid % tiles) * 2 * BLOCK_M",
-            "lead = pid // tiles",
-        ]
-        lines += [*batch_lines(self.roles), *self._range()]
-        for letter, p, count in zip("qkv", self.places, ("2", "SIZE_ring", "SIZE_ring"), strict=True):
+        lines = []
+        for letter, p, count in zip("qkv", self.places, ("4", "SIZE_ring", "SIZE_ring"), strict=True):
             d = f"{p.tensor}_ptr"
             shape = f"[{count}, {p.ones}{', '.join(p.blocks)}]"
             lines.append(f"{letter}_ring = gl.allocate_shared_memory({d}.dtype, {shape}, {d}.layout)")
-        for name in ("q_full", *BARRIERS):
-            count = "2" if name == "q_full" else "SIZE_ring"
+        for name in BARRIERS:
+            count = "4" if name.startswith("q") else "SIZE_ring"
             lines.append(f"{name} = gl.allocate_shared_memory(gl.int64, [{count}, 1], mbarrier.MBarrierLayout())")
-        lines += block("for stage in gl.static_range(2):", ["mbarrier.init(q_full.index(stage), count=1)"])
-        lines += block("for stage in gl.static_range(SIZE_ring):", [
-            f"mbarrier.init({b}.index(stage), count={2 if b.endswith('empty') else 1})" for b in BARRIERS
-        ])  # fmt: skip
+        for letters, count in (("q", "4"), ("kv", "SIZE_ring")):
+            lines += block(f"for stage in gl.static_range({count}):", [
+                f"mbarrier.init({b}.index(stage), count={2 if b.endswith('empty') and b[0] != 'q' else 1})"
+                for b in BARRIERS if b[0] in letters
+            ])  # fmt: skip
         lines += ["fence_async_shared()", "gl.warp_specialize(["]
         lines += [f"    ({fill.name}, ({', '.join(fill.parameters)})),"]
         for group in (0, 1):
-            values = {"at": f"{group} * BLOCK_M"}
-            values |= {"q_tile": f"q_ring.index({group})", "q_ready": f"q_full.index({group})"}
-            lines += [f"    ({empty.name}, ({', '.join(values.get(p, p) for p in empty.parameters)})),"]
+            given = (str(group) if p == "group" else p for p in empty.parameters)
+            lines += [f"    ({empty.name}, ({', '.join(given)})),"]
         lines += ["], [4, 4], [240, 240])"]
         return self.function(f"{self.name}_hopper", (), lines, "A warp loads tiles; two groups of 64 rows compute.")

@@ -15,7 +15,8 @@ def _row_blocks(block_m, block_n, rows, fold, batch, itemsize, units):
 def _row_tile(fold, count, itemsize, units):
     whole, least = _pad(fold, 16), 1024
     if REREADS:
-        held, tile = 8192 * itemsize // STREAMS, max(8192, min(_pad(fold * itemsize * 3 // 32, 1), 32768))
+        held, most = 8192 * itemsize // STREAMS, 32768 if SHARED < 2 else 16384
+        tile = max(8192, min(_pad(fold * itemsize * 3 // 32, 1), most))
     else:
         # Few rows under way have to be read in larger tiles to keep the memory busy.
         held, tile = least, max(least, min(_pad(2**23 // (count * itemsize), 1), 8192))
@@ -30,9 +31,12 @@ def _row_tile(fold, count, itemsize, units):
 
 
 def _row_warps(block_m, block_n, fold, itemsize):
-    """128 bytes a thread of a row that is one tile, else 32 elements, of tiles of 16384 64; at most 1024 threads."""
+    """128 bytes a thread of a row that is one tile, else 32 elements, and 16 of wide tiles of several tensors.
+
+    At most 1024 threads.
+    """
     cells, most = block_m * block_n * STREAMS, 16 if torch.version.hip else 32
-    warps = cells * itemsize // 4096 if fold <= block_n else cells // (2048 if block_n == 16384 else 1024)
+    warps = cells * itemsize // 4096 if fold <= block_n else cells // (512 if SHARED and block_n == 16384 else 1024)
     # Three tensors read at once make no power of two of a tile that is one.
     return 1 << (max(1, min(warps, most)).bit_length() - 1)
 '''

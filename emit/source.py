@@ -17,7 +17,7 @@ _WORDS = """tl triton torch math out schedule splits block_m block_n num_warps n
 batch chunk part parts start group group_size groups in_group first_row last_row lo hi j0 i0 full_lo full_hi size
 inputs args last back scale still ok reference live size_lead size_batch before beside place side
 given device layout views outputs copied pads programs
-options work launches"""
+options work works launches hopper"""
 RESERVED = frozenset(_WORDS.split())
 # Compile-time constants by name, beside blocks (`BLOCK_*`) and sizes held in registers (`SIZE_*`).
 CONSTANTS = ("MASKED", "INDEX", "OPERAND", "STAGES", "OVERLAP", "BOX", "FAST", "ONE_TILE", "RAGGED", "EVICT")

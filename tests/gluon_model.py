@@ -203,11 +203,12 @@ def _either(pick: Any, plain: Any) -> Any:
     return both
 
 
-def words(program: int) -> dict[str, Any]:
+def words(program: int, programs: int) -> dict[str, Any]:
     """What the text reads that is not its own, for one program."""
     tl = SimpleNamespace(
         constexpr=object, int1=torch.bool, int32=torch.int32, int64=torch.int64, float32=torch.float32,
-        program_id=lambda _: torch.tensor(program), cdiv=lambda a, b: -(-a // b), where=torch.where, abs=torch.abs,
+        program_id=lambda _: program, num_programs=lambda _: programs, cdiv=lambda a, b: -(-a // b),
+        where=torch.where, abs=torch.abs,
         minimum=_either(torch.minimum, min), maximum=_either(torch.maximum, max), exp2=torch.exp2, log2=torch.log2,
         max=lambda x, axis: x.amax(axis), sum=lambda x, axis: x.sum(axis), store=_store, load=_load,
     )  # fmt: skip
@@ -231,13 +232,14 @@ def words(program: int) -> dict[str, Any]:
     return {"tl": tl, "gl": gl, "mbarrier": barrier, "tma": SimpleNamespace(async_load=_copy),
             "gluon": SimpleNamespace(jit=lambda f: f, constexpr_function=lambda f: f),
             "triton": SimpleNamespace(jit=lambda f: f), "warpgroup_mma": _product,
+            "range": lambda *ends: map(torch.tensor, range(*map(int, ends))),
             "warpgroup_mma_wait": _landed, "fence_async_shared": lambda: None}  # fmt: skip
 
 
 def run(text: str, name: str, programs: int, arguments: dict[str, Any]) -> None:
     """Runs every program of the kernel, one after the other."""
     for n in range(programs):
-        scope = words(n)
+        scope = words(n, programs)
         exec(text, scope)
         kernel = scope[name]
         kernel(**{p: arguments[p] for p in kernel.__code__.co_varnames[: kernel.__code__.co_argcount]})

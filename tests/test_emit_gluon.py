@@ -90,7 +90,9 @@ def test_a_name_that_the_kernel_has_for_itself_keeps_the_plain_one() -> None:
 SIZE = {"i": 19, "j": 23, "d": 3, "e": 5, "h": 4, "g": 2}
 
 
-def wrong_by(name: str, size: dict[str, int], change: tuple[str, str] = ("", ""), **blocks: int) -> float:
+def wrong_by(
+    name: str, size: dict[str, int], change: tuple[str, str] = ("", ""), programs: int = 0, **blocks: int
+) -> float:
     """The largest difference of what the text gives from the float64 oracle; infinite where a NaN is left."""
     made, spec = kernels(plan_of(name), name), plan_of(name).spec
     ring = gluon_kernel(made, name)
@@ -104,6 +106,7 @@ def wrong_by(name: str, size: dict[str, int], change: tuple[str, str] = ("", "")
     out = torch.full([size[a.name] for a in result.axes], float("nan"))
     values: dict[str, Any] = {"BLOCK_M": 4, "BLOCK_N": 4, "SIZE_ring": 2, "BLOCK_d": 4, "BLOCK_e": 8} | blocks
     values |= {"INDEX": torch.int32, "OPERAND": torch.float32, "FAST": False, "size_lead": 1}
+    values["size_batch"] = math.prod(size[a.name] for a in ring.roles.batch)
     values |= {f"{word}_{a}": n for a, n in size.items() for word in ("size", "SIZE")} | scalars
     known = {"size": size, "math": math, "_ratio": lambda a, b: a / b, **scalars}
     values |= {n: eval(host(expr), known) for expr, n in made.host.items()}
@@ -114,8 +117,8 @@ def wrong_by(name: str, size: dict[str, int], change: tuple[str, str] = ("", "")
     for place in ring.places:
         box = [1] * len(tensors[place.tensor].shape) + [values[b] for b in place.blocks]
         values[f"{place.tensor}_ptr"] = Descriptor(tensors[place.tensor][None, None], box)
-    programs = -(-size["i"] // (2 * values["BLOCK_M"])) * math.prod(size[a.name] for a in ring.roles.batch)
-    run(text, f"{name}_hopper", programs, values)
+    works = -(-size["i"] // (2 * values["BLOCK_M"])) * values["size_batch"]
+    run(text, f"{name}_hopper", programs or works, values)
     want = torch.tensor(spec(**{n: t.double().numpy() for n, t in tensors.items()}, **scalars))
     gone = torch.isnan(out) | torch.isnan(want)
     return float("inf") if gone.any() else float((out - want).abs().max() / (1 + want.abs().max()))
@@ -134,6 +137,16 @@ def test_at_other_blocks_and_lengths(size: dict[str, int], blocks: dict[str, int
     assert wrong_by("causal", SIZE | size, **blocks) < 1e-5
 
 
+@pytest.mark.parametrize("late", [False, True], ids=["at once", "late"])
+@pytest.mark.parametrize("programs", [1, 2, 5])
+@pytest.mark.parametrize("name", ["attention", "causal", "grouped"])
+def test_a_few_programs_do_all_of_the_work(
+    name: str, programs: int, late: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gluon_model.LATE", late)
+    assert wrong_by(name, SIZE | {"i": 70}, programs=programs) < 1e-5
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [
@@ -143,12 +156,20 @@ def test_at_other_blocks_and_lengths(size: dict[str, int], blocks: dict[str, int
         ("mbarrier.wait(v_full.index(stage_before), phase_before)\n", "pass\n"),
         ("(turn - 1) % SIZE_ring,", "turn % SIZE_ring,"),
         ("turn // SIZE_ring & 1\n", "turn & 1\n"),
-        ("at + gl.arange", "gl.arange"),
+        ("group * BLOCK_M + gl.arange", "gl.arange"),
         ("full_hi, first_row + 1)", "full_hi, last_row + 1)"),
         ("hi, last_row + 1)", "hi, last_row - 3)"),
-        ("(tiles - 1 - pid % tiles)", "(tiles - pid % tiles)"),
+        ("(tiles - 1 - work % tiles)", "(tiles - work % tiles)"),
         ("tl.maximum(full_hi, lo + BLOCK_N)", "full_hi"),
         ("j[None, :] <= i[:, None]", "j[None, :] < i[:, None]"),
+        # What only a second piece of work of a program shows.
+        ("mbarrier.wait(q_empty.index(slot), seen // 2 & 1 ^ 1)\n", "pass\n"),
+        ("mbarrier.wait(q_full.index(slot), seen // 2 & 1)\n", "mbarrier.wait(q_full.index(slot), 0)\n"),
+        ("gone + (j0 - lo) // BLOCK_N", "(j0 - lo) // BLOCK_N"),
+        ("mbarrier.wait(v_empty.index(stage), phase)\n", "pass\n"),
+        ("    mbarrier.arrive(v_empty.index(stage), count=1)\n    mbarrier.arrive(q", "    mbarrier.arrive(q"),
+        ("return gone + (hi - lo) // BLOCK_N", "return (hi - lo) // BLOCK_N"),
+        ("programs - 1 - pid", "pid + 1"),
     ],
 )
 def test_the_model_finds_a_wrong_schedule(old: str, new: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +180,8 @@ def test_the_model_finds_a_wrong_schedule(old: str, new: str, monkeypatch: pytes
 def is_wrong(old: str, new: str, late: bool, monkeypatch: pytest.MonkeyPatch) -> bool:
     monkeypatch.setattr("gluon_model.LATE", late)
     try:
-        return wrong_by("causal", SIZE, (old, new)) > 1e-3
+        sizes = (({}, 0), ({"i": 90}, 2), ({"i": 90, "j": 4}, 1))
+        return any(wrong_by("causal", SIZE | size, (old, new), programs=p) > 1e-3 for size, p in sizes)
     except Stuck:
         return True
 

@@ -103,6 +103,7 @@ def test_a_call_is_repeated_by_all_that_it_depends_on() -> None:
         ("block", "block_n is 24: give a power of two of at least 16"),
         ("inner", "axis d is 0 long: give it at least one position"),
         ("index", "k is read outside of its axis g, 2 long"),
+        ("last", "x is read outside of its axis j, 5 long, at sizes {'i': 3, 'j': 5, 'n': 5}"),
         ("positive", "eps is -1.0: give a positive number"),
         ("number", "TypeError: k_layer_norm: eps is '1': give a number"),
         ("integer", "TypeError: k_cross_entropy: ignore is 0.5: give an int"),

@@ -128,6 +128,7 @@ ATTENTION = [
     "index parts: disjoint",
     "index digits",
     "index grid",
+    "index rounds",
     "index write once o",
     "index stores o",
     "index loads k",

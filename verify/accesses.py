@@ -24,6 +24,8 @@ def program_questions(plan: Plan, roles: Roles, ranges: TileRanges) -> Iterator[
     yield _grid()
     if ranges.rises(roles):
         yield _order()
+    if roles.contracts and roles.rows is not None and roles.group is None:
+        yield _rounds()
     for f in plan.finish:
         yield _written_once(f.name, f.axes, roles, any(roles.fold in g.axes for g in plan.finish))
         yield _stores(f.name, f.axes, roles)
@@ -129,6 +131,32 @@ def _order() -> IndexQuestion:
         "heaviest rows first: a program's tile ⌈size / block⌉ - 1 - row and batch exist, and are no other program's",
         tuple(facts),
         z3.And(*inside, same),
+    )
+
+
+def _rounds() -> IndexQuestion:
+    """Fewer programs than pieces of work, as in the kernel for Hopper, in rounds that go up and down by turns."""
+    works, programs, rounds = z3.Ints("works programs rounds")
+    facts: list[Any] = [programs >= 1, works >= 0, *divides_up(works, programs, rounds)]
+    found = []
+    for mark in ("", "′"):
+        pid, seen, work = (z3.Int(f"{n}{mark}") for n in ("pid", "seen", "work"))
+        digit = z3.If(seen % 2 == 0, pid, programs - 1 - pid)
+        facts += [pid >= 0, pid < programs, seen >= 0, work == seen * programs + digit]
+        found.append((pid, seen, work, digit))
+    (pid, seen, work, digit), (pid2, seen2, work2, digit2) = found
+    quotient, rest = z3.Ints("quotient rest")
+    facts += [quotient >= 0, rest >= 0, rest < programs, quotient * programs + rest < works]
+    facts += [product(quotient - rounds, programs), unique(seen, programs, digit, seen2, programs, digit2)]
+    whose = z3.If(quotient % 2 == 0, rest, programs - 1 - rest)
+    again = z3.If(quotient % 2 == 0, whose, programs - 1 - whose)
+    covered = z3.And(quotient < rounds, whose >= 0, whose < programs, again == rest)
+    once = z3.Implies(work == work2, z3.And(pid == pid2, seen == seen2))
+    return IndexQuestion(
+        "index rounds",
+        "pieces of work in rounds, up and down by turns: each piece is some program's in some round, and in one alone",
+        tuple(facts),
+        z3.And(covered, once),
     )
 
 

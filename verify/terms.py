@@ -44,10 +44,6 @@ class Values:
         rest = [f for g, factors in groups.items() if g != data for f in factors]
         return sp.Mul(*rest), sp.Mul(*groups[data])
 
-    def varies(self, factors: Any) -> bool:
-        """Whether a product is another one at every position of the axis."""
-        return any(self.fold in f.xreplace(self.inner).free_symbols for f in factors)
-
     def is_data(self, expr: Any) -> bool:
         return isinstance(expr.xreplace(self.inner), Read)
 
@@ -108,9 +104,9 @@ class Terms:
         return result
 
     def product(self, factors: Any) -> Node:
-        """Factors, and one quotient by those of negative exponent; a scalar of the launcher is a factor as it is.
+        """Factors, and a product with the reciprocal of those of negative exponent, where the text may have a quotient.
 
-        What varies with the axis is multiplied by the reciprocal of what does not.
+        A scalar of the launcher is a factor as it is.
         """
         below = [f for f in factors if f.is_Pow and f.exp.is_negative and not is_scalar(f)]
         above = [f for f in factors if f not in below]
@@ -118,9 +114,7 @@ class Terms:
         if not below:
             return top
         under = self.chain(self.tape.times, [1 / f for f in below])
-        if self.run.varies(above) and not self.run.varies(below):
-            return self.tape.times(top, self.tape.over(self.tape.constant(1.0), under))
-        return self.tape.over(top, under)
+        return self.tape.times(top, self.tape.over(self.tape.constant(1.0), under))
 
     def power(self, base: Any, exponent: Any) -> Node:
         tape = self.tape
