@@ -8,8 +8,7 @@ from pathlib import Path
 from refold.measure.case import Case
 
 ROOT = Path(__file__).parents[1]
-LENGTHS, WIDTHS = (1024, 4096, 16384), (1024, 4096, 16384, 65536, 131072)
-NEPTUNE = tuple(2**n for n in range(8, 16))
+LENGTHS, WIDTHS = tuple(2**n for n in range(8, 16)), (1024, 4096, 16384, 32768, 65536, 131072)
 DIM = 128
 # Of a row reduction: so many that how a kernel begins and ends is a small part, as in the copy that it is held against.
 ELEMENTS = 1 << 28

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from figures import markdown
-from operators import NEPTUNE, OPERATORS, ROOT, Operator
+from operators import OPERATORS, ROOT, Operator
 
 from refold.measure.case import Case, read
 
@@ -83,10 +83,8 @@ def compile_ahead(folder: str, name: str, length: int) -> str:
 def run(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """All figures: `operators`, each what `refold bench` finds of it, and how long the whole took."""
     start = time.time()
-    lengths = (
-        NEPTUNE if options.neptune else tuple(int(n) for n in options.lengths.split(",")) if options.lengths else ()
-    )
-    picked = [o for o in chosen(options.only) if not options.neptune or o.kind != "rows"]
+    lengths = tuple(int(n) for n in options.lengths.split(",")) if options.lengths else ()
+    picked = chosen(options.only)
     cases = {o.name: case_in(folder, o, lengths) for o in picked}
     work = [(o.name, n) for o in picked for n in cases[o.name].lengths]
     if options.jobs > 1:
@@ -102,7 +100,7 @@ def run(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     ceilings = timing.ceilings("cuda")
     found: dict[str, Any] = {"operators": {}}
     for operator in picked:
-        wanted = ROWS if operator.kind == "rows" else ATTENTION[:1] if options.neptune else ATTENTION
+        wanted = ROWS if operator.kind == "rows" else ATTENTION
         case = cases[operator.name]
         found["operators"][operator.name] = measure(
             case, folder / operator.name, "cuda", wanted, ceilings=ceilings, tuning=options.tune
@@ -123,7 +121,6 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="these operators alone")
     parser.add_argument("--lengths", default="", metavar="N,N", help="these lengths instead of the table's")
-    parser.add_argument("--neptune", action="store_true", help="its ten operators at 2^8..2^15 against FlexAttention")
     parser.add_argument("--jobs", type=int, default=8, help="processes that compile the peers ahead; 1 for none")
     parser.add_argument("--tune", type=Path, metavar="FILE", help="look for faster tiles too, kept there: takes longer")
     parser.add_argument("--json", type=Path, metavar="FILE", help="all figures, as one object")

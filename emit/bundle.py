@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from refold.algebra import Refusal, derive
+from refold.emit.gluon import gluon_kernel
 from refold.emit.kernels import kernels
 from refold.emit.launcher import module_text
 from refold.emit.prooftest import test_text
@@ -80,7 +81,9 @@ def emit(proof: Proof, name: str = "fused") -> Kernel:
             "(on the command line that is the name of the file: rename it, or what is called so in the pipeline)"
         )
     made = kernels(proof.plan, name)
-    return Kernel(name, proof, module_text(proof.plan, name, made), test_text(name, made), document(proof, name))
+    ring = gluon_kernel(made, name)
+    source, test = module_text(proof.plan, name, made, ring), test_text(name, made, hopper=ring is not None)
+    return Kernel(name, proof, source, test, document(proof, name))
 
 
 def compile(pipeline: Spec | Proof, name: str = "fused") -> Callable[..., Any]:

@@ -42,6 +42,11 @@ class Kernels:
     boxes: dict[str, Box]
 
     @property
+    def costly(self) -> bool:
+        """Whether a score takes more than a product and a sum."""
+        return bool({"_tanh", "_sigmoid"} & {*self.helpers})
+
+    @property
     def text(self) -> str:
         pieces = [HELPERS[h] for h in self.helpers] + [
             f.text for f in (*self.functions, self.rolling, self.parts, self.finish)

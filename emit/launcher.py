@@ -9,12 +9,12 @@ from refold.algebra.bounds import slope
 from refold.emit.body import tile_axes
 from refold.emit.calls import CALLS
 from refold.emit.common import BOXED, COMMON, REFERENCE
-from refold.emit.gluon import gluon_kernel
+from refold.emit.hopper import CHOICE, GLUON
 from refold.emit.host import host
 from refold.emit.kernels import Kernels
 from refold.emit.operator import OPERATOR, as_tuple, call_lines, operator_text
 from refold.emit.reference import is_whole, reference_lines
-from refold.emit.ring import CHOICE, GLUON, Ring
+from refold.emit.ring import Ring
 from refold.emit.rows import ROWS
 from refold.emit.source import wrap
 from refold.emit.weights import bounded_weights
@@ -22,14 +22,13 @@ from refold.errors import EmitError
 from refold.spec import Fold, Index, Read, Spec, Where
 
 
-def module_text(plan: Plan, name: str, kernels: Kernels) -> str:
+def module_text(plan: Plan, name: str, kernels: Kernels, ring: Ring | None) -> str:
     """The whole of NAME.py."""
     head = f'"""{name}: {plan.spec.outputs[0].name} and its kernels, emitted by refold from a proved plan.\n\n'
     head += "\n".join(f"    {line}" for line in str(plan.spec).splitlines())
     head += f'\n\nThe proof is {name}.proof.json, the test test_{name}.py. Needs torch and triton alone.\n"""\n'
     imports = "import math\n\nimport torch\nimport triton\nimport triton.language as tl\n"
     imports += "from triton.tools.tensor_descriptor import TensorDescriptor\n"
-    ring = gluon_kernel(kernels, name)
     imports += GLUON if ring else ""
     launcher, operator = _launcher(plan, name, kernels, ring)
     plain_rows = not (kernels.roles.contracts or kernels.roles.inner)
@@ -60,7 +59,7 @@ def _tables(plan: Plan, k: Kernels) -> list[str]:
         f"DTYPES = {{{dtypes}}}",
         f"DOTS = {k.roles.contracts}",
         "# Whether some tiles have masks, whichever the rows; whether a score takes more than a product and a sum.",
-        f"MASKS, COSTLY = {bool(k.ranges.full_bounds or k.ranges.asked)}, {bool({'_tanh', '_sigmoid'} & {*k.helpers})}",
+        f"MASKS, COSTLY = {bool(k.ranges.full_bounds or k.ranges.asked)}, {k.costly}",
         *_streams(plan, k),
         "# Whether a product and a sum may round as one. Not where scores are computed twice, once to be summed and",
         "# once to be divided by the sum: both have to round alike.",

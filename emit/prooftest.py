@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import sympy as sp
@@ -11,8 +12,8 @@ from refold.emit.launcher import sized_by
 from refold.spec import Fold, Index, Param, Read, Spec
 
 
-def test_text(name: str, kernels: Kernels) -> str:
-    """The whole of test_NAME.py."""
+def test_text(name: str, kernels: Kernels, hopper: bool) -> str:
+    """The whole of test_NAME.py; `hopper`: there is a kernel for Hopper too."""
     spec = kernels.plan.spec
     constants = "\n".join(
         [
@@ -29,6 +30,19 @@ def test_text(name: str, kernels: Kernels) -> str:
         TEXT.replace("NAME", name)
         .replace("# CONSTANTS", constants)
         .replace("# ALIGNED\n", ALIGNED if kernels.boxes else "")
+        .replace("# LONG\n", _long(name, kernels) if hopper else "")
+    )
+
+
+def _long(name: str, k: Kernels) -> str:
+    """The test of the kernel for Hopper, with more tiles of 128 rows than a device has multiprocessors."""
+    sizes = _sizes(k)
+    batch = math.prod(sizes[a.name] for a in k.roles.batch)
+    return (
+        LONG.replace("NAME", name)
+        .replace("INNER", repr([a.name for a in k.roles.inner]))
+        .replace("LEAD", str(-(-14 // batch)))
+        .replace("'", '"')
     )
 
 
@@ -224,7 +238,8 @@ def check(size, dtype, options, block_m=16, **kinds):
     # Outputs start as NaN: what the kernel does not write is seen.
     out = {n: torch.full_like(v, torch.nan, dtype=dtype) if v.dtype.is_floating_point else torch.full_like(v, -7)
            for n, (v, _) in expected.items()}
-    kernel.NAME(*inputs.values(), **SCALARS, **lengths, **options, out=out, block_m=block_m, block_n=16)
+    blocks = {"block_m": block_m, "block_n": 16} if block_m else {}
+    kernel.NAME(*inputs.values(), **SCALARS, **lengths, **options, **blocks, out=out)
     for name, (value, bound) in expected.items():
         got = out[name].double()
         finite = value.double().isfinite()
@@ -311,6 +326,7 @@ if DEVICE == "cuda":
             assert torch.equal(out[name].nan_to_num(9), value.nan_to_num(9)), name
 
 
+# LONG
 def proof():
     return json.loads((HERE / "NAME.proof.json").read_text(encoding="utf-8"))
 
@@ -354,6 +370,21 @@ ALIGNED = """@pytest.mark.parametrize("dtype", DTYPES[1:], ids=str)
 def test_aligned(dtype, schedule):
     # Rows of whole multiples of 16 bytes, which tensor descriptors can read; no block divides the lengths.
     check({a: n if a in (FOLD, ROWS) or n % 2 == 0 else 8 * n for a, n in SIZES.items()}, dtype, SCHEDULES[schedule])
+
+
+"""
+
+LONG = """if DEVICE == "cuda" and torch.cuda.get_device_capability()[0] == 9:
+
+    @pytest.mark.parametrize("dtype", DTYPES[1:], ids=str)
+    @pytest.mark.parametrize("width", [64, 128])
+    def test_long(dtype, width):
+        # Long enough for the kernel for Hopper; no block divides the lengths.
+        kernel._CALLS.clear()
+        size = SIZES | dict.fromkeys(INNER, width) | {FOLD: 8219 if kernel.COSTLY else 2139, ROWS: 1203}
+        check(size, dtype, {"schedule": "rolling"}, block_m=None, lead=(LEAD,))
+        (call,) = kernel._CALLS.values()
+        assert call.launches[0].kernel is kernel.NAME_hopper
 
 
 """

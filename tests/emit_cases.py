@@ -127,6 +127,7 @@ CASES: dict[str, Callable[[], Spec]] = {
     "causal_end": lambda: attention(where(j <= i + (j.size - i.size), score, -oo), empty=0),
     "window": lambda: attention(where((j <= i) & (j > i - window), score, -oo), empty=0),
     "alibi": lambda: attention(where(j <= i, score + Scalar("slope") * (j - i), -oo), empty=0),
+    "softcap_causal": lambda: attention(where(j <= i, cap * tanh(score / cap), -oo), empty=0),
     "softcap": lambda: attention(cap * tanh(score / cap)),
     "sigmoid": lambda: pipeline(o=fold.sum(sigmoid(score) * v[j, e], over=j)[i, e]),
     "sink": sink,
