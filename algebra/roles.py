@@ -32,6 +32,15 @@ class Roles:
         """The axes of a tile in their canonical order."""
         return (*((self.rows,) if self.rows else ()), self.fold, *self.inner)
 
+    def is_group(self, expr: sp.Basic) -> bool:
+        """Whether an expression is the one value that packed rows of a program share."""
+        return self.group is not None and isinstance(expr, sp.floor) and expr.args[0] == self.rows / self.group
+
+    def across(self, expr: sp.Expr) -> frozenset[Index]:
+        """The axes of a tile that an expression varies with."""
+        apart = expr if self.group is None else expr.xreplace({sp.floor(self.rows / self.group): sp.S.Zero})
+        return frozenset(axes_of(apart) & set(self.tiles))
+
 
 def axes_of(expr: sp.Basic) -> set[Index]:
     """The axes that an expression varies with."""

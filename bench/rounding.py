@@ -29,6 +29,7 @@ if "--device" not in sys.argv:
 
 from refold.algebra import Plan, derive
 from refold.emit import emit
+from refold.measure.build import case_of
 from refold.spec.evaluate import evaluate
 from refold.verify import Proof, Result
 from refold.verify.rounding import Arithmetic, analyse
@@ -120,6 +121,7 @@ class Example:
         module = importlib.util.module_from_spec(found)
         found.loader.exec_module(module)
         self.call = getattr(module, f"k_{name}")
+        self.case = case_of(plan, name)
         self.floats = [t for t in self.spec.tensors if not t.is_integer]
         # Where positions of rows and of the folded axis are compared, rows are as many as positions.
         self.square = any(f"{plan.axis} <= i" in str(e.expr) for e in plan.elements)
@@ -128,19 +130,22 @@ class Example:
         rng = np.random.default_rng(case.seed)
         size = {a.name: 2 for a in self.spec.axes} | {"d": 4, "h": 4, self.plan.axis.name: case.length}
         size |= {"i": case.length if self.square else 1, "e": 1}
-        inputs: dict[str, Any] = {}
+        for axis, text in self.case.derived.items():
+            size[axis] = eval(text, {"size": size})  # a text of refold.measure.build
+        inputs: dict[str, Any] = {n: size[n] for n in self.case.keywords}
         patterns = dict(zip([t.name for t in self.floats], case.patterns, strict=True))
         for t in self.spec.tensors:
             shape = [size[a.name] for a in t.axes]
             if t.is_integer:
-                inputs[t.name] = rng.integers(0, min(case.length, 2), shape)
+                along, _ = self.case.integers[t.name]
+                inputs[t.name] = rng.integers(0, size[along] if along else min(case.length, 2), shape)
                 continue
-            along = [n for n, a in enumerate(t.axes) if a == self.plan.axis]
-            value = rng.uniform(0.5, 1.0, shape) * (1 if along else rng.choice([-1.0, 1.0], shape))
-            if along:
+            dims = [n for n, a in enumerate(t.axes) if a == self.plan.axis]
+            value = rng.uniform(0.5, 1.0, shape) * (1 if dims else rng.choice([-1.0, 1.0], shape))
+            if dims:
                 column = PATTERNS[patterns[t.name]](case.length, rng)
                 value = np.empty(shape)
-                value[...] = column.reshape([-1 if n in along else 1 for n in range(len(shape))])
+                value[...] = column.reshape([-1 if n in dims else 1 for n in range(len(shape))])
                 if patterns[t.name] in ("normal", "large", "smooth"):
                     value = value * rng.uniform(0.9, 1.1, shape)
             inputs[t.name] = value.astype(dtype).astype(np.float64)

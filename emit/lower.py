@@ -133,7 +133,7 @@ class Scope:
             return frozenset(known.axes)
         if isinstance(expr, Index):
             return frozenset({expr} & set(self.roles.tiles))
-        if self.is_group(expr):
+        if self.roles.is_group(expr):
             return frozenset()
         if isinstance(expr, Fold):
             return self.axes(expr.body) - {expr.axis}
@@ -147,10 +147,6 @@ class Scope:
         if expr in self.memo:
             return self.memo[expr]
         return self.outer.lookup(expr) if self.outer is not None else None
-
-    def is_group(self, expr: sp.Basic) -> bool:
-        group, rows = self.roles.group, self.roles.rows
-        return group is not None and isinstance(expr, sp.floor) and expr.args[0] == rows / group
 
     # --- float32 values --------------------------------------------------------------------------------------
 
@@ -293,7 +289,7 @@ class Scope:
         """An expression of indices, sizes and integer data as an integer value."""
         if expr in self.whole:
             return self.whole[expr]
-        if self.is_group(expr):
+        if self.roles.is_group(expr):
             return Val("group")
         match expr:
             case Index() if self.outer is not None:

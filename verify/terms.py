@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
+from refold.algebra.roles import Roles
 from refold.errors import SpecError
 from refold.spec import Fold, Index, Param, Read, Size, Where
 from refold.spec.evaluate import Inputs
@@ -19,10 +20,11 @@ class Values:
     """What one run shares: its inputs, its tape, the dtypes of dots, and the scalars that the launcher computes."""
 
     def __init__(
-        self, given: Inputs, tape: Tape, operands: str, truncation: float, inner: Mapping[Any, Any], fold: Index
-    ) -> None:
+        self, given: Inputs, tape: Tape, operands: str, truncation: float, inner: Mapping[Any, Any],
+        roles: Roles | None,
+    ) -> None:  # fmt: skip
         self.given, self.tape, self.operands, self.truncation = given, tape, operands, truncation
-        self.inner, self.fold = inner, fold  # the expressions of elements, and the axis that they go along
+        self.inner, self.roles = inner, roles  # the expressions of elements; None where there is no kernel
         self.scalars: dict[Any, Node] = {}
 
     def scalar(self, expr: Any) -> Node:
@@ -33,10 +35,11 @@ class Values:
 
     def sides(self, body: Any, axis: Index) -> tuple[Any, Any] | None:
         """The two sides of a sum over `axis` that is a dot: each varies with an axis that the other has not."""
+        if self.roles is None or not self.roles.contracts:
+            return None
         groups: dict[frozenset[Index], list[Any]] = {}
         for factor in sp.Mul.make_args(self.inner.get(body, body)):
-            axes = frozenset(n for n in factor.xreplace(self.inner).free_symbols if isinstance(n, Index))
-            groups.setdefault(axes, []).append(factor)
+            groups.setdefault(self.roles.across(factor.xreplace(self.inner)), []).append(factor)
         wide = [g for g in groups if axis in g and g - {axis}]
         if len(wide) != 2 or wide[0] <= wide[1] or wide[1] <= wide[0]:
             return None
