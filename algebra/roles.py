@@ -32,13 +32,19 @@ class Roles:
         """The axes of a tile in their canonical order."""
         return (*((self.rows,) if self.rows else ()), self.fold, *self.inner)
 
-    def is_group(self, expr: sp.Basic) -> bool:
-        """Whether an expression is the one value that packed rows of a program share."""
-        return self.group is not None and isinstance(expr, sp.floor) and expr.args[0] == self.rows / self.group
+    @property
+    def packed(self) -> sp.Expr | None:
+        """The one value that packed rows of a program share."""
+        return None if self.group is None else sp.floor(self.rows / self.group)
+
+    @property
+    def row_reduction(self) -> bool:
+        """Whether rows are reduced and no more: there is no dot, and no other axis of a tile."""
+        return not (self.contracts or self.inner)
 
     def across(self, expr: sp.Expr) -> frozenset[Index]:
         """The axes of a tile that an expression varies with."""
-        apart = expr if self.group is None else expr.xreplace({sp.floor(self.rows / self.group): sp.S.Zero})
+        apart = expr if self.packed is None else expr.xreplace({self.packed: sp.S.Zero})
         return frozenset(axes_of(apart) & set(self.tiles))
 
 
@@ -81,6 +87,14 @@ def assign(plan: Plan) -> Roles:
         names = ", ".join(a.name for a in inside)
         raise EmitError(f"axes {names} would all be held in registers: fold or index with at most two of them")
     return Roles(fold, rows, batch, inside, group, bool(rows is not None and (pairs or dots)))
+
+
+def layout(plan: Plan) -> Roles | None:
+    """The roles of all axes; None for a plan with more axes than registers hold, which has no kernel."""
+    try:
+        return assign(plan)
+    except EmitError:
+        return None
 
 
 def _ordered_outputs(plan: Plan) -> list[Index]:

@@ -130,8 +130,7 @@ class Example:
         rng = np.random.default_rng(case.seed)
         size = {a.name: 2 for a in self.spec.axes} | {"d": 4, "h": 4, self.plan.axis.name: case.length}
         size |= {"i": case.length if self.square else 1, "e": 1}
-        for axis, text in self.case.derived.items():
-            size[axis] = eval(text, {"size": size})  # a text of refold.measure.build
+        size = replace(self.case, sizes=size, sweep=(), fill="").at(case.length)
         inputs: dict[str, Any] = {n: size[n] for n in self.case.keywords}
         patterns = dict(zip([t.name for t in self.floats], case.patterns, strict=True))
         for t in self.spec.tensors:

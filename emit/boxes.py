@@ -49,18 +49,15 @@ def _box(read: Read, roles: Roles) -> Box | None:
     if read.tensor.is_integer:
         return None
     starts = {roles.fold: ("BLOCK_N", "j0")} | {a: (f"BLOCK_{a.name}", "0") for a in roles.inner}
-    lanes = set(roles.tiles)
     if roles.rows is not None and roles.group is None:
         starts[roles.rows] = ("BLOCK_M", "i0")
-    elif roles.rows is not None and roles.group is not None and read.has(sp.floor(roles.rows / roles.group)):
-        lanes -= {roles.rows}
     places: list[tuple[str | None, str | None]] = []
     tile: list[Index] = []
     for index in read.indices:
         if isinstance(index, Index) and index in starts:
             tile.append(index)
             places.append(starts[index])
-        elif axes_of(index) and not axes_of(index) & lanes:
+        elif axes_of(index) and not roles.across(index):
             places.append((None, None))
         else:
             return None

@@ -42,11 +42,7 @@ class Hopper(Scope):
 
     products: list[Product] = field(default_factory=list)
 
-    def inside(self, bound: Any) -> Hopper:
-        return Hopper(self.roles, self.host, self.strides, self.names, self, set(bound), products=self.products)
-
-    def function(self, bound: Any) -> Hopper:
-        names = self.names.function()
+    def nested(self, names: Names, bound: Any) -> Hopper:
         return Hopper(self.roles, self.host, self.strides, names, self, set(bound), products=self.products)
 
     def spread(self, val: Val, axes: tuple[Index, ...], level: int = 3) -> str:

@@ -31,13 +31,12 @@ def module_text(plan: Plan, name: str, kernels: Kernels, ring: Ring | None) -> s
     imports += "from triton.tools.tensor_descriptor import TensorDescriptor\n"
     imports += GLUON if ring else ""
     launcher, operator = _launcher(plan, name, kernels, ring)
-    plain_rows = not (kernels.roles.contracts or kernels.roles.inner)
     return "\n".join([
         head, imports, *_tables(plan, kernels), "", kernels.text, "",
         *([ring.text, "", ring.table, "", ""] if ring else []),
         launcher, "",
         COMMON.format(name=name, kernel=kernels.rolling.name).strip("\n"), "", "",
-        *([ROWS.format(name=name).strip("\n"), "", ""] if plain_rows else []),
+        *([ROWS.format(name=name).strip("\n"), "", ""] if kernels.roles.row_reduction else []),
         CALLS.format().strip("\n"), "", "",
         *([BOXED.format(name=name).strip("\n"), "", ""] if kernels.boxes else []),
         *([CHOICE.format(name=name).strip("\n"), "", ""] if ring else []),
@@ -82,7 +81,7 @@ def _boxes(k: Kernels) -> list[str]:
 
 def _streams(plan: Plan, k: Kernels) -> list[str]:
     """What the launcher has to know of a row that is one tile, or many."""
-    if k.roles.contracts or k.roles.inner:
+    if not k.roles.row_reduction:
         return []
     own = {k.roles.rows, *k.roles.batch}
     written = [e.expr for e in plan.elements] + [f.expr for f in plan.finish]
@@ -189,7 +188,7 @@ def _launcher(plan: Plan, name: str, k: Kernels, ring: Ring | None) -> tuple[str
     leads = "math.prod(lead)" + "".join(f" * size[{_q(a.name)}]" for a in roles.batch)
     body += [f"batch = {leads}"]
     itemsize = f"{floats}.element_size()"
-    if roles.contracts or roles.inner:
+    if not roles.row_reduction:
         shared = "groups * batch" if roles.group else "batch"
         body += [
             f"block_n, num_warps, slots = _streaming(block_n, num_warps, {rows}, {fold}, {shared}, pads,",

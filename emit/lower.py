@@ -75,11 +75,13 @@ class Scope:
 
     def inside(self, bound: Iterable[sp.Symbol]) -> Scope:
         """A scope within this one, in which `bound` symbols vary."""
-        return Scope(self.roles, self.host, self.strides, self.names, self, set(bound), rereads=self.rereads)
+        return self.nested(self.names, bound)
 
     def function(self, bound: Iterable[sp.Symbol]) -> Scope:
         """The scope of a function that is called from this one."""
-        names = self.names.function()
+        return self.nested(self.names.function(), bound)
+
+    def nested(self, names: Names, bound: Iterable[sp.Symbol]) -> Scope:
         return Scope(self.roles, self.host, self.strides, names, self, set(bound), rereads=self.rereads)
 
     def with_index(self, axis: Index, val: Val) -> Scope:
@@ -133,7 +135,7 @@ class Scope:
             return frozenset(known.axes)
         if isinstance(expr, Index):
             return frozenset({expr} & set(self.roles.tiles))
-        if self.roles.is_group(expr):
+        if expr == self.roles.packed:
             return frozenset()
         if isinstance(expr, Fold):
             return self.axes(expr.body) - {expr.axis}
@@ -289,7 +291,7 @@ class Scope:
         """An expression of indices, sizes and integer data as an integer value."""
         if expr in self.whole:
             return self.whole[expr]
-        if self.roles.is_group(expr):
+        if expr == self.roles.packed:
             return Val("group")
         match expr:
             case Index() if self.outer is not None:

@@ -74,6 +74,11 @@ class Ring:
     rises: bool
 
     @property
+    def row(self) -> Index:
+        assert self.roles.rows is not None
+        return self.roles.rows
+
+    @property
     def wide(self) -> str:
         (name,) = (s for s, _, wide in self.states if wide)
         return name
@@ -87,7 +92,7 @@ class Ring:
     @property
     def launch(self) -> list[str]:
         """Lines of the launcher: where the whole axis is one part and nothing is pinned, this kernel if it can."""
-        rows, keys = (f'size["{a.name}"]' for a in (self.roles.rows, self.roles.fold))  # type: ignore[union-attr]
+        rows, keys = (f'size["{a.name}"]' for a in (self.row, self.roles.fold))
         return [
             f"works = batch * triton.cdiv({rows}, 128)",
             f"hopper = None if pinned or parts > 1 else _hopper(args, boxes, {rows}, {keys}, works, device)",
@@ -151,8 +156,7 @@ class Ring:
                 f"_copy({q.tensor}_ptr, [{q.at(i0=f'i0 + {group} * BLOCK_M')}], q_full.index(slot), "
                 "q_ring.index(slot))",
             ]
-        body = ["turn = gone + (j0 - lo) // BLOCK_N"]
-        body += ["stage, phase = turn % SIZE_ring, (turn // SIZE_ring & 1) ^ 1"]
+        body = ["turn = gone + (j0 - lo) // BLOCK_N", "stage, phase = turn % SIZE_ring, (turn // SIZE_ring & 1) ^ 1"]
         for letter, p in (("k", k), ("v", v)):
             body += [
                 f"mbarrier.wait({letter}_empty.index(stage), phase)",
@@ -167,9 +171,8 @@ class Ring:
 
     def _where(self, lines: list[str]) -> list[str]:
         """The lines, after those that say which rows of which batch they are for."""
-        size = f"size_{self.roles.rows.name}"  # type: ignore[union-attr]
         found = [
-            f"tiles = tl.cdiv({size}, 2 * BLOCK_M)",
+            f"tiles = tl.cdiv(size_{self.row.name}, 2 * BLOCK_M)",
             "i0 = (tiles - 1 - work % tiles) * 2 * BLOCK_M",
             "lead = work // tiles",
             *batch_lines(self.roles),
@@ -178,11 +181,10 @@ class Ring:
 
     def _rows(self, step: Function, following: Function) -> Function:
         q, k, v = self.places
-        row, size, e = self.roles.rows, f"size_{self.roles.rows.name}", self.columns.name  # type: ignore[union-attr]
-        r = row.name  # type: ignore[union-attr]
+        r, e = self.row.name, self.columns.name
         base = [
             f"{r} = (i0 + group * BLOCK_M + gl.arange(0, BLOCK_M, layout=gl.SliceLayout(1, _tile(BLOCK_N)))).to(INDEX)",
-            f"in_{r} = {r} < {size}",
+            f"in_{r} = {r} < size_{r}",
             f"{e} = gl.arange(0, BLOCK_{e}, layout=gl.SliceLayout(0, _tile(BLOCK_{e}))).to(INDEX)",
             f"in_{e} = {e} < SIZE_{e}",
             *(f"{t}_ptr += lead0 * {t}_lead0 + lead1 * {t}_lead1" for t in self.pointers),
@@ -239,7 +241,6 @@ class Ring:
 
     def _each(self, function: Function) -> list[str]:
         """What a program has to do: its pieces of work, and how many tiles went through the ring before each."""
-        size = f"size_{self.roles.rows.name}"  # type: ignore[union-attr]
         body = [
             "# Rounds go up and down by turns: who had most in one has least in the next.",
             "work = seen * programs + (pid if seen % 2 == 0 else programs - 1 - pid)",
@@ -247,14 +248,13 @@ class Ring:
         ]
         return [
             "pid, programs = tl.program_id(0), tl.num_programs(0)",
-            f"works = tl.cdiv({size}, 2 * BLOCK_M) * size_batch",
+            f"works = tl.cdiv(size_{self.row.name}, 2 * BLOCK_M) * size_batch",
             "gone = 0",
             *block("for seen in range(0, tl.cdiv(works, programs)):", body),
         ]
 
     def _range(self) -> list[str]:
-        size = f"size_{self.roles.rows.name}"  # type: ignore[union-attr]
-        rows = ["first_row = i0", f"last_row = tl.minimum(i0 + 2 * BLOCK_M, {size}) - 1"]
+        rows = ["first_row = i0", f"last_row = tl.minimum(i0 + 2 * BLOCK_M, size_{self.row.name}) - 1"]
         return [*needed(rows, list(self.choices)), *self.choices]
 
     def _kernel(self, fill: Function, empty: Function) -> Function:

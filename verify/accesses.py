@@ -137,20 +137,23 @@ def _order() -> IndexQuestion:
 def _rounds() -> IndexQuestion:
     """Fewer programs than pieces of work, as in the kernel for Hopper, in rounds that go up and down by turns."""
     works, programs, rounds = z3.Ints("works programs rounds")
+
+    def turned(seen: Any, n: Any) -> Any:
+        return z3.If(seen % 2 == 0, n, programs - 1 - n)
+
     facts: list[Any] = [programs >= 1, works >= 0, *divides_up(works, programs, rounds)]
     found = []
     for mark in ("", "′"):
         pid, seen, work = (z3.Int(f"{n}{mark}") for n in ("pid", "seen", "work"))
-        digit = z3.If(seen % 2 == 0, pid, programs - 1 - pid)
+        digit = turned(seen, pid)
         facts += [pid >= 0, pid < programs, seen >= 0, work == seen * programs + digit]
         found.append((pid, seen, work, digit))
     (pid, seen, work, digit), (pid2, seen2, work2, digit2) = found
     quotient, rest = z3.Ints("quotient rest")
     facts += [quotient >= 0, rest >= 0, rest < programs, quotient * programs + rest < works]
     facts += [product(quotient - rounds, programs), unique(seen, programs, digit, seen2, programs, digit2)]
-    whose = z3.If(quotient % 2 == 0, rest, programs - 1 - rest)
-    again = z3.If(quotient % 2 == 0, whose, programs - 1 - whose)
-    covered = z3.And(quotient < rounds, whose >= 0, whose < programs, again == rest)
+    whose = turned(quotient, rest)
+    covered = z3.And(quotient < rounds, whose >= 0, whose < programs, turned(quotient, whose) == rest)
     once = z3.Implies(work == work2, z3.And(pid == pid2, seen == seen2))
     return IndexQuestion(
         "index rounds",
@@ -327,6 +330,6 @@ def access(index: sp.Expr, roles: Roles) -> str:
     if isinstance(index, Index):
         return "own"
     tiles = axes_of(index) & set(roles.tiles)
-    if roles.group is not None and roles.rows is not None and index == sp.floor(roles.rows / roles.group):
+    if index == roles.packed:
         return "launcher"
     return "masked" if tiles else "clamped" if index.has(Read) else "launcher"

@@ -12,8 +12,8 @@ import sympy as sp
 from refold.algebra import Accumulator, Anchor, Plan, State
 from refold.algebra.base2 import exp2, in_base2
 from refold.algebra.merge import mean_of
-from refold.algebra.roles import Roles, assign
-from refold.errors import EmitError, SpecError
+from refold.algebra.roles import layout
+from refold.errors import SpecError
 from refold.spec import Read
 from refold.spec.evaluate import Inputs
 from refold.verify.adjoint import tighten
@@ -21,14 +21,6 @@ from refold.verify.tape import Node, Tape, U
 from refold.verify.terms import Terms, Values
 
 Nodes = dict[Any, Node]
-
-
-def _roles(plan: Plan) -> Roles | None:
-    """The roles of the axes in the kernel; None for a plan that has none, where every operation is in float32."""
-    try:
-        return assign(plan)
-    except EmitError:
-        return None
 
 
 class Execution:
@@ -40,7 +32,7 @@ class Execution:
         self.axis = given.order[plan.axis]
         self.used = {a.symbol: [plan.anchor(s) for s in a.anchors] for a in plan.accumulators}
         self.inner = {e.symbol: e.expr for e in plan.elements}
-        self.values = Values(given, tape, operands, truncation, self.inner, _roles(plan))
+        self.values = Values(given, tape, operands, truncation, self.inner, layout(plan))
         self.dims = [1] * len(given.order)
 
     def terms(self, values: Mapping[Any, Node], flat: Mapping[Any, Any] | None = None) -> Terms:

@@ -9,7 +9,7 @@ import sympy as sp
 import z3
 
 from refold.algebra import Plan
-from refold.algebra.roles import Roles, assign, axes_of
+from refold.algebra.roles import Roles, axes_of, layout
 from refold.algebra.tiles import (
     BLOCK_N,
     CHUNK,
@@ -23,7 +23,6 @@ from refold.algebra.tiles import (
     tile_ranges,
     whole,
 )
-from refold.errors import EmitError
 from refold.verify.accesses import product, program_questions
 from refold.verify.integers import Integers
 from refold.verify.questions import IndexQuestion
@@ -31,10 +30,8 @@ from refold.verify.questions import IndexQuestion
 
 def index_questions(plan: Plan) -> Iterator[IndexQuestion]:
     """Every question about the tiles, programs and accesses of the kernels of a plan; none where it has no layout."""
-    try:
-        roles = assign(plan)
-    except EmitError:
-        # More axes than registers hold: emit refuses the plan with the same words.
+    roles = layout(plan)
+    if roles is None:
         return
     ranges = tile_ranges(plan, roles)
     yield from tile_questions(roles, ranges)

@@ -24,7 +24,7 @@ class Values:
         roles: Roles | None,
     ) -> None:  # fmt: skip
         self.given, self.tape, self.operands, self.truncation = given, tape, operands, truncation
-        self.inner, self.roles = inner, roles  # the expressions of elements; None where there is no kernel
+        self.inner, self.roles = inner, roles  # the expressions of elements; without a kernel all is in float32
         self.scalars: dict[Any, Node] = {}
 
     def scalar(self, expr: Any) -> Node:
