@@ -13,17 +13,17 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 demo: setup
 	$(BIN)/refold build examples/attention.py -o build/attention
 
+# The tests of a file share what its fixtures prepare, so one process runs them.
 test: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist loadfile
 
-# What is too long for every run: all tests of every bundle, and many more mutants and random pipelines; those in one
-# process, as the last test counts what the others saw.
+# What is too long for every run: all tests of every bundle, and many more mutants and random pipelines.
 slow: setup
-	$(BIN)/pytest -n 2 -m slow
-	REFOLD_RANDOM_SPECS=60 $(BIN)/pytest tests/test_random_specs.py
+	$(BIN)/pytest -n 2 --dist worksteal -m slow
+	REFOLD_RANDOM_SPECS=40 $(BIN)/pytest tests/test_random_specs.py
 
 format: setup
 	$(BIN)/ruff check --fix .

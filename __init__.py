@@ -8,8 +8,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from refold.algebra import Plan, derive
-    from refold.emit import Kernel, compile, emit
+    from refold.algebra import Plan, Refusal, derive
+    from refold.emit import Kernel, Operator, compile, emit, load
     from refold.errors import RefoldError
     from refold.spec import (
         Ref,
@@ -35,16 +35,22 @@ if TYPE_CHECKING:
         tanh,
         where,
     )
-    from refold.verify import Proof, claim, verify
+    from refold.verify import Checked, Claim, Disproof, Proof, Record, claim, verify
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Checked",
+    "Claim",
+    "Disproof",
     "Kernel",
+    "Operator",
     "Plan",
     "Proof",
+    "Record",
     "Ref",
     "RefoldError",
+    "Refusal",
     "Scalar",
     "Spec",
     "Tensor",
@@ -59,6 +65,7 @@ __all__ = [
     "exp",
     "finite_or",
     "fold",
+    "load",
     "log",
     "maximum",
     "minimum",
@@ -77,9 +84,9 @@ _HOMES = {
     "refold.errors": "RefoldError",
     "refold.spec": "Ref Scalar Spec Tensor absolute axes cos erf exp finite_or fold log maximum minimum oo pipeline "
     "relu sigmoid sin sqrt tanh where",
-    "refold.algebra": "Plan derive",
-    "refold.verify": "Proof claim verify",
-    "refold.emit": "Kernel compile emit",
+    "refold.algebra": "Plan Refusal derive",
+    "refold.verify": "Checked Claim Disproof Proof Record claim verify",
+    "refold.emit": "Kernel Operator compile emit load",
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -45,10 +45,16 @@ Timeout = Annotated[float | None, typer.Option(
 )]  # fmt: skip
 Against = Annotated[str | None, typer.Option("--against", metavar="SPEC", help="What a form of one's own is of.")]
 
+Verbose = Annotated[bool, typer.Option(
+    "--verbose", "-v", help="Every obligation, the guards, and the rounding of each output.",
+)]  # fmt: skip
 Fresh = Annotated[bool, typer.Option("--fresh", help="Prove again, whatever was kept.")]
+Tests = Annotated[bool, typer.Option("--tests/--no-tests", help="Run what is emitted: takes pytest, torch and triton.")]
 ProofFile = Annotated[
     Path, typer.Argument(metavar="PROOF.json", help="NAME.proof.json of a bundle.", show_default=False)
 ]
+Single = Annotated[bool, typer.Option("--single-file", help="Put the runtime into NAME.py, instead of beside it.")]
+Of = Annotated[str | None, typer.Option("--against", metavar="SPEC", help="Whose proof it has to be: derived anew.")]
 Lean = Annotated[
     Path | None, typer.Option("--lean", metavar="FILE", help="Write the equations as Lean 4 text.", show_default=False)
 ]
@@ -82,9 +88,11 @@ app = typer.Typer(
 
 def main() -> None:
     """The entry point: runs a command and ends the process with its exit code."""
+    from refold.report.ascii import register
+
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal without Unicode gets `?` and no crash
+            stream.reconfigure(errors=register())  # a terminal without Unicode gets words and no crash
     with _politely(), _interruptible():
         app(prog_name="refold")
 
@@ -106,13 +114,12 @@ def _interruptible() -> Iterator[None]:
 
 
 @contextmanager
-def _politely() -> Iterator[None]:
-    """One message and an exit code for whatever goes wrong."""
+def _politely(given: str = "", format: str = "pretty") -> Iterator[None]:
+    """One message and an exit code for whatever goes wrong, and the document of a format for machines too."""
     try:
         yield
     except RefoldError as error:
-        _complain(str(error))
-        raise SystemExit(2) from None
+        _fail(str(error), 2, given, format)
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except BrokenPipeError:
@@ -124,8 +131,18 @@ def _politely() -> Iterator[None]:
             raise
         what = f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")
         advice = "this is a mistake in refold: report it with the output under REFOLD_TRACEBACK=1"
-        _complain(f"refold failed, no verdict: {what}: {advice}")
-        raise SystemExit(3) from None
+        _fail(f"refold failed, no verdict: {what}: {advice}", 3, given, format)
+
+
+def _fail(message: str, code: int, given: str, format: str) -> NoReturn:
+    """Ends the process with a message on stderr, and on stdout what the format asked for says of an error."""
+    if format != "pretty":
+        from refold.report.failures import document
+
+        sys.stdout.write(document(message, given, format))
+        sys.stdout.flush()
+    _complain(message)
+    raise SystemExit(code) from None
 
 
 def _complain(message: str) -> None:
@@ -162,7 +179,7 @@ def list_() -> None:
 @app.command()
 def derive(spec: Spec, format: As = Format.pretty) -> None:
     """The derivation of SPEC, step by step, as mathematics; or why there is none."""
-    with _politely():
+    with _politely(spec, format):
         from refold.report import steps
 
         raise SystemExit(steps.derive(spec, format))
@@ -176,49 +193,61 @@ def verify(
     fail_on: Fail = FailOn.unknown,
     timeout: Timeout = None,
     fresh: Fresh = False,
+    verbose: Verbose = False,
 ) -> None:
-    """The obligations of the fused form of SPEC, and their verdicts.
+    """The verdict on the fused form of SPEC, and what was proved, in groups; -v lists every obligation.
 
     A file with init, step, merge and finish, a fused form of one's own, has that verified instead: a form of the SPEC
     that it defines or imports, or of the one given by --against.
     A proof of the very same plan by the same code and solvers is kept, rechecked and shown.
     """
-    with _politely():
+    with _politely(spec, format):
         from refold.report import steps
 
-        raise SystemExit(steps.verify(spec, format, against, fail_on, timeout, fresh))
+        raise SystemExit(steps.verify(spec, format, against, fail_on, timeout, fresh=fresh, verbose=verbose))
 
 
 @app.command()
-def emit(spec: Spec, output: Out) -> None:
-    """Write the kernel of SPEC with its proof and its tests to DIR."""
+def emit(spec: Spec, output: Out, single_file: Single = False) -> None:
+    """Write the kernel of SPEC with its proof and its tests to DIR.
+
+    Of a file with init, step, merge and finish it is that form which is proved and written.
+    """
     with _politely():
         from refold.report import steps
 
-        raise SystemExit(steps.emit(spec, output))
+        raise SystemExit(steps.emit(spec, output, single_file=single_file))
 
 
 @app.command()
 def build(
-    spec: Spec, output: Out, format: As = Format.pretty, fail_on: Fail = FailOn.unknown, timeout: Timeout = None
+    spec: Spec,
+    output: Out,
+    format: As = Format.pretty,
+    fail_on: Fail = FailOn.unknown,
+    timeout: Timeout = None,
+    tests: Tests = True,
+    single_file: Single = False,
 ) -> None:
     """Derive, verify, emit to DIR, and run the emitted tests."""
-    with _politely():
+    with _politely(spec, format):
         from refold.report import steps
 
-        raise SystemExit(steps.build(spec, output, format, fail_on, timeout))
+        raise SystemExit(steps.build(spec, output, format, fail_on, timeout, tests=tests, single_file=single_file))
 
 
 @app.command()
-def recheck(proof: ProofFile, lean: Lean = None) -> None:
+def recheck(proof: ProofFile, lean: Lean = None, against: Of = None) -> None:
     """The certificates of a proof alone: no solver, no SymPy, under 200 lines of Python that one can read.
+
+    With --against, the obligations of SPEC are derived anew, still without a solver, and compared one by one.
 
     Exit codes: 0 it holds, 1 it does not, 2 it is no proof file.
     """
     with _politely():
         from refold.report import rechecking
 
-        raise SystemExit(rechecking.recheck(proof, lean))
+        raise SystemExit(rechecking.recheck(proof, lean, against))
 
 
 @app.command()
@@ -240,7 +269,7 @@ def bench(
     that compute the same, and the copy and the product that bound it. Sizes come from what each axis is for.
     Exit codes: 0 measured and right, 1 wrong or no kernel, 2 no GPU, 3 not checked.
     """
-    with _politely():
+    with _politely(spec, format):
         from refold.report import benching
 
         wish = benching.Wish(_words(sizes), lengths, _words(scalars), lead, dtype, plot, output, tune)

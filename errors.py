@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+TOO_DEEP = (
+    "an expression is nested too deep, a function of a function some hundred times over: "
+    "write fewer functions inside of each other, or compute a part before and give it as a tensor"
+)
+
 
 class RefoldError(Exception):
     """Base of every error a user can cause. `str(error)` is one message: the place, what is wrong, what to do."""
@@ -53,6 +61,15 @@ class PredicateError(SpecError):
 
 class UnsupportedSpec(RefoldError):
     """A well-formed spec of a shape that this version does not derive or emit."""
+
+
+@contextmanager
+def within_depth() -> Iterator[None]:
+    """Within, or in a function so decorated, an expression that Python cannot walk is an `UnsupportedSpec`."""
+    try:
+        yield
+    except RecursionError:
+        raise UnsupportedSpec(TOO_DEEP) from None
 
 
 class ClaimError(RefoldError):

@@ -32,14 +32,14 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     if file_path.name.endswith(".proof.json"):
         return ProofFile.from_parent(parent, path=file_path)
     if file_path.suffix == ".py" and any(fnmatch(file_path.name, p) for p in parent.config.getini("refold_files")):
-        return SpecFile.from_parent(parent, path=file_path) if defined(file_path) else None
+        return SpecFile.from_parent(parent, path=file_path) if concerns(file_path) else None
     return None
 
 
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
     # Given by name a file would be imported as tests too, whatever its name is.
     tests = any(fnmatch(module_path.name, p) for p in parent.config.getini("python_files"))
-    if parent.config.getoption("--refold-only") or (_asked(parent.config) and not tests and defined(module_path)):
+    if parent.config.getoption("--refold-only") or (_asked(parent.config) and not tests and concerns(module_path)):
         return NoTests.from_parent(parent, path=module_path)
     return None
 
@@ -53,24 +53,40 @@ def _asked(config: pytest.Config) -> bool:
     return bool(config.getoption("--refold") or config.getoption("--refold-only"))
 
 
-def defined(path: Path) -> tuple[str, ...]:
-    """What of SPEC, CLAIM and a form (`step`, with `finish`) a file defines at its top, by its text alone."""
+def concerns(path: Path) -> bool:
+    """Whether a file may define a pipeline or a form, by its text alone: it imports refold, or has names that say so.
+
+    Of text that is not Python the word `refold` is enough, so that a broken file fails instead of passing unseen.
+    """
     try:
-        body = ast.parse(path.read_bytes()).body
-    except (OSError, SyntaxError, ValueError):
-        return ()  # a file that is broken is for whoever imports it to report
-    targets = [t for node in body for t in _targets(node)]
-    functions = {node.name for node in body if isinstance(node, ast.FunctionDef)}
-    imported = {a.asname or a.name for node in body if isinstance(node, ast.ImportFrom) for a in node.names}
-    found: list[str] = [name for name in ("SPEC", "CLAIM") if name in targets]
-    if "CLAIM" not in found and {"step", "finish"} <= functions and "SPEC" in {*targets, *imported}:
-        found.append("form")
-    return tuple(found)
+        text = path.read_bytes()
+    except OSError:
+        return True
+    try:
+        body = ast.parse(text).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return b"refold" in text
+    nodes = [node for statement in body for node in _run_at_load(statement)]
+    named = {t.id for node in nodes for t in _targets(node)} | {n.name for n in nodes if isinstance(n, ast.FunctionDef)}
+    modules = {a.name for n in nodes if isinstance(n, ast.Import) for a in n.names}
+    modules |= {n.module or "" for n in nodes if isinstance(n, ast.ImportFrom)}
+    return bool({"SPEC", "CLAIM"} & named or {"step", "finish"} <= named) or "refold" in {
+        module.partition(".")[0] for module in modules
+    }
 
 
-def _targets(node: ast.stmt) -> Iterator[str]:
+def _run_at_load(node: ast.stmt) -> Iterator[ast.stmt]:
+    """A statement, and those within it that run when the file is loaded."""
+    yield node
+    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        for field in ("body", "orelse", "finalbody", "handlers"):
+            for inner in getattr(node, field, ()):
+                yield from _run_at_load(inner)
+
+
+def _targets(node: ast.stmt) -> Iterator[ast.Name]:
     targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-    return (t.id for t in targets if isinstance(t, ast.Name))
+    return (n for target in targets for n in ast.walk(target) if isinstance(n, ast.Name))
 
 
 class NoTests(pytest.Module):
@@ -81,11 +97,19 @@ class NoTests(pytest.Module):
 
 
 class SpecFile(pytest.File):
-    """A file with a pipeline or a claimed form: an item each."""
+    """A file with pipelines and claimed forms: an item each, by whatever name, or one that says why it fails."""
 
     def collect(self) -> Iterator[pytest.Item]:
-        for name in defined(self.path):
-            yield SpecItem.from_parent(self, name=name)
+        from refold.errors import RefoldError
+        from refold.report.loading import load_all
+
+        try:
+            members = load_all(self.path)
+        except RefoldError as error:
+            yield LoadItem.from_parent(self, name="load", error=error)
+            return
+        for name, loaded in members:
+            yield SpecItem.from_parent(self, name=name, loaded=loaded)
 
 
 class ProofFile(pytest.File):
@@ -113,14 +137,28 @@ class Item(pytest.Item):
         return self.path, None, f"refold {self.path.name}::{self.name}"
 
 
+class LoadItem(Item):
+    """A file that cannot be loaded: it fails with the place and what to do."""
+
+    def __init__(self, *, error: Exception, **keywords: Any) -> None:
+        super().__init__(**keywords)
+        self.error = error
+
+    def runtest(self) -> None:
+        raise self.error
+
+
 class SpecItem(Item):
     """One pipeline or claimed form: all of its obligations."""
+
+    def __init__(self, *, loaded: Any, **keywords: Any) -> None:
+        super().__init__(**keywords)
+        self.loaded = loaded
 
     def runtest(self) -> None:
         from refold.report.steps import outcome_of
 
-        given = str(self.path) if self.name == "form" else f"{self.path}:{self.name}"
-        outcome = outcome_of(given, self.config.getoption("--refold-timeout"))
+        outcome = outcome_of(self.loaded, self.config.getoption("--refold-timeout"))
         self.user_properties += [("refold_verdict", outcome.verdict), ("refold_obligations", outcome.obligations)]
         if outcome.verdict == "unknown" and self.config.getoption("--refold-fail-on") == "refuted":
             pytest.skip(f"unknown: {outcome.summary}")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import sympy as sp
 
 from refold.algebra.plan import Anchor
-from refold.algebra.rewrite import has_fold
-from refold.spec import Index
+from refold.algebra.rewrite import folds, has_fold
+from refold.spec import Fold, Index
 
 
 def abstract(
@@ -22,13 +23,21 @@ def abstract(
     `anchor` is also told whether something is divided by it.
     """
     used: dict[Anchor, None] = {}
+    # Folds that an exponent holds beside what varies: `exp(-m)` beside `exp(c - m)` is a function of the anchor m.
+    inside = {f for n in _mixed_exponentials(body, axis) for f in folds(n, axis)}
 
-    def visit(expr: sp.Expr, divided: bool) -> sp.Expr:
+    def visit(expr: Any, divided: bool) -> Any:
+        if not isinstance(expr, sp.Expr):
+            # Of a condition that waits somewhere the sides are values, all of them: none may vary unseen.
+            return expr.func(*(visit(a, divided) for a in expr.args)) if expr.args else expr
         waits, moves = has_fold(expr, axis), axis in expr.free_symbols
         if not waits:
             return element(expr) if moves else expr
         if not moves:
-            if isinstance(expr, sp.Pow) and expr.exp.is_number:
+            if isinstance(expr, sp.exp) and inside & set(folds(expr, axis)):
+                return sp.exp(visit(expr.args[0], divided))
+            # A root is an anchor itself, so that no derivative divides by it; a divisor is what the root is of.
+            if isinstance(expr, sp.Pow) and (expr.exp.is_integer or (expr.exp.is_number and expr.exp.is_negative)):
                 return visit(expr.base, divided or expr.exp.is_negative) ** expr.exp
             factor, rest = expr.as_coeff_Mul()
             if rest.is_Add and rest.could_extract_minus_sign():
@@ -58,6 +67,16 @@ def abstract(
         if isinstance(expr, sp.Pow):
             negative = bool(expr.exp.is_negative)
             return sp.Pow(visit(expr.base, divided or negative), visit(expr.exp, divided))
-        return expr.func(*(visit(a, divided) if isinstance(a, sp.Expr) else a for a in expr.args))
+        return expr.func(*(visit(a, divided) for a in expr.args))
 
     return visit(body, False), list(used)
+
+
+def _mixed_exponentials(expr: sp.Basic, axis: Index) -> Iterator[sp.Basic]:
+    """The exponentials that vary with the axis, outside of folds over it."""
+    if isinstance(expr, Fold) and expr.axis == axis:
+        return
+    if isinstance(expr, sp.exp) and axis in expr.free_symbols:
+        yield expr
+    for arg in expr.args:
+        yield from _mixed_exponentials(arg, axis)

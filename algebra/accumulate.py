@@ -8,13 +8,17 @@ from typing import Any
 import sympy as sp
 
 from refold.algebra.abstract import abstract
+from refold.algebra.extended import infinities
 from refold.algebra.journal import Journal
 from refold.algebra.law import Law, express, solve
+from refold.algebra.masked import refuse_partial_anchor
 from refold.algebra.names import Names
-from refold.algebra.plan import Accumulator, Anchor, Element, Family, Fresh, State, Varying
+from refold.algebra.plan import Accumulator, Anchor, Element, Family, Fresh, State, Varying, counts
 from refold.algebra.refuse import Refused, refuse
 from refold.algebra.rewrite import denominators, map_folds, walk
+from refold.algebra.stabilise import primitive
 from refold.spec import Fold, Index, Spec, Where
+from refold.spec.heads import UNITS, sigmoid
 from refold.spec.mathematics import text
 
 
@@ -27,6 +31,8 @@ class Accumulation:
         self.anchors: list[Anchor] = []
         self.accumulators: list[Accumulator] = []
         self.values: dict[Fold, sp.Expr] = {}
+        # What every anchor stands for, over the folds in normal form.
+        self.meanings: dict[sp.Symbol, sp.Expr] = {}
 
     def value(self, fold: Fold) -> Any:
         """The value of a normal fold over accumulators, deriving them on first sight."""
@@ -48,22 +54,28 @@ class Accumulation:
             case "sum":
                 return self.correct_sum(fold, body, used, varying, axes)
             case "max" | "min":
-                moved = self.correct_extremum(fold, body, fresh, stale, varying)
+                moved = self.correct_extremum(fold, body, used, varying)
             case "prod":
                 moved = self.correct_product(fold, body, fresh, stale, varying)
             case _:
                 moved = None
         if moved is None:
-            raise Refused(refuse(self.spec, fold, body, fresh, varying))
+            raise self.refused(fold, body, used)
         name = self.names.accumulator(fold, body, axes)
         symbol = State(name)
         return self.add(fold, fold.kind, body, moved(symbol), axes, 1, stale, name)
+
+    def refused(self, fold: Fold, body: sp.Expr, used: list[Anchor]) -> Refused:
+        """A fold for which there is no law here, with the evidence for that."""
+        elements = tuple(e for e in self.elements.values() if e.symbol in body.free_symbols)
+        meanings = {a.fresh: self.meanings[a.fresh] for a in used}
+        return Refused(refuse(self.spec, fold, body, meanings, elements))
 
     def correct_sum(self, fold: Fold, body: sp.Expr, used: list[Anchor], varying: Any, axes: Any) -> sp.Expr:
         fresh, stale = tuple(a.fresh for a in used), tuple(a.stale for a in used)
         law = solve(body, fresh, stale, varying)
         if law is None:
-            raise Refused(refuse(self.spec, fold, body, fresh, varying))
+            raise self.refused(fold, body, used)
         rank = len(law.basis)
         base = self.names.accumulator(fold, law.basis[0], axes)
         values: list[sp.Expr | None] = [None] * rank
@@ -107,22 +119,29 @@ class Accumulation:
         return result
 
     def never_zero(self, law: Law, used: list[Anchor]) -> None:
-        """An anchor that T divides by has 1 for its default, if it is an exponential, which is never 0 itself."""
+        """An anchor that T divides by has 1 for its default, if it is one of what is never 0 itself."""
         divisors = {d for entry in law.matrix for d in denominators(entry)}
         for n, anchor in enumerate(used):
-            if anchor.default == 0 and isinstance(anchor.expr, sp.exp) and anchor.stale in divisors:
+            if anchor.default == 0 and isinstance(anchor.expr, sp.exp | sigmoid) and anchor.stale in divisors:
                 used[n] = replace(anchor, default=sp.S.One)
                 self.anchors[self.anchors.index(anchor)] = used[n]
 
-    def correct_extremum(self, fold: Fold, g: sp.Expr, fresh: Any, stale: Any, varying: Any) -> Any:
-        """`t + d(r, r')`, or `t q(r, r')` with q > 0: a strictly monotone map carries over a maximum."""
+    def correct_extremum(self, fold: Fold, g: sp.Expr, used: list[Anchor], varying: Any) -> Any:
+        """`t + d(r, r')`, or `t q(r, r')` with q > 0: a strictly monotone map carries over a maximum.
+
+        Nothing is scaled by an infinite anchor, nor what no position has reached: the unit times exp(-oo - r') = 0 is
+        no number, and in floats exp(r - r') is 0 for a large r' too.
+        """
+        fresh, stale = tuple(a.fresh for a in used), tuple(a.stale for a in used)
         old = g.xreplace(dict(zip(fresh, stale, strict=True)))
         difference = sp.simplify(g - old)
         if not difference.has(*varying):
             return lambda t: t + difference
         ratio = sp.simplify(g / old)
         if not ratio.has(*varying) and (ratio.is_positive or isinstance(ratio, sp.exp)):
-            return lambda t: t * ratio
+            reached, unit = sp.Gt if fold.kind == "max" else sp.Lt, UNITS[fold.kind]
+            regular = [a.regular for a in used if a.regular is not sp.true]
+            return lambda t: Where(sp.And(*regular, reached(t, unit, evaluate=False), evaluate=False), t * ratio, t)
         return None
 
     def correct_product(self, fold: Fold, g: sp.Expr, fresh: Any, stale: Any, varying: Any) -> Any:
@@ -176,15 +195,22 @@ class Accumulation:
     def element(self, expr: sp.Expr) -> sp.Expr:
         if expr.is_number:
             return expr
+        factor, part = primitive(expr)
+        if part == self.axis and factor != 1:
+            return factor * self.element(part)  # a position is itself, for argmax
+        for known in self.elements:
+            other, same = primitive(known)
+            if same == part:
+                return factor / other * self.elements[known].symbol
         if expr not in self.elements:
             name = self.names.element(expr, self.axis)
-            below = any(isinstance(n, Where) and -sp.oo in n.args[1:] for n in walk(expr))
-            above = any(isinstance(n, Where) and sp.oo in n.args[1:] for n in walk(expr))
-            self.elements[expr] = Element(Varying(name), expr, -1 if below else 1 if above else 0)
+            limits = infinities(expr)
+            self.elements[expr] = Element(Varying(name), expr, -1 if -1 in limits else 1 if limits else 0)
         return self.elements[expr].symbol
 
     def anchor(self, expr: sp.Expr, divided: bool) -> Anchor:
         """The anchor of a finished value; a mean `sum b / n` becomes the fold `sum (b/n)`, which is itself anchored."""
+        refuse_partial_anchor(expr, self.axis)
         factors = sp.Mul.make_args(expr)
         sums = [f for f in factors if isinstance(f, Fold) and f.kind == "sum"]
         counts = [
@@ -207,6 +233,7 @@ class Accumulation:
         name = str(value) if isinstance(value, State) else self.names.free("r")
         self.names.taken.add(name)
         stale = State(name)
+        self.meanings[Fresh(name)] = expr
         anchor = Anchor(stale, Fresh(name), value, self.regular(value, divided), sp.S.One if divided else sp.S.Zero)
         self.anchors = [a for a in self.anchors if a.stale != stale] + [anchor]
         return anchor
@@ -214,17 +241,12 @@ class Accumulation:
     def regular(self, value: sp.Expr, divided: bool) -> sp.Basic:
         """Where an anchor is usable: finite, and not 0 where something is divided by it."""
         conditions: list[sp.Basic] = []
-        by_symbol = {a.symbol: a for a in self.accumulators}
         if not (isinstance(value, sp.Max | sp.Min) and any(not a.has(State) for a in value.args)):
-            for symbol in sorted((s for s in value.free_symbols if s in by_symbol), key=str):
-                if by_symbol[symbol].reducer == "max":
-                    conditions.append(sp.Gt(symbol, -sp.oo, evaluate=False))
-                if by_symbol[symbol].reducer == "min":
-                    conditions.append(sp.Lt(symbol, sp.oo, evaluate=False))
+            conditions += counts(value, self.accumulators)
         for node in walk(value):
             if isinstance(node, sp.Pow) and node.exp.is_negative and node.base.has(State):
                 conditions.append(sp.Ne(node.base, 0, evaluate=False))
-        if divided:
+        if divided and value.is_zero is not False:
             conditions.append(sp.Ne(value, 0, evaluate=False))
         return sp.And(*conditions, evaluate=False) if len(conditions) > 1 else conditions[0] if conditions else sp.true
 

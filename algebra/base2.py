@@ -22,36 +22,40 @@ class exp2(sp.Function):
 def in_base2(plan: Plan) -> Plan:
     """The same plan with every computed score, its running maximum and its anchors divided by `log(2)`.
 
+        m = max s, l = sum exp(s - m)   ->   m = max s, l = sum exp2(s - m), where s and m are s/log(2) and m/log(2)
+
+    Obligation `refinement base 2`: undone, it gives every definition back (`verify/kernel/base2.py`).
+
     A change of variables, exact over the reals: `x -> log(2) x` for the symbols concerned. Only scores that are
     computed (that hold a fold of their own, as a scaled dot product does) change: their scale is a number already.
     Raw data would have to be multiplied before the maximum is taken away, and would lose what the scale rounds.
     """
-    scaled = _scaled(plan)
-    if not scaled:
+    symbols = scaled(plan)
+    if not symbols:
         return plan
-    back = {s: LN2 * s for s in scaled}
+    back = {s: LN2 * s for s in symbols}
 
     def change(expr: Any) -> Any:
         return _exponentials(expr.xreplace(back)) if isinstance(expr, sp.Basic) else expr
 
     elements = tuple(
-        replace(e, expr=divided(e.expr)) if e.symbol in scaled else replace(e, expr=change(e.expr))
+        replace(e, expr=divided(e.expr)) if e.symbol in symbols else replace(e, expr=change(e.expr))
         for e in plan.elements
     )
     anchors = tuple(
-        replace(a, expr=divided(change(a.expr)), default=a.default / LN2) if a.stale in scaled
+        replace(a, expr=divided(change(a.expr)), default=a.default / LN2) if a.stale in symbols
         else replace(a, expr=change(a.expr))
         for a in plan.anchors
     )  # fmt: skip
     accumulators = tuple(
-        a if a.symbol in scaled else replace(a, element=change(a.element), moved=change(a.moved))
+        a if a.symbol in symbols else replace(a, element=change(a.element), moved=change(a.moved))
         for a in plan.accumulators
     )
-    finish = tuple(replace(f, expr=change(f.expr)) for f in plan.finish)
+    finish = tuple(replace(f, expr=change(f.expr), empty=change(f.empty)) for f in plan.finish)
     return replace(plan, elements=elements, anchors=anchors, accumulators=accumulators, finish=finish)
 
 
-def _scaled(plan: Plan) -> set[sp.Symbol]:
+def scaled(plan: Plan) -> set[sp.Symbol]:
     """Elements that are computed scores, with the maxima and anchors that live on their scale."""
     exponents = [
         n.args[0] for a in plan.accumulators for n in sp.preorder_traversal(a.element) if isinstance(n, sp.exp)

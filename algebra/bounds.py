@@ -10,6 +10,7 @@ from sympy.core.relational import Relational
 
 from refold.algebra.roles import Roles, axes_of
 from refold.spec import Index
+from refold.spec.heads import at_an_element
 
 Side = Literal["lower", "upper"]
 _MIRRORED = {sp.Le: sp.Ge, sp.Lt: sp.Gt, sp.Ge: sp.Le, sp.Gt: sp.Lt}
@@ -108,7 +109,7 @@ def _blocked(head: sp.Expr, fold: Index) -> tuple[sp.Expr, sp.Expr] | None:
     shift = sp.expand(above - fold)
     if fold in shift.free_symbols or axes_of(shift) or axes_of(size):
         return None
-    return (shift, size) if size.is_integer and size.is_positive and shift.is_integer else None
+    return (shift, size) if size.is_integer and at_an_element(size).is_positive and shift.is_integer else None
 
 
 def slope(expr: sp.Expr, axis: Index) -> int | None:

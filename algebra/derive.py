@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 import sympy as sp
 
 from refold.algebra.accumulate import Accumulation
+from refold.algebra.choices import write_out
 from refold.algebra.ending import Ending
 from refold.algebra.journal import Journal
+from refold.algebra.masked import refuse_infinite_folds
 from refold.algebra.names import Names
 from refold.algebra.normal import NormalForm
 from refold.algebra.plan import Plan, Refusal
 from refold.algebra.refuse import Refused
-from refold.algebra.rewrite import expand_logs, factor_scales, folds, map_folds, replace_size
-from refold.errors import UnsupportedSpec
-from refold.spec import Fold, Index, Spec
+from refold.algebra.rewrite import expand_logs, factor_scales, folds, map_folds
+from refold.algebra.settle import settle
+from refold.errors import UnsupportedSpec, within_depth
+from refold.spec import Fold, Index, Output, Spec
+from refold.spec.heads import outermost
 
 
+@within_depth()
 def derive(spec: Spec) -> Plan | Refusal:
     """The `Plan` of a pipeline, or a `Refusal` with its reason and evidence.
 
-    Raises `UnsupportedSpec` where the pipeline has no fold, or folds over several axes that wait for each other.
+    Raises `UnsupportedSpec` where the pipeline has no fold, folds over several axes that wait for each other, or a
+    fold that waits for one which a masked position makes infinite.
     """
     axis = fold_axis(spec)
+    meant = tuple(replace(o, expr=write_out(o.expr)) for o in spec.outputs)
+    for output in meant:
+        refuse_infinite_folds(output.expr, axis)
     floors: frozenset[sp.Expr] = frozenset()
     try:
         while True:
-            plan, rising = _derive(spec, axis, floors)
+            plan, rising = _derive(spec, meant, axis, floors)
             if rising <= floors:
                 return plan
             floors |= rising
@@ -35,19 +44,21 @@ def derive(spec: Spec) -> Plan | Refusal:
         return refused.refusal
 
 
-def _derive(spec: Spec, axis: Index, floors: frozenset[sp.Expr]) -> tuple[Plan, frozenset[sp.Expr]]:
+def _derive(
+    spec: Spec, written: tuple[Output, ...], axis: Index, floors: frozenset[sp.Expr]
+) -> tuple[Plan, frozenset[sp.Expr]]:
     """The plan with shifts that reach `floors`, and the constants that its shifts should have reached."""
     journal, names = Journal(), Names(spec)
     form = NormalForm(axis, journal, floors)
     found = Accumulation(spec, axis, journal, names)
-    meant = [map_folds(e, axis, form.normalise) for e in form.count_positions([o.expr for o in spec.outputs])]
+    meant = [map_folds(e, axis, form.normalise) for e in form.count_positions([o.expr for o in written])]
     meant = [expand_logs(factor_scales(e, form.scales)) for e in meant]
     for expr in sorted(meant, key=lambda e: -max((_chain(f) for f in folds(e, axis)), default=0)):
         # The longest chain first: a fold that others wait for may be carried in another form, a sum as a mean.
         map_folds(expr, axis, found.value)
     ending = Ending(form, found, spec.empty)
     outputs = []
-    for output, expr in zip(spec.outputs, meant, strict=True):
+    for output, expr in zip(written, meant, strict=True):
         value = map_folds(expr, axis, found.value)
         outputs.append(ending.finish(output, value))
         journal.step("finish", sp.Symbol(output.name), value)
@@ -66,14 +77,17 @@ def _derive(spec: Spec, axis: Index, floors: frozenset[sp.Expr]) -> tuple[Plan, 
         conditions=ending.conditions(finish, accumulators),
         steps=journal.without({a.symbol for a in found.accumulators} - {a.symbol for a in accumulators}),
     )
-    return plan, ending.rising_exponents(finish)
+    settled = settle(plan, names)
+    if settled.finish != finish:
+        settled = replace(settled, conditions=ending.conditions(settled.finish, settled.accumulators))
+    return settled, ending.rising_exponents(finish)
 
 
 def fold_axis(spec: Spec) -> Index:
     """The axis that is fused: of the outermost folds, the one over which folds wait for each other."""
     depth: dict[Index, int] = {}
     for output in spec.outputs:
-        for node in _outermost(output.expr):
+        for node in outermost(output.expr):
             depth[node.axis] = max(depth.get(node.axis, 0), _chain(node))
     if not depth:
         raise UnsupportedSpec(
@@ -87,19 +101,6 @@ def fold_axis(spec: Spec) -> Index:
     return best[0]
 
 
-def _outermost(expr: sp.Basic) -> list[Fold]:
-    if isinstance(expr, Fold):
-        return [expr]
-    return [f for arg in expr.args for f in _outermost(arg)]
-
-
 def _chain(fold: Fold) -> int:
     inner = folds(fold.body, fold.axis)
     return 1 + max((_chain(f) for f in inner), default=0)
-
-
-def replace_length(plan: Plan, expr: sp.Basic) -> Any:
-    """`|j| -> count_j 1` where the plan carries that count: the spec in the form that was derived from."""
-    count = Fold("count", sp.S.One, plan.axis)
-    counted = any(a.reducer == "count" and a.element == 1 for a in plan.accumulators)
-    return replace_size(expr, plan.axis, count) if counted else expr

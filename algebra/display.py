@@ -51,6 +51,7 @@ def sections_text(sections: Sequence[Section]) -> str:
 def spec_section(spec: Spec, prefer: Mapping[sp.Expr, str] | None = None) -> Section:
     """The pipeline as written, its repeated parts under names."""
     lines = [Line(left, f"= {right}") for left, right in spec.lines(prefer)]
+    lines += [Line("", promise) for promise in spec.promises()]
     if spec.empty is not sp.nan:
         lines.append(Line("", f"{text(spec.empty)} where a reduction ranges over nothing"))
     return Section("Pipeline", tuple(lines))
@@ -60,21 +61,32 @@ def plan_sections(plan: Plan) -> tuple[Section, ...]:
     """The pipeline, what varies, the steps of the derivation, the loop, the end, and the side conditions."""
     axis = plan.axis.name
     table, prefer = _names(plan)
-    written, fused = passes(plan)
     steps = tuple(_numbered(plan, table))
     elements = tuple(Line(str(e.symbol), f"= {definition(e.expr)}", _reach(e.infinite)) for e in plan.elements)
-    walks = f"{written} {'passes' if written > 1 else 'pass'} over {axis} as written, {fused} fused"
-    loop = tuple(Line(str(a.symbol), f"← {update_text(a, axis)}") for a in plan.accumulators)
-    anchors = [Line(str(a.stale), f"= {_plain(a.expr)}") for a in plan.anchors if str(a.expr) != str(a.stale)]
     found = [
         spec_section(plan.spec, prefer),
         Section(f"At each position of {axis}", elements),
-        Section(f"Derivation ({walks})", steps),
-        Section(f"The loop over parts of {axis} (plain: before a part, primed: after it)", (*loop, *anchors)),
-        Section("At the end", tuple(_finish(plan))),
+        Section(f"Derivation ({_walks(plan)})", steps),
+        *_fused(plan),
         Section("Conditions", tuple(_conditions(plan))),
     ]  # fmt: skip
     return tuple(section for section in found if section.lines)
+
+
+def _walks(plan: Plan) -> str:
+    written, fused = passes(plan)
+    return f"{written} {'passes' if written > 1 else 'pass'} over {plan.axis.name} as written, {fused} fused"
+
+
+def _fused(plan: Plan) -> tuple[Section, Section]:
+    """The loop, and what is made of its last state."""
+    axis = plan.axis.name
+    loop = tuple(Line(str(a.symbol), f"← {update_text(a, axis)}") for a in plan.accumulators)
+    anchors = [Line(str(a.stale), f"= {_plain(a.expr)}") for a in plan.anchors if str(a.expr) != str(a.stale)]
+    return (
+        Section(f"The loop over parts of {axis} (plain: before a part, primed: after it)", (*loop, *anchors)),
+        Section("At the end", tuple(_finish(plan))),
+    )
 
 
 def update_text(a: Accumulator, axis: str) -> str:
@@ -102,6 +114,12 @@ def passes(plan: Plan) -> tuple[int, int]:
 def plan_text(plan: Plan) -> str:
     """The derivation as plain text."""
     return sections_text(plan_sections(plan))
+
+
+def plan_brief(plan: Plan) -> str:
+    """The loop and the end, without how they were derived: what fits a screen."""
+    head = f"plan of class {plan.kind}: {_walks(plan)}; print(plan) shows the derivation"
+    return f"{head}\n\n{sections_text(_fused(plan))}"
 
 
 def plan_latex(plan: Plan) -> str:
@@ -137,12 +155,15 @@ def refusal_sections(refusal: Refusal) -> tuple[Section, ...]:
     proof = refusal.evidence
     if proof is not None:
         n = len(proof.rows)
-        rows = zip(proof.rows, _matrix(proof.matrix), strict=True)
-        lines = [Line(f"r = {text(point)}", row) for point, row in rows]
+        columns = ", ".join(text(p) for p in proof.columns)
+        rows = zip(proof.rows, proof.added, _matrix(proof.matrix), strict=True)
+        lines = [Line(f"{text(symbol)} = {text(value)}", "") for symbol, value in proof.constants]
+        for point, added, row in rows:
+            part = "r of these elements" if added is None else f"with {text(added)} added"
+            lines.append(Line(f"r = {text(point)}", row, part))
         lines.append(Line("det", determinant_text(refusal), "not 0"))
         lines.append(Line("so", f"no {n - 1} accumulators can do: at least {n} are needed"))
-        columns = ", ".join(text(p) for p in proof.columns)
-        found.append(Section(f"Evidence: g at the values of r below and c = {columns}", tuple(lines)))
+        found.append(Section(f"Evidence: g at the elements c = {columns}, with r of these and more", tuple(lines)))
     return tuple(found)
 
 

@@ -8,10 +8,10 @@ import sympy as sp
 from refold.algebra.accumulate import Accumulation
 from refold.algebra.ieee import ieee
 from refold.algebra.normal import NormalForm
-from refold.algebra.plan import Accumulator, Condition, Finish, Reading, State
+from refold.algebra.plan import Accumulator, Condition, Finish, Reading, State, counts
 from refold.algebra.rewrite import denominators, folds, map_folds, walk
-from refold.spec import Fold, Output, Size, Where
-from refold.spec.heads import UNITS
+from refold.spec import Fold, Output, Read, Size, Where
+from refold.spec.heads import UNITS, at_an_element
 
 
 class Ending:
@@ -27,7 +27,20 @@ class Ending:
         if guard is not sp.true and self.fails_on_nothing_alone(guard):
             value = self.at_nothing(output.expr)
             empty = sp.nsimplify(value) if np.isfinite(value) else empty
+        if self.divides_by_data(guard):
+            # What is divided by 0 is not 0 itself, perhaps: the quotient says so as the pipeline does, by infinity.
+            guard = sp.true
         return Finish(output.name, expr, output.axes, guard, empty)
+
+    def divides_by_data(self, guard: sp.Basic) -> bool:
+        """Whether a guard tests a sum of data, which may be 0 beside a numerator that is not.
+
+        Weights and counts are 0 of nothing alone, and moments about an anchor are 0 together, which is NaN either way.
+        """
+        written = {e.symbol: e.expr for e in self.found.elements.values()}
+        tested = [a for a in self.found.accumulators if a.symbol in guard.free_symbols and a.reducer == "sum"]
+        plain = (a.element.xreplace(written) for a in tested if not a.anchors or self.empty is not sp.nan)
+        return any(element.has(Read) and not isinstance(element, sp.exp) for element in plain)
 
     def guard(self, written: sp.Expr, expr: sp.Expr) -> sp.Basic:
         """What has to hold of the final state where an expression is evaluated: of each case what it needs."""
@@ -38,12 +51,13 @@ class Ending:
             return sp.And(sp.Or(sp.Not(condition), then), sp.Or(condition, other))
         if self.undefined_at_unit(expr):
             zero = [d for d in denominators(expr) if d.has(State) and self.at_unit(d) in (0.0,)]
-            infinite = sorted(
-                (s for s in expr.free_symbols if isinstance(s, State) and not np.isfinite(self.unit_of(s))), key=str
-            )
             if zero:
                 return sp.And(*(sp.Ne(d, 0, evaluate=False) for d in zero))
-            return sp.And(*(sp.Gt(s, -sp.oo, evaluate=False) for s in infinite))
+            limits = {e.symbol: e.infinite for e in self.found.elements.values()}
+            # A minimum of what a mask makes -oo is not +oo where all is masked: its guard would be that of no position.
+            telling = [a for a in self.found.accumulators
+                       if all(limits.get(s, 0) * a.unit != -sp.oo for s in a.element.free_symbols)]  # fmt: skip
+            return sp.And(*counts(expr, telling))
         if not any(e.infinite for e in self.found.elements.values()) and np.isnan(self.at_nothing(written)):
             # Written as 0/0 over an empty axis and carried as something that is 0 there, like a mean.
             return sp.And(*self.regular(expr))
@@ -147,7 +161,7 @@ class Ending:
                     note(sp.Ne(d, 0, evaluate=False), f"correction of {a.symbol}", False)
         for f in finish:
             for d in denominators(f.expr):
-                if not d.is_nonzero:
+                if not at_an_element(d).is_nonzero:
                     guarded = any(sp.Ne(d, 0, evaluate=False) == g for g in sp.And.make_args(f.guard))
                     note(sp.Ne(d, 0, evaluate=False), f"output {f.name}", guarded)
             if f.guard is not sp.true and not any(c.where == f"output {f.name}" and c.guarded for c in found.values()):
@@ -159,6 +173,8 @@ class Ending:
         base = factor.base if isinstance(factor, sp.Pow) else factor
         anchor = next((a for a in self.found.anchors if base in (a.stale, a.fresh)), None)
         if anchor is None:
-            return bool(base.is_nonzero)
+            return bool(at_an_element(base).is_nonzero)
         apart = sp.Ne(anchor.expr, 0, evaluate=False)
-        return isinstance(anchor.expr, sp.exp) or apart in sp.And.make_args(anchor.regular)
+        return (
+            isinstance(anchor.expr, sp.exp) or anchor.expr.is_zero is False or apart in sp.And.make_args(anchor.regular)
+        )

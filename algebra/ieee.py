@@ -6,6 +6,7 @@ import numpy as np
 import sympy as sp
 
 from refold.spec import Fold, Index, Param, Read, Size, Where
+from refold.spec.heads import sigmoid
 
 
 def ieee(expr: sp.Basic, states: dict[sp.Basic, float], masked: dict[sp.Expr, float]) -> float:
@@ -29,6 +30,8 @@ def ieee(expr: sp.Basic, states: dict[sp.Basic, float], masked: dict[sp.Expr, fl
                 return float(np.prod(np.array(args)))
             case sp.Pow():
                 return float(np.power(args[0], args[1]))
+            case sp.Abs():
+                return abs(float(args[0]))
             case sp.exp():
                 return float(np.exp(args[0]))
             case sp.log():
@@ -37,4 +40,6 @@ def ieee(expr: sp.Basic, states: dict[sp.Basic, float], masked: dict[sp.Expr, fl
                 return float(np.max(np.array(args)))
             case sp.Min():
                 return float(np.min(np.array(args)))
-    return float(args[0]) if np.isfinite(args[0]) else 1.0
+    if np.isinf(args[0]) and isinstance(expr, sp.tanh | sp.erf | sigmoid):
+        return 1.0 if args[0] > 0 else 0.0 if isinstance(expr, sigmoid) else -1.0
+    return float(args[0]) if np.isfinite(args[0]) else np.nan

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 import sympy as sp
 
+from refold.algebra.rewrite import denominators
+from refold.algebra.signs import apart
+
 Symbols = tuple[sp.Symbol, ...]
 
 
@@ -20,6 +23,11 @@ class Law:
 
 def separate(g: sp.Expr, anchors: Symbols, varying: Symbols) -> dict[sp.Expr, sp.Expr] | None:
     """`g(r, c) -> {b_k(c): a_k(r)}` with `g = sum_k a_k(r) b_k(c)`; None where some term does not separate."""
+
+    def is_pure(factor: sp.Expr) -> bool:
+        return not (factor.has(*varying) and factor.has(*anchors))
+
+    g = g.replace(sp.Abs, lambda inside: apart(sp.Abs(inside), is_pure)) if anchors else g
     expanded = sp.expand(sp.expand_trig(g), power_exp=True, power_base=True, log=False)
     parts: dict[sp.Expr, sp.Expr] = {}
     for term in sp.Add.make_args(expanded):
@@ -49,12 +57,27 @@ def solve(g: sp.Expr, anchors: Symbols, stale: Symbols, varying: Symbols) -> Law
     if len(parts) == 1:
         return Law((g,), sp.ImmutableDenseMatrix([[_ratio(next(iter(parts.values())), anchors, stale)]]))
     functions = tuple(parts)
-    basis = _anchored_basis(g, anchors, varying, functions)
-    rows = [_coefficients(phi, anchors, varying, functions) for phi in basis]
-    phi = sp.Matrix(rows)
-    old = phi.xreplace(dict(zip(anchors, stale, strict=True)))
-    matrix = (phi * old.inv(method="ADJ")).applyfunc(_tidy)
-    return Law(tuple(basis), sp.ImmutableDenseMatrix(matrix))
+    law = None
+    for order in ("widest", "deepest"):
+        basis = _anchored_basis(g, anchors, varying, functions, order)
+        if len(basis) < len(functions):
+            # What is separated is not independent, as with a maximum and a minimum of one anchor: no law was found.
+            return law
+        rows = [_coefficients(phi, anchors, varying, functions) for phi in basis]
+        phi = sp.Matrix(rows)
+        old = phi.xreplace(dict(zip(anchors, stale, strict=True)))
+        matrix = (phi * old.inv(method="ADJ")).applyfunc(_tidy)
+        found = Law(tuple(basis), sp.ImmutableDenseMatrix(matrix))
+        law = law or found
+        if not _divides_by_a_difference(found, anchors, stale):
+            return found
+    return law
+
+
+def _divides_by_a_difference(law: Law, anchors: Symbols, stale: Symbols) -> bool:
+    """Whether T divides by a sum of anchors, which is 0 where they are equal."""
+    divisors = {part for entry in law.matrix for d in denominators(entry) for part in sp.Mul.make_args(d)}
+    return any(isinstance(d, sp.Add) and d.has(*anchors, *stale) for d in divisors)
 
 
 def _ratio(coefficient: sp.Expr, anchors: Symbols, stale: Symbols) -> sp.Expr:
@@ -65,22 +88,19 @@ def _ratio(coefficient: sp.Expr, anchors: Symbols, stale: Symbols) -> sp.Expr:
     )
 
 
-def _anchored_basis(g: sp.Expr, anchors: Symbols, varying: Symbols, functions: tuple[sp.Expr, ...]) -> list[sp.Expr]:
+def _anchored_basis(
+    g: sp.Expr, anchors: Symbols, varying: Symbols, functions: tuple[sp.Expr, ...], order: str
+) -> list[sp.Expr]:
+    """`g` and its derivatives: all first ones before the second ones, or, "deepest", those of one before the next."""
     basis = [g]
-    queue = [g]
+    queue = [(g, anchor) for anchor in anchors]
     while queue and len(basis) < len(functions):
-        phi = queue.pop(0)
-        for anchor in anchors:
-            candidate = _simplest(sp.diff(phi, anchor), basis)
-            if candidate == 0:
-                continue
-            if _rank([*basis, candidate], anchors, varying, functions) > len(basis):
-                basis.append(candidate)
-                queue.append(candidate)
-                if len(basis) == len(functions):
-                    break
-    if len(basis) < len(functions):
-        raise AssertionError("derivatives of a separated function span its space")
+        phi, anchor = queue.pop(0)
+        candidate = _simplest(sp.diff(phi, anchor), basis)
+        if candidate != 0 and _rank([*basis, candidate], anchors, varying, functions) > len(basis):
+            basis.append(candidate)
+            further = [(candidate, anchor) for anchor in anchors]
+            queue = further + queue if order == "deepest" else queue + further
     return basis
 
 

@@ -7,7 +7,9 @@ from typing import Any
 import sympy as sp
 
 from refold.algebra.journal import Journal
+from refold.algebra.masked import refuse_infinite_factor, refuse_partial_factor
 from refold.algebra.rewrite import expand_logs, folds, has_fold, map_folds, push_masks, replace_size
+from refold.algebra.signs import split_signs
 from refold.algebra.stabilise import shift
 from refold.spec import Fold, Index, Size
 
@@ -20,6 +22,8 @@ class NormalForm:
         self.normal: dict[Fold, sp.Expr] = {}
         self.results: dict[Fold, Fold] = {}
         self.scales: list[sp.Expr] = []
+        # The maxima so far that wait for nothing: what a shift may be taken from.
+        self.maxima: dict[Fold, None] = {}
 
     def count_positions(self, exprs: list[sp.Expr]) -> list[sp.Expr]:
         """A length inside of a body is a fold itself: `|j| -> count_j(true)`, so that it has a partial value."""
@@ -43,29 +47,38 @@ class NormalForm:
             return self.normal[fold]
         body = map_folds(fold.body, self.axis, self.normalise)
         body = sp.powsimp(expand_logs(push_masks(body, self.varies, self.waits)), combine="exp")
+        body = split_signs(body, self.axis, self.varies, self.waits)
         scale: sp.Expr = sp.S.One
         if fold.kind == "sum":
             scale, body = self.hoist(body)
-            shifted = shift(body, self.axis, self.varies, self.floors)
+            shifted = shift(body, self.axis, self.varies, self.maxima, self.floors)
             if shifted is not None:
                 stable, log_scale = shifted
                 self.scales.append(log_scale)
+                tops = (f for f in folds(log_scale, self.axis) if f.kind == "max" and not self.waits(f.body))
+                self.maxima |= dict.fromkeys(tops)
                 before, after = Fold("sum", body, self.axis), Fold("sum", stable, self.axis)
                 note = "shifted by its maximum, so that every exponent is at most 0"
                 self.journal.step("stabilise", before, sp.exp(log_scale) * after, note)
                 scale, body = scale * sp.exp(log_scale), stable
         main = Fold(fold.kind, body, self.axis)
+        if fold.kind == "max" and not self.waits(body):
+            self.maxima[main] = None
         self.normal[fold], self.results[fold] = scale * main, main
         return self.normal[fold]
 
     def hoist(self, body: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
-        """Constant factors leave a sum; a running maximum stays, since it is there to scale what is summed."""
+        """Constant factors leave a sum; a divisor with a running maximum stays, since it is to scale what is summed."""
         out: list[sp.Expr] = []
         kept: list[sp.Expr] = []
         for factor in sp.Mul.make_args(body):
             still = not self.varies(factor) and not isinstance(factor, sp.exp)
-            sized = any(f.kind in ("max", "min") for f in folds(factor, self.axis))
+            divides = factor.is_Pow and factor.exp.is_negative
+            sized = divides and any(f.kind in ("max", "min") for f in folds(factor, self.axis))
             (out if still and not sized else kept).append(factor)
+        for factor in out:
+            refuse_infinite_factor(factor, sp.Mul(*kept), self.axis)
+            refuse_partial_factor(factor, sp.Mul(*kept), self.axis)
         if out and folds(sp.Mul(*out), self.axis):
             before, after = Fold("sum", body, self.axis), Fold("sum", sp.Mul(*kept), self.axis)
             self.journal.step("hoist", before, sp.Mul(*out) * after, "finished factors leave the sum")

@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import sympy as sp
 
 from refold.spec import Index, Spec
-from refold.spec.heads import UNITS
+from refold.spec.heads import UNITS, Symbol
 
 Reducer = Literal["sum", "max", "min", "prod", "any", "all", "count", "argmax"]
 Class = Literal["F0", "F", "R"]
 
 
-class State(sp.Symbol):
+class State(Symbol):
     """The value of an accumulator, a real or, for max and min, possibly infinite."""
+
+    compared = True
 
     def __new__(cls, name: str) -> State:
         return sp.Symbol.__new__(cls, name, extended_real=True)
 
 
-class Fresh(sp.Symbol):
+class Fresh(Symbol):
     """The anchor after an update, written with a prime."""
 
     def __new__(cls, name: str) -> Fresh:
         return sp.Symbol.__new__(cls, name + "′", extended_real=True)
 
 
-class Varying(sp.Symbol):
+class Varying(Symbol):
     """What one position of the axis contributes to a law: a value that varies with the fold axis."""
+
+    compared = True
 
     def __new__(cls, name: str) -> Varying:
         return sp.Symbol.__new__(cls, name, extended_real=True)
@@ -100,6 +105,13 @@ class Accumulator:
     @property
     def unit(self) -> sp.Expr:
         return UNITS[self.reducer]
+
+
+def counts(expr: sp.Basic, accumulators: Sequence[Accumulator]) -> tuple[sp.Basic, ...]:
+    """That no maximum or minimum in an expression is its unit, as it is where no position counts."""
+    extremes = sorted((a for a in accumulators if a.symbol in expr.free_symbols), key=lambda a: str(a.symbol))
+    relations = {"max": sp.Gt, "min": sp.Lt}
+    return tuple(relations[a.reducer](a.symbol, a.unit, evaluate=False) for a in extremes if a.reducer in relations)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +190,10 @@ class Plan:
 
         return plan_text(self)
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        from refold.algebra.display import plan_brief
+
+        return plan_brief(self)
 
     def _repr_latex_(self) -> str:
         from refold.algebra.display import plan_latex
@@ -190,11 +205,15 @@ class Plan:
 class Evidence:
     """A sample matrix `g(r_a, c_b)` whose determinant is not zero: fewer accumulators than its size cannot do.
 
-    `determinant` is exact; `enclosure` is a rational interval around it that excludes 0.
+    `columns` are elements of one part, and every row the anchors of that part with `added` put to it (the values
+    there of the first tensor; None where nothing is added), so that all entries occur. `constants` is what else the
+    body reads. `determinant` is exact; `enclosure` is a rational interval around it that excludes 0.
     """
 
     rows: tuple[sp.Expr, ...]
     columns: tuple[sp.Expr, ...]
+    added: tuple[sp.Expr | None, ...]
+    constants: tuple[tuple[sp.Basic, sp.Expr], ...]
     matrix: sp.ImmutableDenseMatrix
     determinant: sp.Expr
     enclosure: tuple[str, str]

@@ -55,7 +55,7 @@ def replace_size(expr: sp.Basic, axis: Index, value: sp.Expr) -> Any:
 
 
 def expand_logs(expr: sp.Basic) -> Any:
-    """`log(exp(a) b / c) -> a + log(b) - log(c)`, where every factor is positive wherever the logarithm is defined."""
+    """`log(exp(a) b / c) -> a + log(b) - log(c)` for `c >= 0`: of two negative numbers the quotient has a logarithm."""
     if not expr.args:
         return expr
     expr = rebuild(expr, [expand_logs(a) for a in expr.args])
@@ -66,7 +66,7 @@ def expand_logs(expr: sp.Basic) -> Any:
     for factor in sp.Mul.make_args(expr.args[0]):
         if isinstance(factor, sp.exp):
             terms.append(factor.args[0])
-        elif isinstance(factor, sp.Pow) and factor.exp == -1:
+        elif isinstance(factor, sp.Pow) and factor.exp == -1 and factor.base.is_nonnegative:
             terms.append(-sp.log(factor.base))
         else:
             rest *= factor
@@ -95,20 +95,32 @@ def push_masks(expr: sp.Expr, varying: Callable[[sp.Expr], bool], has_fold: Call
         for n, factor in enumerate(factors):
             if isinstance(factor, sp.exp):
                 moving, still = split_exponent(factor.args[0], varying)
-                masked = sp.exp(Where(cond, moving, -sp.oo) + still)
+                masked = sp.exp(masked_by(cond, moving, -sp.oo) + still)
                 return sp.Mul(masked, *factors[:n], *factors[n + 1 :])
     if other in (sp.oo, -sp.oo):
         moving, still = split_exponent(then, varying)
-        return Where(cond, moving, other) + still
+        return masked_by(cond, moving, other) + still
     return Where(cond, 1, 0) * then + Where(cond, 0, 1) * other
 
 
-def factor_scales(expr: sp.Basic, scales: list[sp.Expr]) -> Any:
-    """`b exp(w) + c -> exp(w) (b + c exp(-w))` for the scales w of stabilised folds, so that quotients cancel them."""
+def masked_by(condition: sp.Basic, expr: sp.Expr, other: sp.Expr) -> sp.Expr:
+    """`where(p, where(q, a, b), b) -> where(p and q, a, b)`."""
+    if isinstance(expr, Where) and expr.args[2] == other:
+        condition, expr = sp.And(condition, expr.args[0]), expr.args[1]
+    return Where(condition, expr, other)
+
+
+def factor_scales(expr: sp.Basic, scales: list[sp.Expr], *, cancels: bool = False) -> Any:
+    """`b exp(w) + c -> exp(w) (b + c exp(-w))` for the scales w of stabilised folds, so that quotients cancel them.
+
+    Only in quotients, powers and logarithms: elsewhere nothing cancels, and exp(-w) is as large as w is small.
+    """
     if not expr.args:
         return expr
-    expr = rebuild(expr, [factor_scales(a, scales) for a in expr.args])
-    if isinstance(expr, sp.Add):
+    parts = sp.Mul.make_args(expr)
+    cancels = cancels or any(isinstance(part, sp.Pow | sp.log) for part in parts)
+    expr = rebuild(expr, [factor_scales(a, scales, cancels=cancels) for a in expr.args])
+    if isinstance(expr, sp.Add) and cancels:
         for scale in scales:
             shift = sp.exp(scale)
             if any(_takes(factor, scale) for term in expr.args for factor in sp.Mul.make_args(term)):

@@ -143,3 +143,13 @@ def _group(plan: Plan, axis: Index) -> sp.Expr | None:
         if not axes_of(divisor) and all(isinstance(s, Size) for s in divisor.free_symbols):
             return divisor
     return None
+
+
+def access(index: sp.Expr, roles: Roles) -> str:
+    """What keeps an index inside: its `own` axis' mask, a `masked` comparison, a `clamped` value, or the `launcher`."""
+    if isinstance(index, Index):
+        return "own"
+    tiles = axes_of(index) & set(roles.tiles)
+    if index == roles.packed:
+        return "launcher"
+    return "masked" if tiles else "clamped" if index.has(Read) else "launcher"

@@ -32,7 +32,7 @@ from refold.emit import emit
 from refold.measure.build import case_of
 from refold.spec.evaluate import evaluate
 from refold.verify import Proof, Result
-from refold.verify.rounding import Arithmetic, analyse
+from refold.verify.rounding.bounds import Arithmetic, analyse
 
 EXAMPLES = sorted(p.stem for p in (Path(__file__).parents[1] / "examples").glob("*.py") if not p.name.startswith("_"))
 SCALARS = {"eps": 1e-5, "window": 50, "cap": 5.0, "slope": 0.25, "a": 0.7, "b": 0.3, "z": 0.5,
@@ -114,8 +114,8 @@ class Example:
         self.plan, self.spec = plan, plan.spec
         # What is emitted does not depend on the proof.
         kernel = emit(Proof(plan, (Result("stand-in", "", "proved", 0.0, ""),), ()), f"k_{name}")
+        kernel.write(folder)
         path = folder / f"k_{name}.py"
-        path.write_text(kernel.source)
         found = importlib.util.spec_from_file_location(path.stem, path)
         assert found is not None and found.loader is not None
         module = importlib.util.module_from_spec(found)

@@ -1,5 +1,7 @@
 """From a proof to a Triton kernel that stands alone, with its test and its proof beside it."""
 
-from refold.emit.bundle import Kernel, compile, emit
+from refold.emit.bundle import Kernel, emit, need_kernel
+from refold.emit.callable import Operator, compile, load
+from refold.emit.trial import tried
 
-__all__ = ["Kernel", "compile", "emit"]
+__all__ = ["Kernel", "Operator", "compile", "emit", "load", "need_kernel", "tried"]

@@ -1,45 +1,59 @@
-"""A kernel with its test and its proof: made from a proof alone, written to a folder, or compiled in place."""
+"""A kernel with its test and its proof: made from a proof alone, and written to a folder."""
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
-import os
 import re
-import sys
-import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from refold.algebra import Refusal, derive
-from refold.emit.gluon import gluon_kernel
-from refold.emit.kernels import kernels
-from refold.emit.launcher import module_text
+from refold.algebra import Plan
+from refold.emit import runtime
+from refold.emit.hopper import file_name, hopper_text
+from refold.emit.launcher import UNTRIED, module_text
 from refold.emit.prooftest import test_text
-from refold.emit.source import RESERVED
-from refold.errors import EmitError
-from refold.spec import Spec
-from refold.verify import Proof, recheck, store
-from refold.verify.document import document
+from refold.errors import EmitError, within_depth
+from refold.schedule.lower.gluon import gluon_kernel
+from refold.schedule.lower.kernels import kernels
+from refold.schedule.lower.renaming import function_name
+from refold.verify import Proof
+from refold.verify.certificate import recheck
+from refold.verify.certificate.document import document
+from refold.verify.certificate.files import write_whole
 
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """NAME.py (kernels, launcher, eager reference), test_NAME.py and NAME.proof.json, as texts."""
+    """NAME.py (kernels, launcher, eager reference), what it loads, test_NAME.py and NAME.proof.json, as texts."""
 
     name: str
     proof: Proof
     source: str
+    # Empty where NAME.py holds it.
+    runtime: str
+    # NAME_hopper.py; empty where NAME.py holds it or there is none.
+    hopper: str
     test: str
     document: str
+    # The sentence in the header of NAME.py that says whether the kernel has run.
+    note: str = UNTRIED
+
+    def noted(self, note: str) -> Kernel:
+        """The same with another sentence, and the proof file of that text."""
+        source = self.source.replace(self.note, note, 1)
+        texts = {"kernel": source, "hopper": self.hopper, "runtime": self.runtime}
+        return replace(self, source=source, document=document(self.proof, self.name, texts), note=note)
+
+    @property
+    def code(self) -> dict[str, str]:
+        """The files without which the function does not run: NAME.py first, and what it loads."""
+        beside = {file_name(self.name): self.hopper, runtime.FILE: self.runtime}
+        return {f"{self.name}.py": self.source} | {file: text for file, text in beside.items() if text}
 
     def write(self, folder: str | Path) -> tuple[Path, ...]:
         """Writes the bundle, with the checker of the proof and its SMT-LIB texts in NAME.smt2/; returns the paths."""
         root = Path(folder)
         files = {
-            f"{self.name}.py": self.source,
+            **self.code,
             f"test_{self.name}.py": self.test,
             f"{self.name}.proof.json": self.document,
             "recheck.py": Path(recheck.__file__).read_text(encoding="utf-8"),
@@ -52,14 +66,16 @@ class Kernel:
         for name, text in files.items():
             path = root / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
+            write_whole(path, text)
             paths.append(path)
         return tuple(paths)
 
     def __str__(self) -> str:
         lines = len(self.source.splitlines())
-        return (f"kernel {self.name}: {self.name}.py ({lines} lines), test_{self.name}.py, {self.name}.proof.json "
-                f"({len(self.proof.results)} obligations, all proved)")  # fmt: skip
+        _, *beside = self.code
+        files = ", ".join([f"{self.name}.py ({lines} lines)", *beside, f"test_{self.name}.py, {self.name}.proof.json"])
+        count = f"{len(self.proof.results)} obligations, all proved"
+        return f"kernel {self.name}: {files}\n  {count}; .source is its text, .write(folder) writes the bundle"
 
     __repr__ = __str__
 
@@ -67,61 +83,41 @@ class Kernel:
         return f"**{self}**\n\n```python\n{self.source}\n```"
 
 
-def emit(proof: Proof, name: str = "fused") -> Kernel:
-    """The bundle of a proved plan. Raises `EmitError` for anything but a proof, or a pipeline of no known kernel."""
+@within_depth()
+def emit(proof: Proof, name: str = "fused", *, single_file: bool = False) -> Kernel:
+    """The bundle of a proved plan; with `single_file` NAME.py holds what it else loads from files beside it.
+
+    Raises `EmitError` for anything but a proof, or a pipeline of no known kernel.
+    """
     if not isinstance(proof, Proof):
         raise EmitError(
             f"emit takes a Proof, not a {type(proof).__name__}: pass what refold.verify returns when all is proved"
         )
-    spec = proof.plan.spec
-    words = {t.name for t in spec.tensors} | {p.name for p in spec.params} | {a.name for a in spec.axes} | RESERVED
-    if not name.isidentifier() or name.startswith("_") or name in words:
-        raise EmitError(
-            f"{name!r} cannot be the name of the kernel: use an identifier that nothing in the pipeline has "
-            "(on the command line that is the name of the file: rename it, or what is called so in the pipeline)"
-        )
-    made = kernels(proof.plan, name)
+    _check(proof.plan, name)
+    name = function_name(name, proof.plan.spec, runtime.names() if single_file else frozenset())
+    source, hopper, test = _texts(proof.plan, name, single_file=single_file)
+    shared = "" if single_file else runtime.text()
+    texts = {"kernel": source, "hopper": hopper, "runtime": shared}
+    return Kernel(name, proof, source, shared, hopper, test, document(proof, name, texts))
+
+
+def need_kernel(plan: Plan, name: str) -> None:
+    """Raises `EmitError` where a plan has no kernel yet: asked before its proof is made, which takes longer."""
+    _check(plan, name)
+    _texts(plan, function_name(name, plan.spec))
+
+
+def _check(plan: Plan, name: str) -> None:
+    if not name.isidentifier() or name.startswith("_"):
+        raise EmitError(f"{name!r} cannot be the name of the kernel: use an identifier that begins with a letter")
+    if not plan.spec.tensors:
+        raise EmitError(f"{name} reads no tensor, so that a kernel has nothing to load: give the pipeline a Tensor")
+
+
+def _texts(plan: Plan, name: str, *, single_file: bool = False) -> tuple[str, str, str]:
+    """NAME.py, NAME_hopper.py, where there is such a file, and test_NAME.py."""
+    made = kernels(plan, name)
     ring = gluon_kernel(made, name)
-    source, test = module_text(proof.plan, name, made, ring), test_text(name, made, hopper=ring is not None)
-    return Kernel(name, proof, source, test, document(proof, name))
-
-
-def compile(pipeline: Spec | Proof, name: str = "fused") -> Callable[..., Any]:
-    """A function on torch tensors: derives, verifies and emits, then imports what was emitted.
-
-    Raises `EmitError` where the pipeline has no fused form or where an obligation is not proved.
-    """
-    if isinstance(pipeline, Spec):
-        from refold.verify import verify
-
-        plan = derive(pipeline)
-        if isinstance(plan, Refusal):
-            raise EmitError(f"{plan}\nno kernel: change the pipeline as the line above says")
-        checked = verify(plan)
-        if not isinstance(checked, Proof):
-            raise EmitError(f"{checked}\nno kernel: every obligation has to be proved; look at those that are not")
-        pipeline = checked
-    kernel = emit(pipeline, name)
-    key = hashlib.sha256(kernel.source.encode()).hexdigest()[:16]
-    folder = _cache() / key
-    path = folder / f"{name}.py"
-    if not path.exists() or path.read_text(encoding="utf-8") != kernel.source:
-        kernel.write(folder)
-    found = importlib.util.spec_from_file_location(f"refold_{name}_{key}", path)
-    assert found is not None and found.loader is not None
-    module = importlib.util.module_from_spec(found)
-    sys.modules[found.name] = module  # where torch.compile looks for it
-    found.loader.exec_module(module)
-    return getattr(module, name)
-
-
-def _cache() -> Path:
-    """Where compiled kernels live: Triton reads a kernel's source from its file."""
-    root = store.folder()
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        if os.access(root, os.W_OK):
-            return root
-    except OSError:
-        pass
-    return Path(tempfile.mkdtemp(prefix="refold-"))
+    beside = hopper_text(name, made, ring) if ring and not single_file else ""
+    source = module_text(plan, name, made, ring, beside=beside, single_file=single_file)
+    return source, beside, test_text(name, made, plan.spec, hopper=ring is not None, single_file=single_file)

@@ -2,54 +2,76 @@
 
 from __future__ import annotations
 
+import functools
+
 import sympy as sp
 from sympy.core.relational import Relational
 
 from refold.emit.heads import FORMS
+from refold.emit.text import Val, call, choice, infix, negative, number
 from refold.errors import EmitError
 from refold.spec import Index, Param, Size, Where
+from refold.spec.arithmetic import quotient_of, signed
 
 
 def host(expr: sp.Basic) -> str:
     """Python text of a scalar; `size["j"]` is the length of axis j."""
+    return scalar(expr).text
+
+
+def scalar(expr: sp.Basic) -> Val:
+    """The same, with its precedence."""
+    if expr in (sp.oo, -sp.oo):
+        return Val("math.inf") if expr == sp.oo else negative(Val("math.inf"))
     match expr:
         case sp.Integer():
-            return str(expr) if expr >= 0 else f"({expr})"
+            return number(int(expr))
         case sp.Rational() | sp.Float() | sp.NumberSymbol():
-            return repr(float(expr)) if expr >= 0 else f"({float(expr)!r})"
+            return number(float(expr))
         case Size():
-            return f'size["{expr.name}"]'
+            return Val(f'size["{expr.name}"]')
         case Param() | Index():
-            return str(expr.name)
+            return Val(str(expr.name))
         case sp.Add():
-            return "(" + " + ".join(host(a) for a in expr.args) + ")"
+            (_, first), *others = signed(expr.args)
+            result = scalar(first)
+            for sign, term in others:
+                result = infix(sign, result, scalar(term))
+            return result
         case sp.Mul():
             above, below = sp.fraction(expr, exact=True)
             if below != 1:
-                return f"_ratio({host(above)}, {host(below)})"
-            return "(" + " * ".join(host(a) for a in expr.args) + ")"
+                return call("_ratio({}, {})", scalar(above), scalar(below))
+            coefficient, rest = expr.as_coeff_Mul()
+            return negative(scalar(rest)) if coefficient == -1 else infix("*", *(scalar(a) for a in expr.args))
         case sp.Pow():
             if expr.exp == sp.Rational(1, 2):
-                return f"math.sqrt({host(expr.base)})"
+                form = "math.sqrt({})" if expr.base.is_nonnegative else "_real(math.sqrt, {})"
+                return call(form, scalar(expr.base))
             if expr.exp.is_negative:
-                return f"_ratio(1, {host(1 / expr)})"
-            return f"({host(expr.base)} ** {host(expr.exp)})"
+                return call("_ratio(1, {})", scalar(1 / expr))
+            if expr.is_integer:
+                return infix("**", scalar(expr.base), scalar(expr.exp))
+            return call("_real(math.pow, {}, {})", scalar(expr.base), scalar(expr.exp))
         case sp.Max() | sp.Min():
-            return f"{'max' if isinstance(expr, sp.Max) else 'min'}({', '.join(host(a) for a in expr.args)})"
+            form = "max({}, {})" if isinstance(expr, sp.Max) else "min({}, {})"
+            return functools.reduce(lambda a, b: call(form, a, b), (scalar(a) for a in expr.args))
         case sp.floor():
-            above, below = sp.fraction(sp.together(expr.args[0]))
-            return f"({host(above)} // {host(below)})"
+            return infix("//", *(scalar(a) for a in quotient_of(expr)))
         case sp.Mod():
-            return f"({host(expr.args[0])} % {host(expr.args[1])})"
+            return infix("%", *(scalar(a) for a in expr.args))
         case Where():
-            cond, then, other = (host(a) for a in expr.args)
-            return f"({then} if {cond} else {other})"
+            cond, then, other = (scalar(a) for a in expr.args)
+            return choice(then, cond, other)
         case sp.And() | sp.Or():
-            return "(" + (" and " if isinstance(expr, sp.And) else " or ").join(host(a) for a in expr.args) + ")"
+            return infix("and" if isinstance(expr, sp.And) else "or", *(scalar(a) for a in expr.args))
         case Relational():
-            return f"({host(expr.lhs)} {expr.rel_op} {host(expr.rhs)})"
+            return infix(expr.rel_op, scalar(expr.lhs), scalar(expr.rhs))
+    if expr in (sp.oo, -sp.oo, sp.nan):
+        text = Val("math.nan" if expr is sp.nan else "math.inf")
+        return negative(text) if expr == -sp.oo else text
     if expr.is_number:
-        return repr(float(expr))
+        return number(float(expr))
     if type(expr) in FORMS:
-        return FORMS[type(expr)].host.format(x=host(expr.args[0]))
+        return Val(FORMS[type(expr)].host.format(x=scalar(expr.args[0]).text))
     raise EmitError(f"no Python text for {expr}: write it with the heads that `refold.spec` knows")

@@ -6,93 +6,103 @@ import sympy as sp
 
 from refold.algebra import Plan
 from refold.algebra.bounds import slope
-from refold.emit.body import tile_axes
-from refold.emit.calls import CALLS
-from refold.emit.common import BOXED, COMMON, REFERENCE
-from refold.emit.hopper import CHOICE, GLUON
+from refold.emit import hopper, runtime
 from refold.emit.host import host
-from refold.emit.kernels import Kernels
-from refold.emit.operator import OPERATOR, as_tuple, call_lines, operator_text
+from refold.emit.operator import as_tuple, call_lines, operator_words
+from refold.emit.reach import limited, reaches
 from refold.emit.reference import is_whole, reference_lines
-from refold.emit.ring import Ring
-from refold.emit.rows import ROWS
 from refold.emit.source import wrap
+from refold.emit.triton import module_lines
 from refold.emit.weights import bounded_weights
 from refold.errors import EmitError
-from refold.spec import Fold, Index, Read, Spec, Where
+from refold.schedule import ir
+from refold.schedule.lower.definitions import tile_axes
+from refold.schedule.lower.kernels import Kernels
+from refold.schedule.lower.renaming import public
+from refold.schedule.lower.ring import Place, Ring
+from refold.schedule.walk import contains
+from refold.spec import Fold, Index, Output, Read, Spec, TensorName, Where
+
+# What the header says of a kernel that has not run; `refold.emit.trial` puts there how it ran.
+UNTRIED = "It has not been run yet."
+# What kernels and launcher import, beside what loads the runtime.
+IMPORTS = "import torch\nimport triton\nimport triton.language as tl\n"
 
 
-def module_text(plan: Plan, name: str, kernels: Kernels, ring: Ring | None) -> str:
-    """The whole of NAME.py."""
-    head = f'"""{name}: {plan.spec.outputs[0].name} and its kernels, emitted by refold from a proved plan.\n\n'
-    head += "\n".join(f"    {line}" for line in str(plan.spec).splitlines())
-    head += f'\n\nThe proof is {name}.proof.json, the test test_{name}.py. Needs torch and triton alone.\n"""\n'
-    imports = "import math\n\nimport torch\nimport triton\nimport triton.language as tl\n"
-    imports += "from triton.tools.tensor_descriptor import TensorDescriptor\n"
-    imports += GLUON if ring else ""
-    launcher, operator = _launcher(plan, name, kernels, ring)
+def module_text(
+    plan: Plan, name: str, kernels: Kernels, ring: Ring | None, *, beside: str = "", single_file: bool = False
+) -> str:
+    """The whole of NAME.py; `plan` is in the user's own words.
+
+    `beside` is the text of NAME_hopper.py, if there is one. `single_file`: NAME.py holds what else stands beside it.
+    """
+    spec = plan.spec
+    head = f'"""{name}: {spec.outputs[0].name} and its kernels, emitted by refold from a proved plan.\n\n'
+    head += "\n".join(f"    {line}" for line in str(spec).splitlines())
+    head += f"\n\nThe proof is {name}.proof.json, the test test_{name}.py. Needs torch and triton alone.\n"
+    head += f'{UNTRIED}\n"""\n'
+    plan = kernels.given
+    launcher = _launcher(plan, name, kernels, ring)
+    reference = reference_text(plan.spec, kernels.users)
+    used = {} if single_file else {h: h for h in kernels.helpers}
+    used |= {f"_{w}": w for w in ("ratio", "real") if f"_{w}(" in launcher + reference}
+    gluon = hopper.IMPORTS if ring else ""
     return "\n".join([
-        head, imports, *_tables(plan, kernels), "", kernels.text, "",
-        *([ring.text, "", ring.table, "", ""] if ring else []),
-        launcher, "",
-        COMMON.format(name=name, kernel=kernels.rolling.name).strip("\n"), "", "",
-        *([ROWS.format(name=name).strip("\n"), "", ""] if kernels.roles.row_reduction else []),
-        CALLS.format().strip("\n"), "", "",
-        *([BOXED.format(name=name).strip("\n"), "", ""] if kernels.boxes else []),
-        *([CHOICE.format(name=name).strip("\n"), "", ""] if ring else []),
-        OPERATOR.format(name=name).strip("\n"), "", "", operator, "",
-        _reference(plan), "", "", REFERENCE.strip("\n"), "",
+        head, runtime.joined(gluon) if single_file else runtime.loading(IMPORTS),
+        *([f"{', '.join(used)} = {', '.join(f'rt.{w}' for w in used.values())}"] if used else []),
+        *([hopper.loading_line(name, beside)] if beside else []),
+        *tables_text(name, plan.spec, **_choices(plan, kernels, ring)), "", "",
+        module_lines(kernels.module), "",
+        *([module_lines(ring.functions, "@gluon.jit"), ""] if ring and single_file else []),
+        launcher, "", reference, "",
     ])  # fmt: skip
 
 
-def _tables(plan: Plan, k: Kernels) -> list[str]:
-    spec = plan.spec
+def tables_text(name: str, spec: Spec, **choices: str) -> list[str]:
+    """The tables of a kernel file: what its tensors are, and what its launcher chooses by."""
     inputs = ", ".join(f'"{t.name}": {_names(t.axes)}' for t in spec.tensors)
     outputs = ", ".join(f'"{o.name}": {_names(o.axes)}' for o in spec.outputs)
     dtypes = ", ".join(f'"{t.name}": "{t.dtype}"' for t in spec.tensors)
-    return [
-        "# The axes of every tensor; any dimensions before them are leading ones, which broadcast.",
-        f"INPUTS = {{{inputs}}}",
-        f"OUTPUTS = {{{outputs}}}",
-        '# "float" is float32, float16 or bfloat16, the same for all.',
-        f"DTYPES = {{{dtypes}}}",
-        f"DOTS = {k.roles.contracts}",
-        "# Whether some tiles have masks, whichever the rows; whether a score takes more than a product and a sum.",
-        f"MASKS, COSTLY = {bool(k.ranges.full_bounds or k.ranges.asked)}, {k.costly}",
-        *_streams(plan, k),
-        "# Whether a product and a sum may round as one. Not where scores are computed twice, once to be summed and",
-        "# once to be divided by the sum: both have to round alike.",
-        f"FUSED = {not _computed_twice(plan)}",
-        *_boxes(k),
-        "",
-    ]
+    whole = as_tuple([_q(o.name) for o in spec.outputs if is_whole(spec, o.name)])
+    fields = {"inputs": f"{{{inputs}}}", "outputs": f"{{{outputs}}}", "dtypes": f"{{{dtypes}}}"}
+    fields |= ({"whole": whole} if whole != "()" else {}) | choices
+    same, _, lengths = sized_by(spec)
+    words = operator_words(spec, [a.name for a in lengths])
+    found = {"words": words, "equal": {b.name: a.name for b, a in same.items()}}
+    fields |= {n: "{" + ", ".join(f"{_q(x)}: {_q(y)}" for x, y in d.items()) + "}" for n, d in found.items() if d}
+    return wrap("TABLES = rt.Tables(", [f"name={_q(name)}", *(f"{n}={text}" for n, text in fields.items())], ")")
 
 
-def _boxes(k: Kernels) -> list[str]:
-    """The table of what tensor descriptors can read, where there is anything."""
-    if not k.boxes:
-        return []
-    entries = [f"{_q(n)}: (1, 1, {', '.join(_q(x) if x else '1' for x in b.blocks)})" for n, b in k.boxes.items()]
-    return [
-        "# The tile of every tensor that tensor descriptors can read, its two leading dimensions first.",
-        f"BOXES = {{{', '.join(entries)}}}",
-    ]
+def _tile_entry(place: Place) -> str:
+    """A tensor that the kernel for Hopper reads by tiles, with its two blocks."""
+    return f"{_q(place.tensor)}: ({_q(place.blocks[0])}, {_q(place.blocks[1])})"
 
 
-def _streams(plan: Plan, k: Kernels) -> list[str]:
+def _choices(plan: Plan, k: Kernels, ring: Ring | None) -> dict[str, str]:
+    """What the launcher chooses by, where it is not the default of `Tables`."""
+    masked = bool(k.ranges.full_bounds or k.ranges.asked)
+    flags = {"dots": k.roles.contracts, "masks": masked, "costly": k.costly, "rises": ring is not None and ring.rises}
+    found = {n: "True" for n, value in flags.items() if value}
+    found |= {"fused": "False"} if _computed_twice(plan) else {}
+    found |= _streams(plan, k) if k.roles.row_reduction else {}
+    if k.boxes:
+        tiles = (f"{_q(n)}: (1, 1, {', '.join(_q(x) if x else '1' for x in b.blocks)})" for n, b in k.boxes.items())
+        found["boxes"] = f"{{{', '.join(tiles)}}}"
+    return found | ({"tiles": f"{{{', '.join(map(_tile_entry, ring.places))}}}"} if ring else {})
+
+
+def _streams(plan: Plan, k: Kernels) -> dict[str, str]:
     """What the launcher has to know of a row that is one tile, or many."""
-    if not k.roles.row_reduction:
-        return []
     own = {k.roles.rows, *k.roles.batch}
     written = [e.expr for e in plan.elements] + [f.expr for f in plan.finish]
     reads = {n for x in written for n in x.atoms(Read)}
     streams = {r.name for r in reads if plan.axis in r.free_symbols and own & r.free_symbols}
     shared = {r.name for r in reads if plan.axis in r.free_symbols} - streams
-    return [
-        "# How many tensors are read element by element, and whether again to be written; how many all rows share.",
-        f"STREAMS, REREADS = {max(1, len(streams))}, {any(plan.axis in f.axes for f in plan.finish)}",
-        f"SHARED = {len(shared)}",
-    ]
+    return {
+        "streams": str(max(1, len(streams))),
+        "rereads": str(any(plan.axis in f.axes for f in plan.finish)),
+        "shared": str(len(shared)),
+    }
 
 
 def _computed_twice(plan: Plan) -> bool:
@@ -130,18 +140,23 @@ def _keywords(spec: Spec) -> list[str]:
     return [p.name for p in spec.params] + [a.name for a in sized_by(spec)[2]]
 
 
-def _launcher(plan: Plan, name: str, k: Kernels, ring: Ring | None) -> tuple[str, str]:
-    """The function that is called, with what lays out a call; and the operator that stands for it."""
+def _shape(of: TensorName | Output, users: dict[str, str]) -> list[str]:
+    return ["...", *(users.get(a.name, a.name) for a in of.axes)]
+
+
+def _launcher(plan: Plan, name: str, k: Kernels, ring: Ring | None) -> str:
+    """The function that is called, with what lays out a call, and the operator that stands for it."""
     spec, roles = plan.spec, k.roles
-    same, pairs, unknown = sized_by(spec)
+    _, pairs, unknown = sized_by(spec)
     tensors, words = _signature(spec), _keywords(spec)
     options = ["schedule", "splits", "block_m", "block_n", "num_warps", "num_stages"]
     defaults = ['schedule="auto"', *(f"{o}=None" for o in options[1:])]
-    lines = [f"def {name}({', '.join(tensors)}, *, {''.join(w + ', ' for w in words)}out=None, {defaults[0]},"]
+    called, worded = ([public(w, k.users) for w in group] for group in (tensors, words))
+    lines = [f"def {name}({', '.join(called)}, *, {''.join(w + ', ' for w in worded)}out=None, {defaults[0]},"]
     lines += [" " * (5 + len(name)) + ", ".join(defaults[1:]) + "):"]
-    shapes = "; ".join(f"{t.name} [..., {', '.join(a.name for a in t.axes)}]" for t in spec.tensors)
-    results = "; ".join(
-        f"{o.name} [..., {', '.join(a.name for a in o.axes)}]".replace("[..., ]", "[...]") for o in spec.outputs
+    shapes, results = (
+        "; ".join(f"{k.users.get(x.name, x.name)} [{', '.join(_shape(x, k.users))}]" for x in named)
+        for named in (spec.tensors, spec.outputs)
     )
     lines += [
         f'    """{shapes} -> {results}.',
@@ -152,27 +167,28 @@ def _launcher(plan: Plan, name: str, k: Kernels, ring: Ring | None) -> tuple[str
         '    """',
     ]
     words += options
-    lines += [f"    {line}" for line in call_lines(plan, [*tensors, *words])]
-    call = wrap("return _call(", ["_prepare", as_tuple(tensors), "out", as_tuple(words)], ")", 4)
+    worded += options
+    lines += [f"    {line}" for line in call_lines(plan, [*called, *worded])]
+    call = wrap("return _call(", [as_tuple(called), "out", as_tuple(worded)], ")", 4)
     lines += [f"    {line}" for line in call]
     lines += ["", "", *wrap("def _prepare(", [*tensors, "given", *words], "):")]
     lines += ['    """Checks what is given and lays out the call."""']
-    body = [f"inputs = {{{', '.join(f'{_q(t)}: {t}' for t in tensors)}}}", "size = _sizes(inputs)"]
-    equal = [f"size[{_q(b.name)}] = size[{_q(a.name)}]" for b, a in same.items()]
-    sizes = [*body, *(f"size[{_q(a.name)}] = {a.name}" for a in unknown), *equal]
-    body += [*(f"size[{_q(a.name)}] = _length({_q(a.name)}, {a.name})" for a in unknown), *equal]
-    body += [f"_equal(size, {_q(a.name)}, {_q(b.name)}, {_q(t)})" for a, b, t in pairs]
-    body += [f"_positive_length(size, {_q(a.name)})" for a in roles.inner]
-    body += [f"{p.name} = _scalar({_q(p.name)}, {p.name}, integer={bool(p.is_integer)}, positive={bool(p.is_positive)})"
-             for p in spec.params]  # fmt: skip
+    body = [f"inputs = {{{', '.join(f'{_q(t)}: {t}' for t in tensors)}}}", "size = rt.sizes(TABLES, inputs)"]
+    body += [f"size[{_q(a.name)}] = rt.length(TABLES, {_q(a.name)}, {a.name})" for a in unknown]
+    body += [f"rt.check_equal(TABLES, size, {_q(a.name)}, {_q(b.name)}, {_q(t)})" for a, b, t in pairs]
+    inner = ", ".join(_q(a.name) for a in roles.inner)
+    body += [f"rt.check_positive(TABLES, size, {inner})"] if inner else []
+    for p in spec.params:
+        kind = f"integer={bool(p.is_integer)}, positive={bool(p.is_positive)}"
+        body += [f"{p.name} = rt.scalar(TABLES, {_q(p.name)}, {p.name}, {kind})"]
     body += _index_checks(plan, k)
-    whole = "".join(f"{_q(o.name)}, " for o in spec.outputs if is_whole(plan, o.name))
+    body += [f"{p.name} = rt.limited({p.name}, {host(sp.Max(0, *rest))})" for p, rest in limited(plan, roles).items()]
     body += [
         f"device = {tensors[0]}.device",
-        "lead, views, copied = _leading(inputs)",
-        f"layout, outputs = _outputs(given, inputs, lead, size, whole=({whole}))",
+        "lead, views, copied = rt.leading(TABLES, inputs)",
+        "layout, outputs = rt.outputs(TABLES, given, inputs, lead, size)",
         "if not any(o.numel() for o in outputs.values()):",
-        "    return _Call(device, layout)",
+        "    return rt.Call(TABLES, device, layout)",
         "views.update(outputs)",
     ]
     rows = f"size[{_q(roles.rows.name)}]" if roles.rows else "1"
@@ -182,7 +198,7 @@ def _launcher(plan: Plan, name: str, k: Kernels, ring: Ring | None) -> tuple[str
     fold = f"size[{_q(roles.fold.name)}]"
     floats = next((t.name for t in spec.tensors if not t.is_integer), tensors[0])
     least = 16 if roles.contracts else 1
-    pads = ", ".join(f'"BLOCK_{a.name}": _pad(size[{_q(a.name)}], {least})' for a in roles.inner)
+    pads = ", ".join(f'"BLOCK_{a.name}": rt.pad(size[{_q(a.name)}], {least})' for a in roles.inner)
     body += [f"pads = {{{pads}}}"]
     body += ["pinned = any((block_m, block_n, num_warps, num_stages))"] if ring else []
     leads = "math.prod(lead)" + "".join(f" * size[{_q(a.name)}]" for a in roles.batch)
@@ -190,68 +206,67 @@ def _launcher(plan: Plan, name: str, k: Kernels, ring: Ring | None) -> tuple[str
     itemsize = f"{floats}.element_size()"
     if not roles.row_reduction:
         shared = "groups * batch" if roles.group else "batch"
-        body += [
-            f"block_n, num_warps, slots = _streaming(block_n, num_warps, {rows}, {fold}, {shared}, pads,",
-            f"                                       {itemsize}, device)",
-        ]
-        body += [f"wide = _wide({rows}, {shared}, pads, {itemsize}, device)"]
-        body += ["if wide is not None:", "    num_warps, num_stages = num_warps or wide[2], num_stages or wide[3]"]
-        body += [f"block_m, block_n = _blocks(block_m, block_n, {rows}, {fold}, pads, DOTS, {itemsize}, wide)"]
+        chosen = ["block_m", "block_n", "num_warps", "num_stages"]
+        given = ["TABLES", *chosen, rows, fold, shared, "pads", itemsize, "device"]
+        body += wrap(f"{', '.join([*chosen, 'slots'])} = rt.tiles(", given, ")", 4)
     else:
-        body += [f"block_m, block_n = _row_blocks(block_m, block_n, {rows}, {fold}, batch, {itemsize}, _units(device))"]
-        body += [f"num_warps = num_warps or _row_warps(block_m, block_n, {fold}, {itemsize})"]
-        body += ["slots = 2 * _units(device)"]
+        row = f"{rows}, {fold}, batch, {itemsize}, rt.units(device)"
+        body += [f"block_m, block_n = rt.row_blocks(TABLES, block_m, block_n, {row})"]
+        body += [f"num_warps = num_warps or rt.row_warps(TABLES, block_m, block_n, {fold}, {itemsize})"]
+        body += ["slots = 2 * rt.units(device)"]
     programs = (
         "batch" + (" * triton.cdiv(" + rows + ", block_m)" if roles.rows else "") + (" * groups" if roles.group else "")
     )
     body += [f"programs = {programs}"]
-    body += [f"parts, chunk = _schedule(schedule, splits, programs, {fold}, block_n, slots)"]
-    body += ["args = {"]
-    args = [f'"{text}": {host(expr)},' for expr, text in k.host.items()]
-    args += [f'"{p.name}": {p.name},' for p in spec.params if p not in k.host]
-    args += [f'"size_{a.name}": size["{a.name}"],' for a in spec.axes if a not in roles.inner]
-    args += [f'"SIZE_{a.name}": size["{a.name}"],' for a in roles.inner]
-    args += ['"size_lead": lead[-1] if lead else 1, "size_batch": batch, "parts": parts, "chunk": chunk,']
+    body += [f"parts, chunk = rt.schedule(TABLES, schedule, splits, programs, {fold}, block_n, slots)"]
+    args = [f'"{text}": {host(expr)}' for expr, text in k.host.items()]
+    args += [f'"{p.name}": {p.name}' for p in spec.params if p not in k.host]
+    args += [f'"size_{a.name}": size["{a.name}"]' for a in spec.axes if a not in roles.inner]
+    args += [f'"SIZE_{a.name}": size["{a.name}"]' for a in roles.inner]
+    args += ['"size_lead": lead[-1] if lead else 1', '"size_batch": batch', '"parts": parts', '"chunk": chunk']
     if k.ranges.rises(roles):
         read = " + ".join(f"{t.name}.nbytes" for t in spec.tensors if roles.fold in t.axes)
-        args += [f'"side": _side({read}, batch, device),']
-    args += ['"BLOCK_M": block_m, "BLOCK_N": block_n, **pads,']
+        args += [f'"side": rt.side({read}, batch, device)']
+    args += ['"BLOCK_M": block_m', '"BLOCK_N": block_n', "**pads"]
     if not roles.contracts:
-        args += [f'"ONE_TILE": {fold} <= block_n, "RAGGED": {fold} % block_n > 0 or {fold} == 0,']
-    body += [f"    {a}" for a in args] + ["}"]
-    body += ["_strides(args, views)"]
-    body += ["boxes = _boxes(args, views)", 'args["BOX"] = bool(boxes)'] if k.boxes else []
-    operand = f"_operand({floats}.dtype)"
+        args += [f'"ONE_TILE": {fold} <= block_n', f'"RAGGED": {fold} % block_n > 0 or {fold} == 0']
+    operand = f"rt.operand({floats}.dtype)"
     if roles.contracts and not bounded_weights(k.plan):
         body += ["# The weights of a sum have no bound, and float16 ends at 65504."]
         operand = f"tl.float32 if {floats}.dtype == torch.float16 else {operand}"
-    body += [f'args["OPERAND"] = {operand}']
-    body += [f'args["FAST"] = _fast({floats})'] if "_tanh" in k.helpers else []
-    body += ['args["STAGES"], args["OVERLAP"] = num_stages or 3, parts > 1 and _overlaps(device)']
-    body += ring.launch if ring else []
-    body += ["options = _options(num_warps, num_stages, block_m * block_n)"]
+    args += [f'"OPERAND": {operand}', *([f'"FAST": rt.fast({floats})'] if "_tanh" in k.helpers else [])]
+    args += ['"STAGES": num_stages or 3', '"OVERLAP": parts > 1 and rt.overlaps(device)']
+    body += wrap("args = {", args, "}", 4)
+    far = reaches(plan, roles, k.ranges)
+    farthest = [f"max({', '.join(['0', *map(host, far)])})"] if far else []
+    body += [f"rt.strides({', '.join(['TABLES', 'args', 'views', *farthest])})"]
+    body += ["boxes = rt.boxes(TABLES, args, views)"] if k.boxes else []
+    body += hopper.launch_lines(ring) if ring else []
+    body += ["options = rt.options(TABLES, num_warps, num_stages, block_m * block_n)"]
     body += ["if parts == 1:"]
     body += [f"    launches = [({k.rolling.name}, (programs,), args, options)]"]
     boxed = ", boxes=boxes" if k.boxes else ""
-    body += [f"    return _Call(device, layout, launches, copied=copied{boxed})", "work = {"]
+    body += [f"    return rt.Call(TABLES, device, layout, launches, copied=copied{boxed})"]
+    work = []
     for a in k.plan.accumulators:
         dims = ["parts", "batch"] + [f"size[{_q(x.name)}]" for x in tile_axes(a, roles)]
         dtype = "int32" if a.reducer == "argmax" else "float32"
-        body += [f'    "part_{a.symbol}_ptr": (({", ".join(dims)}), torch.{dtype}),']
-    body += ["}"]
+        work += [f'"part_{a.symbol}_ptr": (({", ".join(dims)}), torch.{dtype})']
+    body += wrap("work = {", work, "}", 4)
     chunks = "max(1, triton.cdiv(" + fold + ", chunk))" if any(roles.fold in f.axes for f in plan.finish) else "1"
     last = ["programs", "args", "options_2"]
     body += ['options_2 = options | ({"launch_pdl": True} if args["OVERLAP"] else {})']
-    if chunks == "1" and "tl.dot(" not in k.finish.text:
+    if chunks == "1" and not contains(k.finish, ir.Dot):
         # A tile is for what its rows share: the merge shares nothing, so that its rows may go to more programs.
         count = "".join([f"{rows} * " if roles.rows else "", "groups * " if roles.group else "", "batch"])
-        body += [f"few, options_2 = _merging({count}, block_m, max(pads.values(), default=1), options_2, device)"]
+        body += [f"few, options_2 = rt.merging({count}, block_m, max(pads.values(), default=1), options_2, device)"]
         last = [programs.replace("block_m", "few"), 'args | {"BLOCK_M": few}', "options_2"]
     body += ["launches = [", f"    ({k.parts.name}, (programs, parts), args, options),"]
     body += [f"    ({k.finish.name}, ({last[0]}, {chunks}), {last[1]}, {last[2]}),", "]"]
-    body += [f"return _Call(device, layout, launches, work, copied{boxed})"]
-    operator = operator_text(plan, tensors, words, sizes, whole)
-    return "\n".join([*lines, *(f"    {line}" for line in body)]) + "\n", operator
+    body += [f"return rt.Call(TABLES, device, layout, launches, work, copied{boxed})"]
+    lines += [*(f"    {line}" for line in body), "", "", "_call = rt.Calls(TABLES, _prepare)"]
+    lines += ["_OPERATOR = rt.operator(TABLES, __file__, _call)"]
+    return "\n".join(lines) + "\n"
 
 
 def _q(name: str) -> str:
@@ -280,31 +295,35 @@ def _index_checks(plan: Plan, k: Kernels) -> list[str]:
                 every = "[::max(1, size[{0}] - 1)]" if ends else ""
                 loop = "".join(f" for {a.name} in range(size[{_q(a.name)}])" + every.format(_q(a.name)) for a in axes)
                 values = f"lambda: [{host(index)}{loop}]"
-                lines[f"_within({_q(read.name)}, {_q(axis.name)}, size, {values})"] = None
+                lines[f"rt.check_within(TABLES, {_q(read.name)}, {_q(axis.name)}, size, {values})"] = None
     return list(lines)
 
 
-def _reference(plan: Plan) -> str:
-    spec = plan.spec
-    same, _, unknown = sized_by(spec)
+def reference_text(spec: Spec, users: dict[str, str]) -> str:
+    """The function `reference` of a kernel file."""
+    _, _, unknown = sized_by(spec)
     names, words = _signature(spec), _keywords(spec)
-    arguments = ", ".join(names) + (", *, " + ", ".join(words) if words else "")
+    called, worded = ([public(w, users) for w in group] for group in (names, words))
+    arguments = ", ".join(called) + (", *, " + ", ".join(worded) if worded else "")
     lines = [
         f"def reference({arguments}):",
-        '    """The same in eager torch, in the dtype of the inputs: the oracle in float64."""',
+        '    """The pipeline as it is written, in eager torch, in the dtype of the inputs: the oracle in float64."""',
     ]
-    body = [f"inputs = {{{', '.join(f'{_q(t)}: {t}' for t in names)}}}", "size = _sizes(inputs, check=False)"]
+    body = [f"{w} = {public(w, users)}" for w in (*names, *words) if public(w, users) != w]
+    body += [
+        f"inputs = {{{', '.join(f'{_q(t)}: {t}' for t in names)}}}",
+        "size = rt.sizes(TABLES, inputs, check=False)",
+    ]
     body += [f"size[{_q(a.name)}] = {a.name}" for a in unknown]
-    body += [f"size[{_q(b.name)}] = size[{_q(a.name)}]" for b, a in same.items()]
     floats = next((t.name for t in spec.tensors if not t.is_integer), names[0])
-    body += [f"dtype, device = {floats}.dtype, {floats}.device", "lead = _broadcast(inputs)", "out = {}"]
-    written = reference_lines(plan)
+    body += [f"dtype, device = {floats}.dtype, {floats}.device", "lead = rt.broadcast(TABLES, inputs)", "out = {}"]
+    written = reference_lines(spec)
     text = "\n".join(written)
     for a in spec.axes:
         if _uses(text, a.name):
             body.append(f"{a.name} = torch.arange(size[{_q(a.name)}], device=device)")
     body += written
-    body += ["return _result(out)"]
+    body += ["return rt.result(out)"]
     return "\n".join([*lines, *(f"    {line}" for line in body)])
 
 

@@ -1,290 +1,322 @@
-"""Prints the eager reference: the plan as torch reductions over the whole axis, in the dtype of its inputs."""
+"""Prints the eager reference: the spec as written, fold after fold over the whole axis, in torch.
+
+It is the oracle of the emitted tests, so nothing of it comes from the derived form. Its meaning is that of
+`refold.spec.evaluate`: a masked position whose element has no value is no element, and a fold over nothing is its unit.
+"""
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 
 import sympy as sp
 from sympy.core.relational import Relational
 
-from refold.algebra import Accumulator, Plan
+from refold.algebra.stated import stated
 from refold.emit.heads import FORMS
-from refold.emit.host import host
-from refold.emit.lower import ATOM, COMPARISON, PRODUCT, SUM, Val, is_host
-from refold.emit.source import Names
+from refold.emit.host import scalar
+from refold.emit.text import Val, call, infix, negative
 from refold.errors import EmitError
-from refold.spec import Fold, Index, Read, Where
+from refold.schedule.lower.masks import masked_where
+from refold.schedule.lower.names import Names
+from refold.schedule.lower.scope import is_host
+from refold.spec import Fold, Index, Read, Spec, Where
+from refold.spec.arithmetic import quotient_of, signed
+from refold.spec.heads import UNITS, is_integral
 
-_REDUCE = {"sum": "_sum", "count": "_sum", "max": "_max", "min": "_min", "prod": "_prod", "any": "_max", "all": "_min"}
+# A fold of a tensor along a dimension: a method, or a helper, which knows an axis of no positions.
+_REDUCED = {"sum": "sum", "count": "sum", "prod": "prod", "max": "rt.largest", "min": "rt.smallest", "any": "rt.any_of",
+            "all": "rt.all_of", "argmax": "rt.argmax"}  # fmt: skip
+_INFINITE = {sp.oo: Val("math.inf"), -sp.oo: negative(Val("math.inf")), sp.nan: Val("math.nan")}
+
+
+@dataclass(frozen=True, slots=True)
+class Plain(Val):
+    """A number or a truth value of Python, which has no dimensions to index."""
 
 
 @dataclass(slots=True)
-class Torch:
-    """Text of expressions over tensors whose last dimensions are axes in the order of the spec, after leading ones."""
+class Eager:
+    """Text over tensors whose last dimensions are axes in the order of the spec, after leading ones.
+
+    `parts` are the expressions that get a line and a name of their own.
+    """
 
     order: tuple[Index, ...]
     names: Names
+    parts: dict[sp.Expr, str]
     lines: list[str] = field(default_factory=list)
     memo: dict[sp.Basic, Val] = field(default_factory=dict)
+    named: dict[str, Val] = field(default_factory=dict)
 
-    def union(self, *values: Val) -> tuple[Index, ...]:
-        found = {a for v in values for a in v.axes}
-        return tuple(a for a in self.order if a in found)
+    # --- vals ------------------------------------------------------------------------------------------------
 
-    def spread(self, val: Val, axes: tuple[Index, ...], level: int = ATOM, scalar: bool = False) -> str:
-        if val.axes == axes or scalar:
-            return val.at(level)
-        return f"{val.at(ATOM)}[..., {', '.join(':' if a in val.axes else 'None' for a in axes)}]"
+    def union(self, *vals: Val) -> tuple[Index, ...]:
+        """The axes of all together."""
+        return tuple(a for a in self.order if any(a in v.axes for v in vals))
 
-    def text(self, val: Val, axes: tuple[Index, ...], level: int = ATOM) -> str:
-        plain = not val.axes and (
-            val.text[0] in "-0123456789(" or val.text.startswith(("float(", "math.", "_ratio", "size["))
-        )
-        return self.spread(val, axes, level, plain or val.text in self.scalars)
+    def spread(self, val: Val, axes: tuple[Index, ...]) -> Val:
+        """A value, indexed so that it broadcasts over the axes."""
+        if isinstance(val, Plain) or val.axes == axes:
+            return val
+        return val.indexed(f"..., {', '.join(':' if a in val.axes else 'None' for a in axes)}", axes)
 
-    scalars: set[str] = field(default_factory=set)
+    def join(self, sign: str, *vals: Val) -> Val:
+        axes = self.union(*vals)
+        joined = infix(sign, *(self.spread(v, axes) for v in vals), axes=axes)
+        return Plain(joined.text, (), joined.binds) if all(isinstance(v, Plain) for v in vals) else joined
 
-    def join(self, sign: str, values: list[Val], level: int) -> Val:
-        axes = self.union(*values)
-        return Val(f" {sign} ".join(self.text(v, axes, level) for v in values), axes, level)
+    def apply(self, form: str, *vals: Val) -> Val:
+        axes = self.union(*vals)
+        return call(form, *(self.spread(v, axes) for v in vals), axes=axes)
 
-    def apply(self, form: str, *values: Val) -> Val:
-        axes = self.union(*values)
-        return Val(form.format(*(self.text(v, axes, COMPARISON) for v in values)), axes)
+    def once(self, wish: str, val: Val) -> Val:
+        """The name of a text that may be wanted again."""
+        if val.text not in self.named:
+            self.named[val.text] = self.name(wish, val)
+        return self.named[val.text]
 
     def name(self, wish: str, val: Val) -> Val:
+        """Assigns a val to a name of its own."""
         name = self.names.fresh(wish)
         self.lines.append(f"{name} = {val.text}")
         return Val(name, val.axes)
 
+    # --- values ------------------------------------------------------------------------------------------------
+
     def value(self, expr: sp.Basic) -> Val:
-        if expr in self.memo:
-            return self.memo[expr]
-        if expr in (sp.oo, -sp.oo, sp.nan):
-            return Val({sp.oo: "math.inf", -sp.oo: "-math.inf", sp.nan: "math.nan"}[expr], (), ATOM)
-        if is_host(expr):
-            text = host(expr)
-            self.scalars.add(text)
-            return Val(text)
+        """An expression; of integers, as integers."""
+        if expr not in self.memo:
+            val = self.compute(expr)
+            if expr in self.parts and not val.text.isidentifier():
+                val = self.name(self.parts[expr], val)
+            self.memo[expr] = val
+        return self.memo[expr]
+
+    def real(self, expr: sp.Basic) -> Val:
+        """An expression among floats: integers take the dtype of the inputs."""
+        val = self.value(expr)
+        return val.method("to(dtype)") if expr.is_integer and not isinstance(val, Plain) else val
+
+    def plain(self, expr: sp.Basic) -> Plain:
+        """A scalar of sizes and arguments, or an infinity."""
+        val = _INFINITE[expr] if expr in _INFINITE else scalar(expr)
+        return Plain(val.text, (), val.binds)
+
+    def like(self, expr: sp.Basic, arg: sp.Basic) -> Val:
+        """An argument of an expression: an integer of one that is an integer, else a float."""
+        return self.value(arg) if expr.is_integer else self.real(arg)
+
+    def compute(self, expr: sp.Basic) -> Val:
+        if expr in _INFINITE or is_host(expr):
+            return self.plain(expr)
         match expr:
             case Index():
                 return Val(expr.name, (expr,))
             case sp.Add():
-                value = self.value if expr.is_integer else self.real
-                terms = sorted(expr.args, key=lambda t: (bool(t.could_extract_minus_sign()), t.is_number))
-                result = value(terms[0])
-                for t in terms[1:]:
-                    negative = bool(t.could_extract_minus_sign())
-                    right = value(-t if negative else t)
-                    axes = self.union(result, right)
-                    level = PRODUCT if negative else SUM
-                    text = f"{self.text(result, axes, SUM)} {'-' if negative else '+'} {self.text(right, axes, level)}"
-                    result = Val(text, axes, SUM)
-                return result
+                return self.add(expr)
             case sp.Mul():
-                return self.multiply(expr)
+                return self.product([*expr.args], expr)
             case sp.Pow():
-                if expr.exp.is_negative:
-                    return Val(f"1.0 / {self.value(1 / expr).at(ATOM)}", self.value(1 / expr).axes, PRODUCT)
-                base = self.value(expr.base)
-                if expr.exp == sp.Rational(1, 2):
-                    return Val(f"torch.sqrt({base.text})", base.axes)
-                return self.join("**", [Val(base.at(ATOM), base.axes), self.value(expr.exp)], PRODUCT)
+                return self.power(expr)
             case sp.Max() | sp.Min():
-                side = "min" if isinstance(expr, sp.Max) else "max"
-                values = sorted((self.value(a) for a in expr.args), key=lambda v: v.text in self.scalars)
-                result = values[0]
-                for v in values[1:]:
-                    if v.text in self.scalars:
-                        result = Val(f"{result.at(ATOM)}.clamp({side}={v.text})", result.axes)
-                    else:
-                        result = self.apply(f"torch.{type(expr).__name__.lower()}imum({{}}, {{}})", result, v)
-                return result
+                return self.extremum(expr)
             case Where():
-                cond = self.condition(expr.args[0])
-                return self.where(cond, self.value(expr.args[1]), self.value(expr.args[2]))
+                kind = "torch.int64" if expr.is_integer else "dtype"
+                branches = [self.like(expr, a) for a in expr.args[1:]]
+                return self.apply(
+                    f"rt.where({{}}, {{}}, {{}}, {kind}, device)", self.condition(expr.args[0]), *branches
+                )
             case Read():
                 return self.read(expr)
             case Fold():
                 return self.fold(expr)
             case sp.floor() | sp.Mod():
-                above, below = sp.fraction(sp.together(expr.args[0])) if isinstance(expr, sp.floor) else expr.args
-                return self.join(
-                    "//" if isinstance(expr, sp.floor) else "%", [self.value(above), self.value(below)], PRODUCT
-                )
+                return self.division(expr)
         if type(expr) in FORMS:
-            argument = self.value(expr.args[0])
-            return Val(FORMS[type(expr)].torch.format(x=argument.text), argument.axes)
+            return self.apply(FORMS[type(expr)].torch.replace("{x}", "{}"), self.like(expr, expr.args[0]))
         raise EmitError(f"no torch text for {expr}: write it with the heads that `refold.spec` knows")
 
-    def where(self, cond: Val, then: Val, other: Val) -> Val:
-        if not cond.axes and cond.text in self.scalars:
-            return self.apply("({} if {} else {})", then, cond, other)
-        return self.apply("_where({}, {}, {})", cond, then, other)
+    def add(self, expr: sp.Add) -> Val:
+        (_, first), *others = signed(expr.args)
+        result = self.like(expr, first)
+        for sign, term in others:
+            result = self.join(sign, result, self.like(expr, term))
+        return result
 
-    def real(self, expr: sp.Expr) -> Val:
-        """A value among floats: indices and integer data take the dtype of the inputs."""
-        val = self.value(expr)
-        whole = expr.is_integer and not is_host(expr) and expr.has(Index, Read)
-        return Val(f"{val.at(ATOM)}.to(dtype)", val.axes) if whole else val
+    def product(self, factors: list[sp.Expr], whole: sp.Basic) -> Val:
+        """A product; negative powers divide. `whole` says whether it is one of integers."""
+        if factors[0] == -1 and len(factors) > 1:
+            return negative(self.product(factors[1:], whole))
+        below = [f for f in factors if isinstance(f, sp.Pow) and f.exp.is_negative]
+        above = sorted((f for f in factors if f not in below), key=lambda f: bool(f.is_number))
+        result = self.join("*", *(self.like(whole, f) for f in above)) if above else Plain("1.0")
+        for factor in below:
+            result = self.join("/", result, self.real(1 / factor))
+        return result
 
-    def multiply(self, expr: sp.Mul) -> Val:
-        coefficient, rest = expr.as_coeff_Mul()
-        if coefficient == -1:
-            val = self.value(rest)
-            return Val(f"-{val.at(PRODUCT)}", val.axes, SUM)
-        top = [f for f in expr.args if not (isinstance(f, sp.Pow) and f.exp.is_negative and not is_host(f))]
-        bottom = [1 / f for f in expr.args if f not in top]
-        still = sp.Mul(*(f for f in top if is_host(f)))
-        factors = [f for f in top if not is_host(f)] + ([still] if still != 1 else [])
-        value = self.value if expr.is_integer else self.real
-        val = self.join("*", [value(f) for f in factors], PRODUCT) if factors else Val("1.0")
-        for f in bottom:
-            under = self.value(f)
-            axes = self.union(val, under)
-            val = Val(f"{self.text(val, axes, PRODUCT)} / {self.text(under, axes, ATOM)}", axes, PRODUCT)
-        return val
+    def power(self, expr: sp.Pow) -> Val:
+        if expr.exp.is_negative:
+            return self.product([expr], expr)
+        base = self.like(expr, expr.base)
+        if expr.exp == sp.Rational(1, 2):
+            return self.apply("torch.sqrt({})", base)
+        return self.join("**", base, self.like(expr, expr.exp))
+
+    def extremum(self, expr: sp.Max | sp.Min) -> Val:
+        larger = isinstance(expr, sp.Max)
+        vals = sorted((self.like(expr, a) for a in expr.args), key=lambda v: isinstance(v, Plain))
+        result = vals[0]
+        for val in vals[1:]:
+            if isinstance(val, Plain):
+                result = result.method(f"clamp({'min' if larger else 'max'}={val.text})")
+            else:
+                result = self.apply(f"torch.{'maximum' if larger else 'minimum'}({{}}, {{}})", result, val)
+        return result
+
+    def division(self, expr: sp.floor | sp.Mod) -> Val:
+        """`//` and `%` round down, of integers and of floats."""
+        rest = isinstance(expr, sp.Mod)
+        above, below = expr.args if rest else quotient_of(expr)
+        if is_integral(above) and is_integral(below):
+            return self.join("%" if rest else "//", self.value(above), self.value(below))
+        if rest:
+            return self.join("%", self.real(above), self.real(below))
+        return self.apply("torch.floor({})", self.real(expr.args[0]))
 
     def condition(self, cond: sp.Basic) -> Val:
+        """A condition, as a tensor of truth values or one of Python's."""
+        if cond in self.memo:
+            return self.memo[cond]
         if is_host(cond):
-            text = host(cond)
-            self.scalars.add(text)
-            return Val(text)
+            return self.plain(cond)
         match cond:
+            case sp.Ne(lhs=Fold(kind="all", body=Where(args=(inner, *_))) as every, rhs=sp.S.Zero):
+                return self.everywhere(inner, every.axis)
             case sp.And() | sp.Or():
-                parts = [self.condition(a) for a in cond.args]
-                return self.join(
-                    "&" if isinstance(cond, sp.And) else "|", [Val(f"({p.text})", p.axes) for p in parts], COMPARISON
-                )
+                return self.join("&" if isinstance(cond, sp.And) else "|", *(self.condition(a) for a in cond.args))
             case sp.Not():
                 return self.condition(sp.to_nnf(cond, simplify=False))
             case Relational():
-                return self.join(cond.rel_op, [self.value(cond.lhs), self.value(cond.rhs)], SUM)
+                return self.join(cond.rel_op, self.value(cond.lhs), self.value(cond.rhs))
         raise EmitError(f"no torch text for the condition {cond}: compare axes, sizes, scalars or integer tensors")
+
+    def everywhere(self, cond: sp.Basic, axis: Index) -> Val:
+        """Whether a condition holds at all positions of an axis."""
+        val = self.condition(cond)
+        place, rest = val.axes.index(axis) - len(val.axes), tuple(a for a in val.axes if a != axis)
+        return Val(val.method(f"all({place})").text, rest)
 
     def read(self, expr: Read) -> Val:
         """A tensor with its dimensions in the order of the axes, or a gather."""
         name = expr.name
         if all(isinstance(x, Index) for x in expr.indices) and len(set(expr.indices)) == len(expr.indices):
             axes = tuple(a for a in self.order if a in expr.indices)
-            if axes == expr.indices or len(axes) < 2:
+            if axes == expr.indices:
                 return Val(name, axes)
-            places = [expr.indices.index(a) - len(axes) for a in axes]
-            moved = f"{name}.movedim({tuple(places)}, {tuple(range(-len(axes), 0))})"
-            self.memo[expr] = self.name(name, Val(moved, axes))
-            return self.memo[expr]
-        values = [self.value(x) for x in expr.indices]
-        axes = self.union(*values)
-        indices = ", ".join(self.text(v, axes) for v in values)
-        self.memo[expr] = self.name(name, Val(f"_take({name}, {len(axes)}, {indices})", axes))
-        return self.memo[expr]
+            places = tuple(expr.indices.index(a) - len(axes) for a in axes)
+            return self.name(name, Val(f"{name}.movedim({places}, {tuple(range(-len(axes), 0))})", axes))
+        vals = [self.value(x) for x in expr.indices]
+        axes = self.union(*vals)
+        indices = ", ".join(self.spread(v, axes).text for v in vals)
+        return self.name(name, Val(f"rt.take({name}, {len(axes)}, {indices})", axes))
+
+    # --- folds -------------------------------------------------------------------------------------------------
 
     def fold(self, expr: Fold) -> Val:
-        val = self.reduce(expr.kind, expr.body, expr.axis)
-        self.memo[expr] = val if val.text.isidentifier() else self.name("s", val)
-        return self.memo[expr]
+        hidden = hidden_where(expr.body)
+        if expr.kind == "sum" and (groups := self.groups(expr, hidden)) is not None:
+            return self.contraction(expr.axis, groups, hidden)
+        body = self.like(expr, expr.body) if expr.kind != "argmax" else self.real(expr.body)
+        return self.reduced(expr.kind, self.kept(body, hidden, expr.kind), expr.axis)
 
-    def reduce(self, kind: str, body: sp.Expr, axis: Index) -> Val:
-        """A reduction; a sum of products of tensors that do not share all of their axes is an einsum."""
-        if kind == "sum":
-            still, moving = (sp.Mul(*part) for part in self.parted(body, axis))
-            if still != 1 and moving != 1:
-                total = sp.Dummy("total")
-                self.memo[total] = self.reduce(kind, moving, axis)
-                return self.value(total * still)
-            values = [self.value(f) for f in sp.Mul.make_args(body)]
-            if len({v.axes for v in values}) > 1 and all(v.axes for v in values):
-                axes = tuple(a for a in self.union(*values) if a != axis)
-                letters = {a: chr(ord("a") + n) for n, a in enumerate(self.order)}
-                sides = ", ".join("..." + "".join(letters[a] for a in v.axes) for v in values).replace(" ", "")
-                target = "..." + "".join(letters[a] for a in axes)
-                return Val(f'torch.einsum("{sides}->{target}", {", ".join(v.text for v in values)})', axes)
-        val = self.value(body)
-        if axis not in val.axes:
-            ones = Val(f"torch.ones_like({axis.name}, dtype=dtype)", (axis,))
-            val = self.join("*", [val, ones], PRODUCT) if body != 1 else ones
-        place = val.axes.index(axis) - len(val.axes)
-        return Val(f"{_REDUCE[kind]}({val.text}, {place})", tuple(a for a in val.axes if a != axis))
+    def reduced(self, kind: str, body: Val, axis: Index) -> Val:
+        place, rest = body.axes.index(axis) - len(body.axes), tuple(a for a in body.axes if a != axis)
+        if _REDUCED[kind].startswith("rt."):
+            return Val(f"{_REDUCED[kind]}({body.text}, {place})", rest)
+        return Val(body.method(f"{_REDUCED[kind]}({place})").text, rest)
 
-    def parted(self, body: sp.Expr, axis: Index) -> tuple[list[sp.Expr], list[sp.Expr]]:
-        """The factors that do not vary along an axis, which leave its sum, and those that do."""
-        factors = sp.Mul.make_args(body)
-        still = [f for f in factors if is_host(f) or axis not in self.value(f).axes]
-        return still, [f for f in factors if f not in still]
+    def kept(self, body: Val, hidden: sp.Basic, kind: str) -> Val:
+        """A body in which the masked positions without a value count for nothing."""
+        if hidden is sp.false:
+            return body
+        if hidden not in self.memo:
+            self.memo[hidden] = self.name("hidden", self.condition(hidden))
+        unit = self.value(-sp.oo if kind == "argmax" else UNITS[kind])
+        wish = f"{body.text}_kept" if body.text.isidentifier() else "kept"
+        return self.once(wish, self.apply("rt.kept({}, {}, {})", body, self.memo[hidden], unit))
 
-    def argmax(self, key: sp.Expr, axis: Index) -> Val:
-        val = self.value(key)
-        place = val.axes.index(axis) - len(val.axes)
-        return Val(f"_argmax({val.text}, {place})", tuple(a for a in val.axes if a != axis))
+    def groups(self, expr: Fold, hidden: sp.Basic) -> list[list[sp.Expr]] | None:
+        """The factors of a sum's body by the axes they have, where their product has more axes than each of them.
+
+        None where the product may be written out: no axis more, or a mask that makes factors of several groups
+        infinite, whose product alone says what has no value.
+        """
+        found: dict[tuple[Index, ...], list[sp.Expr]] = {}
+        factors = sp.Mul.make_args(expr.body)
+        axes = {f: self.real(f).axes for f in factors}
+        largest = sorted({*axes.values()}, key=len, reverse=True)
+        for f in factors:
+            home = next(a for a in largest if {*axes[f]} <= {*a})
+            found.setdefault(home, []).append(f)
+        masks = [f for group in found.values() for f in group[:1] if hidden_where(sp.Mul(*group)) is not sp.false]
+        return [*found.values()] if len(found) > 1 and len(masks) < 2 else None
+
+    def contraction(self, axis: Index, groups: list[list[sp.Expr]], hidden: sp.Basic) -> Val:
+        vals = []
+        for group in groups:
+            val = self.product(group, sp.nan)
+            masked = hidden_where(sp.Mul(*group)) is not sp.false
+            vals.append(self.kept(val, hidden, "sum") if masked else val)
+        axes = tuple(a for a in self.union(*vals) if a != axis)
+        letters = {a: chr(ord("a") + n) for n, a in enumerate(self.order)}
+        sides = ",".join("..." + "".join(letters[a] for a in p.axes) for p in vals)
+        target = "..." + "".join(letters[a] for a in axes)
+        return Val(f'torch.einsum("{sides}->{target}", {", ".join(p.text for p in vals)})', axes)
 
 
-def reference_lines(plan: Plan) -> list[str]:
-    """The body of `reference`: every accumulator over the whole axis at its final anchors, then the outputs."""
-    spec = plan.spec
+def hidden_where(body: sp.Basic) -> sp.Basic:
+    """Where a mask makes a part of a fold's body infinite: positions that, if undefined, are no elements."""
+    if isinstance(body, Where) and all(branch in (sp.oo, -sp.oo) or not branch.has(Where) for branch in body.args[1:]):
+        return sp.false  # the body is infinite there, which is a value
+    return masked_where(body)
+
+
+def order_of(spec: Spec) -> tuple[Index, ...]:
+    """An order of the axes in which tensors and outputs have theirs, as far as they agree on one."""
+    reads = {n for o in spec.outputs for n in sp.preorder_traversal(o.expr) if isinstance(n, Read)}
+    rows = [t.axes for t in spec.tensors] + [o.axes for o in spec.outputs]
+    rows += sorted((tuple(x for x in r.indices if isinstance(x, Index)) for r in reads), key=str)
+    after: dict[Index, set[Index]] = {a: {a} for a in spec.axes}  # an axis, and those that must come later
+    for row in rows:
+        for one, other in itertools.pairwise(row):
+            if one not in after[other]:
+                for later in after.values():
+                    later |= after[other] if one in later else set()
+    return tuple(sorted(spec.axes, key=lambda a: (-len(after[a]), a.name)))
+
+
+def reference_lines(spec: Spec) -> list[str]:
+    """The body of `reference`: a line for every part of the spec that has a name in its text, then the outputs."""
     taken = {t.name for t in spec.tensors} | {a.name for a in spec.axes} | {p.name for p in spec.params}
-    taken |= {"size", "dtype", "math", "torch", "out"}
-    t = Torch(spec.axes, Names(taken))
-    products = _factors_only(plan)
-    for e in plan.elements:
-        if e.symbol not in products:
-            val = t.value(e.expr)
-            t.memo[e.symbol] = val if val.text.isidentifier() else t.name(str(e.symbol), val)
-            t.memo[e.expr] = t.memo[e.symbol]
-    done: set[sp.Symbol] = set()
-    for a in plan.accumulators:
-        t.memo[a.symbol] = t.name(str(a.symbol), _accumulated(t, plan, a, products))
-        done.add(a.symbol)
-        for anchor in plan.anchors:
-            states = {s for s in anchor.expr.free_symbols if any(b.symbol == s for b in plan.accumulators)}
-            if a.symbol in states and states <= done and anchor.fresh not in t.memo:
-                val = t.value(anchor.expr)
-                if anchor.regular is not sp.true:
-                    val = t.where(t.condition(anchor.regular), val, t.value(anchor.default))
-                t.memo[anchor.fresh] = val if val.text.isidentifier() else t.name(f"{anchor.stale}_hat", val)
-    for f in plan.finish:
-        val = t.value(f.expr)
-        if f.guard is not sp.true:
-            val = t.where(t.condition(f.guard), val, t.value(f.empty))
-        axes = tuple(a for a in t.order if a in f.axes)
-        val = Val(t.text(val, axes, COMPARISON), axes) if val.axes != axes else val
-        if axes != f.axes:
-            places = tuple(axes.index(a) - len(axes) for a in f.axes)
-            val = Val(f"({val.text}).movedim({places}, {tuple(range(-len(axes), 0))})", f.axes)
-        kind = "torch.int64" if is_whole(plan, f.name) else "dtype"
-        lead = "lead" if not f.axes else f"lead + ({', '.join(f'size[{a.name!r}]' for a in f.axes)},)"
-        t.lines.append(f'out["{f.name}"] = _full({val.text}, {lead}, {kind}, device)'.replace("'", '"'))
-    return t.lines
+    taken |= {"size", "dtype", "device", "lead", "inputs", "math", "torch", "out", "rt", "TABLES"}
+    parts = {p.expr: p.symbol.name for p in spec.parts()}
+    eager = Eager(order_of(spec), Names(taken), parts)
+    for o in stated(spec).outputs:
+        whole = is_integral(o.expr)
+        val = eager.like(o.expr, o.expr)
+        axes = tuple(a for a in eager.order if a in o.axes)
+        text = eager.spread(val, axes).text
+        if axes != o.axes:
+            places = tuple(axes.index(a) - len(axes) for a in o.axes)
+            text = f"({text}).movedim({places}, {tuple(range(-len(axes), 0))})"
+        lengths = "".join(f'size["{a.name}"], ' for a in o.axes).rstrip(" ")
+        shape = f"lead + ({lengths})" if o.axes else "lead"
+        kind = "torch.int64" if whole else "dtype"
+        eager.lines.append(f'out["{o.name}"] = rt.full({text}, {shape}, {kind}, device)')
+    return eager.lines
 
 
-def _factors_only(plan: Plan) -> dict[sp.Symbol, sp.Expr]:
-    """Elements that are products and occur as factors of sums alone: their factors go to an einsum one by one."""
-    found = {}
-    for e in plan.elements:
-        users = [a for a in plan.accumulators if e.symbol in a.element.free_symbols]
-        rests = [[f for f in sp.Mul.make_args(a.element) if f != e.symbol] for a in users]
-        alone = all(e.symbol not in f.free_symbols for rest in rests for f in rest)
-        if e.expr == plan.axis or (isinstance(e.expr, sp.Mul) and alone and all(a.reducer == "sum" for a in users)):
-            found[e.symbol] = e.expr
-    return found
-
-
-def is_whole(plan: Plan, name: str) -> bool:
+def is_whole(spec: Spec, name: str) -> bool:
     """Whether an output is an integer."""
-    return bool(next(o for o in plan.spec.outputs if o.name == name).expr.is_integer)
-
-
-def _accumulated(t: Torch, plan: Plan, a: Accumulator, products: dict[sp.Symbol, sp.Expr]) -> Val:
-    if a.reducer == "argmax":
-        key = next(b for b in plan.accumulators if b.symbol == a.key)
-        return t.argmax(key.element.xreplace(products), plan.axis)
-    factors = [products.get(f, f) for f in sp.Mul.make_args(a.element)]
-    element = sp.Mul(*factors) if len(factors) > 1 else factors[0].xreplace(products)
-    infinite = [e.symbol for e in plan.elements if e.infinite and e.symbol in element.free_symbols]
-    outside = {s for f in sp.Mul.make_args(element) if not isinstance(f, sp.exp) for s in f.free_symbols}
-    if a.reducer == "sum" and any(s in outside for s in infinite):
-        # Over masked positions 0 * oo is 0.
-        symbol = next(s for s in infinite if s in outside)
-        val = t.apply("_where(torch.isinf({}), 0.0, {})", t.value(symbol), t.value(element))
-        place = val.axes.index(plan.axis) - len(val.axes)
-        return Val(f"_sum({val.text}, {place})", tuple(x for x in val.axes if x != plan.axis))
-    return t.reduce(a.reducer, element, plan.axis)
+    return is_integral(next(o for o in spec.outputs if o.name == name).expr)

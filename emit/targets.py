@@ -13,12 +13,15 @@ from typing import Any, Literal
 
 from refold.emit import compiler
 from refold.emit.bundle import Kernel
-from refold.emit.kernels import Kernels, kernels
-from refold.emit.source import Function, is_constant
 from refold.errors import EmitError
+from refold.needs import need
+from refold.schedule import ir
+from refold.schedule.lower.kernels import Kernels, kernels
+from refold.spec.heads import is_integral
 
 TARGETS = ("cuda:80", "cuda:90", "cuda:100", "hip:gfx942")
 DType = Literal["float32", "float16", "bfloat16"]
+Index = Literal["int32", "int64"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +37,13 @@ class Compiled:
 
 def compile_for(kernel: Kernel, targets: tuple[str, ...] = TARGETS, dtype: DType = "float16", *, inner: int = 64,
                 block_m: int = 64, block_n: int = 64, num_warps: int = 4, num_stages: int = 2,
-                python: str = sys.executable) -> tuple[Compiled, ...]:  # fmt: skip
+                index: Index = "int32", python: str = sys.executable) -> tuple[Compiled, ...]:  # fmt: skip
     """Compiles every kernel of a bundle for every target, without a GPU, in a process of its own.
 
-    `inner` is the length of axes held in registers. Raises `EmitError` with the compiler's words where it fails.
+    `inner` is the length of axes held in registers, `index` what holds offsets and strides. Raises `EmitError` with
+    the compiler's words where it fails.
     """
+    need("compiling a kernel", "triton")
     made = kernels(kernel.proof.plan, kernel.name)
     if not made.roles.contracts:
         cells = 4096 // (inner if made.roles.inner else 1)
@@ -46,15 +51,16 @@ def compile_for(kernel: Kernel, targets: tuple[str, ...] = TARGETS, dtype: DType
         block_m = max(1, cells // block_n)
     blocks = {"BLOCK_M": block_m, "BLOCK_N": block_n}
     options = {"num_warps": num_warps, "num_stages": num_stages}
-    jobs = [_job(made, f, dtype, inner, blocks, target, num_stages) | options | {"target": target}
+    jobs = [_job(made, f, dtype, inner, blocks, target, num_stages, index) | options | {"target": target}
             for target in targets for f in (made.rolling, made.parts, made.finish)]  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="refold-") as folder:
         kernel.write(folder)
         request = {"file": str(Path(folder) / f"{kernel.name}.py"), "kernels": jobs}
         env = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
         env.setdefault("TRITON_DEFAULT_FP_FUSION", "1")
+        # -P as in trial.py: what is imported is not what stands beside the program.
         done = subprocess.run(
-            [python, compiler.__file__], input=json.dumps(request), capture_output=True, text=True, env=env
+            [python, "-P", compiler.__file__], input=json.dumps(request), capture_output=True, text=True, env=env
         )
     if done.returncode:
         last = "\n".join(done.stderr.strip().splitlines()[-5:])
@@ -73,12 +79,12 @@ def flags(target: str, dtype: DType) -> dict[str, bool]:
     return {"OVERLAP": recent, "BOX": small and recent, "FAST": small and backend == "cuda"}
 
 
-def _job(made: Kernels, function: Function, dtype: DType, inner: int, blocks: dict[str, int],
-         target: str, stages: int) -> dict[str, Any]:  # fmt: skip
+def _job(made: Kernels, function: ir.Function, dtype: DType, inner: int, blocks: dict[str, int],
+         target: str, stages: int, index: Index) -> dict[str, Any]:  # fmt: skip
     """What the compiler is told of the arguments of one kernel: dense tensors of aligned sizes."""
     spec = made.plan.spec
     pointers = {f"{t.name}_ptr": dtype if t.dtype == "float" else t.dtype for t in spec.tensors}
-    pointers |= {f"{o.name}_ptr": "int64" if o.expr.is_integer else dtype for o in spec.outputs}
+    pointers |= {f"{o.name}_ptr": "int64" if is_integral(o.expr) else dtype for o in spec.outputs}
     pointers |= {
         f"part_{a.symbol}_ptr": "int32" if a.reducer == "argmax" else "float32" for a in made.plan.accumulators
     }
@@ -87,16 +93,18 @@ def _job(made: Kernels, function: Function, dtype: DType, inner: int, blocks: di
     real = {text for expr, text in made.host.items() if not expr.is_integer} | {
         p.name for p in spec.params if not p.is_integer
     }
-    known = {"INDEX": "tl.int32", "OPERAND": f"tl.{dtype}", "STAGES": stages, "ONE_TILE": False, "RAGGED": True}
+    known = {"INDEX": f"tl.{index}", "OPERAND": f"tl.{dtype}", "STAGES": stages, "ONE_TILE": False, "RAGGED": True}
     known |= flags(target, dtype)
+    strides = set(made.strides.values())
     types: dict[str, str] = {}
     constants: dict[str, Any] = {}
-    for name in function.parameters:
+    for parameter in function.parameters:
+        name = parameter.text
         if name.startswith("BLOCK_"):
             constants[name] = blocks.get(name, inner)
         elif name.startswith("SIZE_"):
             constants[name] = inner
-        elif is_constant(name):
+        elif parameter.kind == "constant":
             constants[name] = known[name]
         elif name in last:
             constants[name] = 1
@@ -106,9 +114,9 @@ def _job(made: Kernels, function: Function, dtype: DType, inner: int, blocks: di
             types[name] = f"tensordesc<{compiler.DTYPES[pointers[name]]}[{','.join(map(str, shape))}]>"
         elif name in pointers:
             types[name] = f"*{compiler.DTYPES[pointers[name]]}"
+        elif name in strides:
+            types[name] = compiler.DTYPES[index]
         else:
             types[name] = "fp32" if name in real else "i32"
-    aligned = [
-        n for n, t in types.items() if t.startswith("*") or n in set(made.strides.values()) or n.startswith("size_")
-    ]
+    aligned = [n for n, t in types.items() if t.startswith("*") or n in strides or n.startswith("size_")]
     return {"name": function.name, "types": types, "constants": constants, "aligned": aligned}

@@ -8,7 +8,7 @@ from refold.spec import Spec
 def show(spec: Spec) -> None:
     """Prints the derivation of a pipeline and the verdict on each of its obligations."""
     import refold
-    from refold.verify import store
+    from refold.verify.certificate import store
 
     plan = refold.derive(spec)
     print(plan)

@@ -8,13 +8,15 @@ import sympy as sp
 
 from refold.algebra import Plan
 from refold.algebra.roles import Roles, assign, operands
-from refold.emit.host import host
+from refold.emit.host import scalar
 from refold.emit.launcher import sized_by
-from refold.emit.prooftest import integers_of, marks_of
+from refold.emit.prooftest import domain_at, integers_of, marks_of, sizes_of
+from refold.emit.text import SIGN
 from refold.measure.attention import attention_of
 from refold.measure.case import Attention, Case
 from refold.measure.library import calls_of
 from refold.spec import Fold, Index, Read, Spec
+from refold.spec.arithmetic import quotient_of
 
 HEADS, GROUPS, INNER = 32, 8, 128
 CELLS = 1 << 26  # elements of a row reduction: far more than a cache holds
@@ -66,6 +68,7 @@ def case_of(plan: Plan, name: str) -> Case:
         led=tuple(t.name for t in spec.tensors if t.name in led),
         scalars=_scalars(spec),
         integers=_integers(spec, roles.fold),
+        positive=domain_at(spec, roles, sizes_of(spec, roles)).positive,
         keywords=tuple(a.name for a in unknown),
         cut=_cut(spec, roles, partners),
         dots=dots,
@@ -92,9 +95,9 @@ def _paged(spec: Spec, fold: Index) -> tuple[dict[str, str], set[Index]]:
     for read in _nodes(spec, Read):
         for own, index in zip(read.tensor.axes, read.indices, strict=True):
             if isinstance(index, sp.floor) and fold in index.free_symbols:
-                above, below = sp.fraction(sp.together(index.args[0]))
+                above, below = quotient_of(index)
                 if above == fold:
-                    pages[own.name] = f'-(-size["{fold.name}"] // {host(below)})'
+                    pages[own.name] = f'-(-size["{fold.name}"] // {scalar(below).at(SIGN)})'
             elif isinstance(index, sp.Mod) and index.args == (fold, own.size):
                 lines.add(own)
             elif isinstance(index, Read) and own != fold:

@@ -53,7 +53,8 @@ class Case:
     `sweep` the axes that take each of `lengths` together, `budget` the number of
     elements that `fill` (an axis) makes the whole come to, where it is set. `lead` are leading dimensions, which the
     tensors in `led` have. `integers` says of each integer tensor along which axis it holds positions ("" for small
-    numbers), and the value of a mark among them or None. `keywords` are axes whose length the launcher is told.
+    numbers), and the value of a mark among them or None; `positive` are the tensors whose elements are. `keywords` are
+    axes whose length the launcher is told.
     `cut` are axes of which the last position can be computed on its own.
     `dots` are the axes of each contraction, `held` those of the largest tensor that the eager form makes.
     """
@@ -71,6 +72,7 @@ class Case:
     led: tuple[str, ...] = ()
     scalars: dict[str, float | int] = field(default_factory=dict)
     integers: dict[str, tuple[str, int | None]] = field(default_factory=dict)
+    positive: tuple[str, ...] = ()
     keywords: tuple[str, ...] = ()
     cut: tuple[str, ...] = ()
     dots: tuple[tuple[str, ...], ...] = ()

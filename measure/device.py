@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from refold.errors import UsageError
+from refold.needs import KERNELS, need
 
 ELSEWHERE = (
     "run it where there is one, or write the bundle here with 'refold bench SPEC -o DIR', carry DIR over, and run "
@@ -13,7 +14,11 @@ ELSEWHERE = (
 
 
 def reason() -> str:
-    """Why nothing can be measured here; "" where it can."""
+    """Why nothing can be measured here; "" where it can.
+
+    Raises a `UsageError` where torch or triton is missing.
+    """
+    need("measuring a kernel", *KERNELS)
     import torch
 
     if os.environ.get("TRITON_INTERPRET") == "1":

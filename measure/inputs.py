@@ -22,15 +22,16 @@ def load(folder: Path, name: str) -> ModuleType:
 
 
 def draw(case: Case, module: ModuleType, size: dict[str, int], device: str) -> dict[str, Any]:
-    """One set of inputs on the device, floats from the normal distribution, quantised once."""
+    """One set of inputs on the device, floats from the normal distribution, or their sizes; quantised once."""
     g = torch.Generator(device).manual_seed(sum(size.values()))
     found = {}
-    for name, axes in module.INPUTS.items():
+    for name, axes in module.TABLES.inputs.items():
         shape = [*(case.lead if name in case.led else ()), *(size[a] for a in axes)]
-        kind = module.DTYPES[name]
+        kind = module.TABLES.dtypes[name]
         if name not in case.integers:
             dtype = getattr(torch, case.dtype if kind == "float" else kind)
-            found[name] = torch.randn(shape, generator=g, device=device, dtype=torch.float32).to(dtype)
+            x = torch.randn(shape, generator=g, device=device, dtype=torch.float32)
+            found[name] = (x.abs() + 0.125 if name in case.positive else x).to(dtype)
             continue
         axis, mark = case.integers[name]
         if axis or len(shape) != 1:
@@ -45,7 +46,7 @@ def draw(case: Case, module: ModuleType, size: dict[str, int], device: str) -> d
 
 def many(module: ModuleType, result: Any) -> dict[str, Any]:
     """The outputs by their names."""
-    return result if isinstance(result, dict) else {next(iter(module.OUTPUTS)): result}
+    return result if isinstance(result, dict) else {next(iter(module.TABLES.outputs)): result}
 
 
 def keywords(case: Case, size: dict[str, int]) -> dict[str, Any]:

@@ -92,13 +92,17 @@ def mod(arguments: str, text: str, case: Case, size: dict[str, int], inputs: dic
     a = case.attention
     assert a is not None
     captured = {n: x.float() if x.dtype.is_floating_point else x for n, x in inputs.items() if n not in (a.q, a.k, a.v)}
-    scope = {"torch": torch, "math": math, "size": size, "_ratio": _ratio} | case.scalars | captured
+    scope = {"torch": torch, "math": math, "size": size, "_ratio": _ratio, "_real": _real} | case.scalars | captured
     exec(f"def mod({arguments}):\n    return {text}\n", scope)
     return scope["mod"]
 
 
 def _ratio(a: Any, b: Any) -> Any:
     return a / b
+
+
+def _real(function: Any, *args: Any) -> Any:
+    return function(*args)
 
 
 MASK, SCORE = "b_idx, h_idx, q_idx, kv_idx", "score, b_idx, h_idx, q_idx, kv_idx"
@@ -110,7 +114,7 @@ def views(case: Case, module: ModuleType, inputs: dict[str, Any]) -> tuple[Any, 
     assert a is not None
 
     def view(name: str, wanted: tuple[str, ...]) -> Any:
-        axes, x = module.INPUTS[name], inputs[name]
+        axes, x = module.TABLES.inputs[name], inputs[name]
         lead = x.dim() - len(axes)
         x = x.permute(*range(lead), *(lead + axes.index(w) for w in wanted if w))
         for n, w in enumerate(wanted):
@@ -126,7 +130,7 @@ def restored(case: Case, module: ModuleType) -> Callable[[Any], dict[str, Any]]:
     """From [batch, heads, length, dim] back to the output as the pipeline has it."""
     a = case.attention
     assert a is not None
-    ((name, axes),) = module.OUTPUTS.items()
+    ((name, axes),) = module.TABLES.outputs.items()
 
     def back(result: Any) -> dict[str, Any]:
         x = result if a.rows else result.squeeze(2)
@@ -142,7 +146,9 @@ def restored(case: Case, module: ModuleType) -> Callable[[Any], dict[str, Any]]:
 def scale(case: Case, size: dict[str, int]) -> float:
     """What the products of q and k are multiplied by."""
     assert case.attention is not None
-    return float(eval(case.attention.scale, {"math": math, "size": size, "_ratio": _ratio} | case.scalars))
+    return float(
+        eval(case.attention.scale, {"math": math, "size": size, "_ratio": _ratio, "_real": _real} | case.scalars)
+    )
 
 
 def _flex(case: Case, module: ModuleType, inputs: dict[str, Any], size: dict[str, int]) -> Peer | Missing:

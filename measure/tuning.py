@@ -102,7 +102,7 @@ def candidates(tuner: Tuner) -> Iterator[Words]:
     widths: tuple[int, ...]
     warps: tuple[int, ...]
     stages: tuple[int, ...]
-    if tuner.module.DOTS:
+    if tuner.module.TABLES.dots:
         heights = (rows,) if rows < 64 else (64, 128)
         widths, warps, stages = (32, 64, 128), (4, 8), (2, 3, 4)
     else:
@@ -126,7 +126,7 @@ def fits(tuner: Tuner, choice: Words) -> bool:
     # Float32 values: scores or contributions, and the accumulator of the widest axis.
     if (rows * keys + rows * max(inner, default=0)) / lanes > REGISTERS or rows * keys < lanes:
         return False
-    if not tuner.module.DOTS:
+    if not tuner.module.TABLES.dots:
         return True
     itemsize = next(t.element_size() for t in tuner.inputs.values() if t.is_floating_point())
     held = itemsize * (choice["num_stages"] * keys * sum(inner) + rows * max(inner, default=0))

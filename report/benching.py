@@ -65,13 +65,14 @@ def _measured(spec: str, format: str, wish: Wish, folder: Path, why: str) -> int
         steps.show_report(loaded, report, "pretty")
         return steps.EXIT[report.verdict]
     case = adjusted(case_of(report.plan, loaded.name), wish.sizes, wish.lengths, wish.dtype, wish.scalars, wish.lead)
-    paths = (*steps.emit_loaded(report, loaded, folder), case.write(folder))
+    paths, note = steps.emit_loaded(report, loaded, folder)
+    paths = (*paths, case.write(folder))
     if why:
         carry = f"Carry {folder} to one that has a GPU and run: python -m refold.measure {folder.name}"
-        pretty.put(pretty.files(paths), "", Text(f"Not measured: {why.partition(':')[0]}. {carry}"))
+        pretty.put(pretty.files(paths, note), "", Text(f"Not measured: {why.partition(':')[0]}. {carry}"))
         return 0
     from refold.measure.run import measure
-    from refold.verify import store
+    from refold.verify.certificate import store
 
     with pretty.progress(f"measuring {loaded.name}") as notify:
         found = measure(case, folder, notify=notify, tuning=store.folder() / "tuned.json" if wish.tune else None)

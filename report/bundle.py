@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import subprocess
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from refold.errors import UsageError
+from refold.needs import KERNELS, advice, missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +54,14 @@ def write_bundle(kernel: Any, folder: Path) -> tuple[Path, ...]:
         ) from None
 
 
-def need_pytest() -> None:
-    """Says at the start of a build that its last step will not be able to run."""
-    if importlib.util.find_spec("pytest") is None:
-        raise UsageError("build runs the emitted tests with pytest, which is missing: run 'pip install pytest'")
+def need_tests(folder: Path) -> None:
+    """Raises a `UsageError` where the tests of a bundle that is written cannot run here."""
+    gone = missing("pytest", *KERNELS)
+    if gone:
+        raise UsageError(
+            f"{folder} is written and not tested, which takes pytest, {' and '.join(KERNELS)}: {advice(gone)}, "
+            "or say --no-tests"
+        )
 
 
 def run_tests(folder: Path, notify: Callable[[str], None]) -> TestRun:

@@ -18,6 +18,8 @@ from refold.report import states
 from refold.report.loading import Loaded
 
 Verdict = Literal["proved", "refuted", "unknown"]
+# The word of what ended a command before there was a verdict.
+ERROR = "error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class Finding:
     """One thing that was checked: an obligation, a derivation, a run of tests.
 
     `detail` says what is wrong; `word` is what to call the verdict where it is none of a solver; `note` says how it
-    was reached; `example` is the counterexample as data.
+    was reached, and `alone` whether by one solver only; `example` is the counterexample as data.
     """
 
     name: str
@@ -35,14 +37,17 @@ class Finding:
     detail: str = ""
     word: str = ""
     note: str = ""
+    alone: str = ""
     example: dict[str, Any] | None = None
 
 
-def tests_finding(tests: Any) -> Finding:
-    """The run of the emitted tests as one more thing that was checked."""
+def tests_findings(tests: Any) -> tuple[Finding, ...]:
+    """The run of the emitted tests as one more thing that was checked; nothing where they did not run."""
+    if tests is None:
+        return ()
     if tests.passed:
-        return Finding("tests", tests.summary, "proved", tests.seconds, word="passed")
-    return Finding("tests", tests.summary, "refuted", tests.seconds, tests.output, "failed")
+        return (Finding("tests", tests.summary, "proved", tests.seconds, word="passed"),)
+    return (Finding("tests", tests.summary, "refuted", tests.seconds, tests.output, "failed"),)
 
 
 def report_json(loaded: Loaded, report: Any) -> str:
@@ -50,8 +55,8 @@ def report_json(loaded: Loaded, report: Any) -> str:
     obligations = []
     for r in report.results:
         entry = {"name": r.name, "claim": r.claim, "verdict": r.verdict, "seconds": round(r.seconds, 4)}
-        if r.note:
-            entry["note"] = r.note
+        if r.remark:
+            entry["note"] = r.remark
         if r.counterexample is not None:
             entry["counterexample"] = example_data(r.counterexample)
         obligations.append(entry)
@@ -68,9 +73,9 @@ def example_data(c: Any) -> dict[str, Any]:
 
     found = {"inputs": dict(c.inputs), "call": c.call, "wanted": c.wanted, "got": c.got, "how": c.how,
              "order": c.order, "trace": [moment(m) for m in c.trace]}  # fmt: skip
-    if c.parting is not None:
-        p = c.parting
-        found["parting"] = {
+    if c.divergence is not None:
+        p = c.divergence
+        found["divergence"] = {
             "function": p.function, "component": p.component, "when": p.when, "got": p.got, "wanted": p.wanted,
             "meaning": p.meaning, "entry": p.entry, "before": [moment(m) for m in p.before],
         }  # fmt: skip
@@ -142,6 +147,7 @@ def junit(loaded: Loaded, findings: Sequence[Finding]) -> str:
 def sarif(loaded: Loaded, findings: Sequence[Finding]) -> str:
     """SARIF 2.1.0: a rule and a result a finding, `pass` where proved, `fail` where refuted, `open` where unknown."""
     kinds = {"proved": "pass", "refuted": "fail", "unknown": "open"}
+    failures = [f for f in findings if f.word == ERROR]
     place = Path(loaded.place)
     uri = place.resolve().as_uri() if place.is_absolute() else quote(loaded.place)
     location = {"physicalLocation": {"artifactLocation": {"uri": uri}, "region": {"startLine": loaded.line}}}
@@ -149,8 +155,8 @@ def sarif(loaded: Loaded, findings: Sequence[Finding]) -> str:
     rules = [{"id": name, "shortDescription": {"text": f"refold proves: {name}"}} for name in names]
     results = [
         {
-            "ruleId": f.name, "ruleIndex": names.index(f.name), "kind": kinds[f.verdict],
-            "level": "error" if f.verdict == "refuted" else "none",
+            "ruleId": f.name, "ruleIndex": names.index(f.name), "kind": "fail" if f in failures else kinds[f.verdict],
+            "level": "error" if f.verdict == "refuted" or f in failures else "none",
             "message": {"text": _message(f)}, "locations": [location],
             "partialFingerprints": {"refoldObligation/v1": _fingerprint(loaded, f)},
             "properties": {"verdict": f.verdict, "claim": f.claim, "seconds": round(f.seconds, 4), "note": f.note}
@@ -159,7 +165,8 @@ def sarif(loaded: Loaded, findings: Sequence[Finding]) -> str:
         for f in findings
     ]  # fmt: skip
     driver = {"name": "refold", "version": __version__, "rules": rules}
-    run = {"tool": {"driver": driver}, "results": results, "columnKind": "unicodeCodePoints"}
+    ended = {"executionSuccessful": not failures}
+    run = {"tool": {"driver": driver}, "invocations": [ended], "results": results, "columnKind": "unicodeCodePoints"}
     return dumps({"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]})
 
 
@@ -172,12 +179,15 @@ def github(loaded: Loaded, findings: Sequence[Finding]) -> str:
     """GitHub workflow commands: an error where refuted, a warning where unknown, one notice where all is proved."""
     levels = {"refuted": "error", "unknown": "warning"}
     lines = [
-        _command(levels[f.verdict], loaded, f"refold {f.name}", _message(f)) for f in findings if f.verdict in levels
+        _command("error" if f.word == ERROR else levels[f.verdict], loaded, f"refold {f.name}", _message(f))
+        for f in findings
+        if f.verdict in levels
     ]
     if not lines:
         names = ", ".join(dict.fromkeys(f.name for f in findings))
         words = {f.word or f.verdict for f in findings}
         lines = [_command("notice", loaded, "refold", f"{loaded.given} {' and '.join(sorted(words))}: {names}")]
+    lines += [_command("notice", loaded, f"refold {f.name}", f"{f.name}: {f.alone}") for f in findings if f.alone]
     return "\n".join(lines)
 
 
@@ -221,8 +231,8 @@ def _plain(value: Any) -> Any:
     return _plain(value.tolist()) if hasattr(value, "tolist") else str(value)
 
 
-def build_json(loaded: Loaded, report: Any, paths: Sequence[Path], tests: Any) -> str:
-    """`build --format json`: the report of `verify`, and below it the bundle and its tests."""
+def build_json(loaded: Loaded, report: Any, paths: Sequence[Path], note: str, tests: Any) -> str:
+    """`build --format json`: the report of `verify`, and below it the bundle, whether its kernel ran, and its tests."""
     found = json.loads(report_json(loaded, report))
-    ended = {"passed": tests.passed, "summary": tests.summary, "seconds": round(tests.seconds, 2)}
-    return dumps({**found, "bundle": [str(path) for path in paths], "tests": ended})
+    ended = tests and {"passed": tests.passed, "summary": tests.summary, "seconds": round(tests.seconds, 2)}
+    return dumps({**found, "bundle": [str(path) for path in paths], "note": note, "tests": ended})

@@ -43,7 +43,8 @@ def _equations(case: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from _equations(case["then"])
         yield from _equations(case["else"])
     else:
-        yield from case.get("equations", ())
+        for goal, cofactors in case.get("equations", {}).items():
+            yield {"equation": goal, "cofactors": cofactors}
 
 
 def _theorem(name: str, number: int, claim: str, entry: dict[str, Any], legend: dict[str, str]) -> str:
@@ -63,7 +64,7 @@ def _theorem(name: str, number: int, claim: str, entry: dict[str, Any], legend: 
 
 
 def _lean(text: str) -> str:
-    return re.sub(r"[A-Za-z_]\w*", lambda m: _name(m[0]), text).replace("**", "^")
+    return re.sub(r"[A-Za-z_]\w*", lambda m: _name(m[0]), text).replace("**", "^").replace(" == ", " = ")
 
 
 def _name(word: str) -> str:

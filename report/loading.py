@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
 
-from refold.errors import ClaimError, RefoldError, UsageError
+from refold.errors import TOO_DEEP, ClaimError, RefoldError, UsageError
 from refold.report.forms import form_of, is_form
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -65,12 +65,64 @@ def load(given: str, names: tuple[str, ...] = ("SPEC",), against: Any = None) ->
         raise UsageError(_no_name(path, module, found or "SPEC"))
     value = vars(module)[found]
     if not _usable(value, names):
-        raise UsageError(
-            f"{_at(path, _line(path, found))}: {found} is of type {type(value).__name__} and no pipeline: "
-            f"write {found} = pipeline(o=...)"
-        )
+        raise UsageError(_no_pipeline(path, found, value))
     name = path.stem if wanted in (None, "SPEC", "CLAIM") else f"{path.stem}_{wanted.lower()}"
     return Loaded(given, re.sub(r"\W", "_", name), path, _line(path, found), value)
+
+
+def load_all(path: Path) -> tuple[tuple[str, Loaded], ...]:
+    """Every pipeline and claimed form that a file itself defines, each once and by its name; its form as `form`.
+
+    What a list, a tuple or a dict of the file holds is named by its place there. Of what the file imports nothing is
+    its own. Raises `UsageError` for a file that cannot be loaded, or whose SPEC or CLAIM is none.
+    """
+    from refold.spec import Spec
+    from refold.verify import Claim
+
+    source = _source(path)
+    module = _run(path, source)
+    loaded, seen = [], set()
+    for name, value in _members(module, _imports(source)):
+        if name in ("SPEC", "CLAIM") and not isinstance(value, Spec | Claim):
+            raise UsageError(_no_pipeline(path, name, value))
+        if isinstance(value, Spec | Claim) and id(value) not in seen:
+            seen.add(id(value))
+            loaded.append((name, Loaded(str(path), *_word(path, name), value)))
+    if "CLAIM" not in vars(module) and _is_whole_form(vars(module)):
+        loaded.append(("form", Loaded(str(path), *_word(path, "step"), _form(path, module, None))))
+    return tuple(loaded)
+
+
+def _word(path: Path, name: str) -> tuple[str, Path, int]:
+    """What a member of a file is called in answers, its file and its line."""
+    plain = name in ("SPEC", "CLAIM", "step")
+    head = name.partition("[")[0]
+    return re.sub(r"\W+", "_", path.stem if plain else f"{path.stem}_{name}").strip("_"), path, _line(path, head)
+
+
+def _members(module: ModuleType, imports: set[str]) -> Iterator[tuple[str, Any]]:
+    for name, value in vars(module).items():
+        if name in imports or name.startswith("__"):
+            continue
+        match value:
+            case dict():
+                yield from ((f"{name}[{key!r}]", part) for key, part in value.items())
+            case list() | tuple():
+                yield from ((f"{name}[{n}]", part) for n, part in enumerate(value))
+            case _:
+                yield name, value
+
+
+def _imports(source: ast.Module) -> set[str]:
+    """The names that import statements of a file bind."""
+    nodes = [node for node in ast.walk(source) if isinstance(node, ast.Import | ast.ImportFrom)]
+    return {a.asname or a.name.partition(".")[0] for node in nodes for a in node.names}
+
+
+def _is_whole_form(names: dict[str, Any]) -> bool:
+    from refold.spec import Spec
+
+    return is_form(names) and callable(names.get("finish")) and isinstance(names.get("SPEC"), Spec)
 
 
 def _split(given: str) -> tuple[str, str | None]:
@@ -138,16 +190,19 @@ def _run(path: Path, source: ast.Module) -> ModuleType:
     """Runs a file as a module of its own. What it prints goes to stderr; no bytecode is left beside it."""
     module = ModuleType(f"refold_input_{path.stem}")
     module.__file__ = str(path)
+    module.__package__ = _package(path, source)[1]
     sys.modules[module.__name__] = module
     kept, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
-        with contextlib.redirect_stdout(sys.stderr), _beside(path):
+        with contextlib.redirect_stdout(sys.stderr), _beside(path), _importable(_package(path, source)[0]):
             exec(compile(source, str(path), "exec"), vars(module))
     except RefoldError as error:
         raise UsageError(f"{_fault(path, error) or path}: {error}") from None
     except SystemExit:
         advice = "put that under `if __name__ == '__main__'`"
         raise UsageError(f"{path}: the file ends the program while it is read: {advice}") from None
+    except RecursionError as error:
+        raise UsageError(f"{_at(path, _own_line(path, error.__traceback__))}: {TOO_DEEP}") from None
     except Exception as error:
         where = _at(path, _own_line(path, error.__traceback__))
         what = f"{type(error).__name__}: {_one_line(error)}"
@@ -158,10 +213,29 @@ def _run(path: Path, source: ast.Module) -> ModuleType:
     return module
 
 
-@contextlib.contextmanager
-def _beside(path: Path) -> Iterator[None]:
+def _package(path: Path, source: ast.Module) -> tuple[Path, str]:
+    """The folder that holds the package that a file is in, and the package: what `from .` and `from package` mean.
+
+    Without an __init__.py the file's own folder is one, if the file has imports relative to it.
+    """
+    folder = path.parent.resolve()
+    names: list[str] = []
+    relative = any(isinstance(node, ast.ImportFrom) and node.level for node in ast.walk(source))
+    while (folder / "__init__.py").exists() or (relative and not names and folder.name):
+        names.append(folder.name)
+        folder = folder.parent
+    return folder, ".".join(reversed(names))
+
+
+def _beside(path: Path) -> contextlib.AbstractContextManager[None]:
     """Within, what lies beside a file can be imported."""
-    folder = str(path.parent.resolve())
+    return _importable(path.parent.resolve())
+
+
+@contextlib.contextmanager
+def _importable(place: Path) -> Iterator[None]:
+    """Within, what lies in a folder can be imported."""
+    folder = str(place)
     sys.path.insert(0, folder)
     try:
         yield
@@ -226,6 +300,11 @@ def _usable(value: Any, names: tuple[str, ...]) -> bool:
     from refold.spec import Spec
 
     return isinstance(value, Spec) or ("CLAIM" in names and isinstance(getattr(value, "spec", None), Spec))
+
+
+def _no_pipeline(path: Path, name: str, value: Any) -> str:
+    what = f"{name} is of type {type(value).__name__} and no pipeline: write {name} = pipeline(o=...)"
+    return f"{_at(path, _line(path, name))}: {what}"
 
 
 def _no_name(path: Path, module: ModuleType, name: str) -> str:

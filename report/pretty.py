@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
@@ -16,6 +16,11 @@ from rich.text import Text
 
 from refold.report.loading import Loaded
 
+CATALOGUE_HEAD = ("name", "class", "rank", "what it computes")
+CLASSES = (
+    "class F0: no value that is read is ever stale. F: a stale sum is moved by one factor or one term (rank 1). "
+    "R: by a matrix between several sums (its rank is their number). refused: no such form was found."
+)
 STYLES = {"proved": "green", "refuted": "bold red", "unknown": "yellow"}
 
 
@@ -95,6 +100,21 @@ def derivation(loaded: Loaded, outcome: Any) -> Group:
     return Group(heading(loaded), sections(plan_sections(outcome)), Text(), last)
 
 
+def groups(report: Any) -> Group:
+    """What was proved, in groups, what shows each refutation, and the verdict."""
+    from refold.verify.display import SYMBOLS
+    from refold.verify.groups import groups as groups_of
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, style="cyan")
+    table.add_column(no_wrap=True, justify="right")
+    table.add_column(overflow="fold")
+    for g in groups_of(report.results):
+        table.add_row(Text(SYMBOLS[g.verdict], style=STYLES[g.verdict]), Text(g.name), Text(g.count), Text(g.says))
+    return Group(table, unproved(report))
+
+
 def obligations(report: Any) -> Group:
     """The verdicts as a table, what shows each refutation, and the count."""
     from refold.verify.display import SYMBOLS, time_of
@@ -112,55 +132,55 @@ def obligations(report: Any) -> Group:
 
 def unproved(report: Any) -> Group:
     """What is known of each obligation that is not proved, and the count of those that are."""
-    from refold.verify.display import SYMBOLS, summary
+    from refold.verify.display import SYMBOLS, own_conditions, summary
 
-    parts = [part for r in report.results if r.verdict != "proved" for part in (Text(), counterexample(r))]
+    said: list[RenderableType] = [Text(f"note: {note}", style="dim") for note in own_conditions(report)]
+    parts = [part for r in report.results if r.verdict != "proved" for part in (Text(), counterexample(r, report))]
     verdict = Text(f"{SYMBOLS[report.verdict]} {report.verdict}", style=STYLES[report.verdict])
     last = Text.assemble(verdict, f"   {summary(report)}")
-    return Group(*parts, Text(), last)
+    return Group(*([Text(), *said] if said else []), *parts, Text(), last)
 
 
-def counterexample(result: Any) -> Group:
-    """The obligation that fails, the smallest input that shows it, what was wanted and what came."""
-    verdict = (f"{result.name} is {result.verdict}", STYLES[result.verdict])
-    title = Text.assemble(verdict, f"   {result.claim}")
+def counterexample(result: Any, report: Any) -> Group:
+    """The obligation that fails, the smallest input that shows it, what was wanted and what came, and what to do."""
+    from refold.verify.display import unproved_rows
+
+    title = Text.assemble((f"{result.name} is {result.verdict}", STYLES[result.verdict]), f"   {result.claim}")
     grid = Table.grid(padding=(0, 1))
     grid.add_column(no_wrap=True, style="cyan")
     grid.add_column(overflow="fold")
-    if result.note:
-        grid.add_row(Text("  note"), Text(result.note))
-    if result.counterexample is not None:
-        from refold.verify.display import example_rows
-
-        styles = {"wanted": "green", "got": "bold red", "wrong": "bold red"}
-        for label, value in example_rows(result.counterexample):
-            grid.add_row(Text(f"  {label}"), Text(value, style=styles.get(label, "")))
+    styles = {"wanted": "green", "got": "bold red", "wrong": "bold red"}
+    for label, value in unproved_rows(result, report):
+        grid.add_row(Text(f"  {label}"), Text(value, style=styles.get(label, "")))
     return Group(title, grid)
 
 
-def files(paths: Sequence[Any]) -> Group:
-    """The files of a bundle; those of one query each as their folder and how many they are."""
+def files(paths: Sequence[Any], note: str) -> Group:
+    """The files of a bundle, those of one query each as their folder and how many they are; whether its kernel ran."""
     queries = Counter(path.parent for path in paths if path.suffix == ".smt2")
     rows = [Text(f"  {path}") for path in paths if path.suffix != ".smt2"]
     rows += [Text(f"  {folder}/  {n} queries in SMT-LIB") for folder, n in queries.items()]
-    return Group(Text("Bundle", style="bold"), *rows)
+    return Group(Text("Bundle", style="bold"), *rows, Text(f"  {note}", style="dim"))
 
 
 def catalogue_table(rows: Sequence[tuple[str, str, str, str]]) -> Table:
-    """Name, class, rank and one line for each example; a terminal cuts what is longer than it is wide."""
+    """Name, class, rank and one line for each example; a terminal cuts the line where it is longer than it is wide."""
     table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True, style="cyan")
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True, justify="right")
+    sides: tuple[Literal["left", "right"], ...] = ("left", "left", "right")
+    for n, justify in enumerate(sides):
+        width = max(len(row[n]) for row in (CATALOGUE_HEAD, *rows))
+        table.add_column(no_wrap=True, min_width=width, justify=justify, style="" if n else "cyan")
     table.add_column(no_wrap=sys.stdout.isatty(), overflow="ellipsis" if sys.stdout.isatty() else "fold")
-    table.add_row(*(Text(title, style="bold") for title in ("name", "class", "rank", "what it computes")))
+    table.add_row(*(Text(title, style="bold") for title in CATALOGUE_HEAD))
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     return table
 
 
 def tests_line(tests: Any) -> Group:
-    """How the emitted tests ended, with pytest's words where they failed."""
+    """How the emitted tests ended, with pytest's words where they failed; None where they did not run."""
+    if tests is None:
+        return Group(Text.assemble(("- tests", "dim"), "   not run"))
     if tests.passed:
         return Group(Text.assemble(("✓ tests", "green"), f"   {tests.summary}"))
     return Group(Text(tests.output), Text(), Text.assemble(("✗ tests", "bold red"), f"   {tests.summary}"))

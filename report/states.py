@@ -52,9 +52,9 @@ def data(report: Any) -> dict[str, Any]:
     plan = getattr(report, "plan", None)
     if plan is None:
         return {}
-    from refold.verify.guards import guards
-    from refold.verify.overflow import compare
-    from refold.verify.rounding import KINDS, bounds
+    from refold.verify.laws.guards import guards
+    from refold.verify.rounding.bounds import KINDS, bounds
+    from refold.verify.rounding.overflow import compare
 
     return {
         "guards": [

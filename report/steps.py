@@ -27,7 +27,8 @@ def exit_code(verdict: str, fail_on: str) -> int:
 def list_catalogue() -> int:
     with pretty.progress("deriving") as notify:
         rows = [catalogue_row(path, notify) for path in catalogue()]
-    pretty.put(pretty.catalogue_table(rows), wide=True)
+    pretty.put(pretty.catalogue_table(rows), "", wide=True)
+    pretty.put(pretty.CLASSES)
     return 0
 
 
@@ -43,13 +44,15 @@ def verify(
     against: str | None = None,
     fail_on: str = "unknown",
     timeout: float | None = None,
+    *,
     fresh: bool = False,
+    verbose: bool = False,
 ) -> int:
     loaded = load(spec, ("CLAIM", "SPEC"), None if against is None else load(against).value)
     report = verify_loaded(loaded, format, timeout=timeout, fresh=fresh)
     if report is None:
         return exit_code("refuted", fail_on)
-    show_report(loaded, report, format)
+    show_report(loaded, report, format, verbose=verbose)
     return exit_code(report.verdict, fail_on)
 
 
@@ -63,70 +66,89 @@ class Outcome:
     text: str
 
 
-def outcome_of(spec: str, timeout: float | None = None) -> Outcome:
-    """Verifies as `refold verify` does, and prints nothing. Raises a `UsageError` for what cannot be loaded."""
+def outcome_of(loaded: Loaded, timeout: float | None = None) -> Outcome:
+    """Verifies as `refold verify` does, and prints nothing."""
     from refold.algebra import Refusal
     from refold.verify.display import summary
 
-    loaded = load(spec, ("CLAIM", "SPEC"))
     outcome: Any = None
+    seconds = 0.0
     if not is_claim(loaded):
-        outcome, _ = derive_loaded(loaded)
+        outcome, seconds = derive_loaded(loaded, timeout)
     if isinstance(outcome, Refusal):
         return Outcome("refuted", 0, outcome.reason, pretty.plain(pretty.derivation(loaded, outcome)))
-    report = verify_loaded(loaded, "pretty", outcome, timeout=timeout)
+    report = verify_loaded(loaded, "pretty", outcome, seconds, timeout)
     shown = pretty.plain(pretty.heading(loaded), "", pretty.unproved(report))
     return Outcome(report.verdict, len(report.results), summary(report), shown)
 
 
-def emit(spec: str, output: Path) -> int:
-    loaded = load(spec)
+def emit(spec: str, output: Path, *, single_file: bool = False) -> int:
+    from refold.algebra import Refusal
+
+    loaded = load(spec, ("CLAIM", "SPEC"))
     folder = bundle.output_folder(output)
-    report = verify_loaded(loaded, "pretty")
-    if report is None:
+    outcome, seconds = plan_loaded(loaded, "pretty")
+    if isinstance(outcome, Refusal):
+        show_derivation(loaded, outcome, seconds, "pretty")
         return 1
+    need_kernel(loaded, outcome)
+    report = verify_loaded(loaded, "pretty", outcome)
     if report.verdict == "proved":
-        pretty.put(pretty.files(emit_loaded(report, loaded, folder)))
+        pretty.put(pretty.files(*emit_loaded(report, loaded, folder, single_file=single_file)))
     else:
         show_report(loaded, report, "pretty")
     return EXIT[report.verdict]
 
 
-def build(spec: str, output: Path, format: str, fail_on: str = "unknown", timeout: float | None = None) -> int:
+def build(
+    spec: str,
+    output: Path,
+    format: str,
+    fail_on: str = "unknown",
+    timeout: float | None = None,
+    *,
+    tests: bool = True,
+    single_file: bool = False,
+) -> int:
     """Every step in turn, each printed for people as soon as it is done, and for machines at the end.
 
-    Nothing is emitted of what is not proved, whatever `fail_on` lets pass.
+    Nothing is emitted of what is not proved, whatever `fail_on` lets pass. Without `tests` the last step is left out.
     """
     people = format == "pretty"
-    loaded = load(spec)
-    bundle.need_pytest()
+    loaded = load(spec, ("CLAIM", "SPEC"))
     folder = bundle.output_folder(output)
-    outcome, seconds = derive_loaded(loaded)
-    if people:
+    outcome, seconds = plan_loaded(loaded, format, timeout)
+    need_kernel(loaded, outcome)
+    if people and not is_report(outcome):
         show_derivation(loaded, outcome, seconds, format)
         pretty.put("")
     report = verify_loaded(loaded, format, outcome, seconds, timeout)
     if report is None:
         return exit_code("refuted", fail_on)
     if people:
-        pretty.put(*states.sections(report), pretty.obligations(report), "")
+        pretty.put(pretty.groups(report), "")
     if report.verdict != "proved":
         if not people:
             show_report(loaded, report, format)
         return exit_code(report.verdict, fail_on)
-    paths = emit_loaded(report, loaded, folder)
+    paths, note = emit_loaded(report, loaded, folder, single_file=single_file)
     if people:
-        pretty.put(pretty.files(paths), "")
-    with pretty.progress("testing the bundle") as notify:
-        tests = bundle.run_tests(folder, notify)
+        pretty.put(pretty.files(paths, note), "")
+    run = _run_tests(folder) if tests else None
     match format:
         case "pretty":
-            pretty.put(pretty.tests_line(tests))
+            pretty.put(pretty.tests_line(run))
         case "json":
-            pretty.write(formats.build_json(loaded, report, paths, tests))
+            pretty.write(formats.build_json(loaded, report, paths, note, run))
         case _:
-            show_findings(loaded, [*findings(report), formats.tests_finding(tests)], format)
-    return exit_code("proved" if tests.passed else "refuted", fail_on)
+            show_findings(loaded, [*findings(report), *formats.tests_findings(run)], format)
+    return exit_code("proved" if run is None or run.passed else "refuted", fail_on)
+
+
+def _run_tests(folder: Path) -> bundle.TestRun:
+    bundle.need_tests(folder)
+    with pretty.progress("testing the bundle") as notify:
+        return bundle.run_tests(folder, notify)
 
 
 @contextmanager
@@ -138,15 +160,56 @@ def _placed(loaded: Loaded) -> Iterator[None]:
         raise UsageError(f"{loaded.place}:{loaded.line}: {error}") from error
 
 
-def derive_loaded(loaded: Loaded) -> tuple[Any, float]:
-    """The plan or the refusal of what was loaded, and the seconds it took."""
+def derive_loaded(loaded: Loaded, timeout: float | None = None) -> tuple[Any, float]:
+    """The plan or the refusal of what was loaded, and the seconds it took; a report where the time ran out first."""
     from refold.algebra import derive as run
     from refold.spec import Spec
 
     start = time.perf_counter()
+    spec = loaded.value if isinstance(loaded.value, Spec) else loaded.value.spec
     with pretty.progress(f"deriving {loaded.name}"), _placed(loaded):
-        outcome = run(loaded.value if isinstance(loaded.value, Spec) else loaded.value.spec)
+        if timeout is None:
+            outcome: Any = run(spec)
+        else:
+            from refold.verify import derive_within
+
+            outcome = derive_within(spec, timeout)
     return outcome, time.perf_counter() - start
+
+
+def plan_loaded(loaded: Loaded, format: str, timeout: float | None = None) -> tuple[Any, float]:
+    """The plan of which a kernel is made, derived or of a claimed form; a report where that is not proved."""
+    if not is_claim(loaded):
+        return derive_loaded(loaded, timeout)
+    from refold.verify.claim.plan import plan_of
+
+    report = verify_loaded(loaded, format, timeout=timeout)
+    if report.verdict != "proved":
+        return report, report.seconds
+    with _placed(loaded):
+        return plan_of(loaded.value), report.seconds
+
+
+def left_of(timeout: float | None, seconds: float) -> float | None:
+    """What an earlier step leaves of a time limit."""
+    return None if timeout is None else max(0.0, round(timeout - seconds, 1))
+
+
+def is_report(outcome: Any) -> bool:
+    """Whether a derivation ended in a report: its time ran out."""
+    from refold.verify import Checked
+
+    return isinstance(outcome, Checked)
+
+
+def need_kernel(loaded: Loaded, outcome: Any) -> None:
+    """Says before the proof of a plan that it has no kernel."""
+    from refold.algebra import Plan
+    from refold.emit import need_kernel as need
+
+    if isinstance(outcome, Plan):
+        with _placed(loaded):
+            need(outcome, loaded.name)
 
 
 def verify_loaded(
@@ -161,28 +224,26 @@ def verify_loaded(
     """The report on what was loaded; None where its derivation is refused, which is then printed."""
     from refold.algebra import Refusal
 
-    if is_claim(loaded):
+    if is_claim(loaded) and outcome is None:
         from refold.verify import verify_claim
 
         with pretty.progress(f"verifying {loaded.name}") as notify, _placed(loaded):
             return verify_claim(loaded.value, progress=notify, timeout=timeout)
-    from refold.verify import Proof, store
-    from refold.verify import verify as run
+    from refold.verify import Checked
+    from refold.verify.certificate import store
 
     told = outcome is not None and format == "pretty"
     if outcome is None:
-        outcome, seconds = derive_loaded(loaded)
+        outcome, seconds = derive_loaded(loaded, timeout)
+    if isinstance(outcome, Checked):
+        return outcome
+    timeout = left_of(timeout, seconds)
     if isinstance(outcome, Refusal):
         if not told:
             show_derivation(loaded, outcome, seconds, format)
         return None
     with pretty.progress(f"verifying {loaded.name}") as notify, _placed(loaded):
-        if not fresh:
-            return store.verified(outcome, notify, timeout)
-        report = run(outcome, progress=notify, timeout=timeout)
-    if isinstance(report, Proof):
-        store.keep(report)
-    return report
+        return store.verified(outcome, notify, timeout, fresh=fresh)
 
 
 def is_claim(loaded: Loaded) -> bool:
@@ -191,13 +252,15 @@ def is_claim(loaded: Loaded) -> bool:
     return not isinstance(loaded.value, Spec)
 
 
-def emit_loaded(proof: Any, loaded: Loaded, folder: Path) -> tuple[Path, ...]:
+def emit_loaded(proof: Any, loaded: Loaded, folder: Path, *, single_file: bool = False) -> tuple[tuple[Path, ...], str]:
+    """Writes the bundle; its files, and whether its kernel has run."""
     from refold.emit import emit as run
+    from refold.emit import tried
 
     with pretty.progress(f"emitting {loaded.name}"):
         with _placed(loaded):
-            kernel = run(proof, loaded.name)
-        return bundle.write_bundle(kernel, folder)
+            kernel = tried(run(proof, loaded.name, single_file=single_file))
+        return bundle.write_bundle(kernel, folder), kernel.note
 
 
 def show_derivation(loaded: Loaded, outcome: Any, seconds: float, format: str) -> int:
@@ -220,10 +283,13 @@ def show_derivation(loaded: Loaded, outcome: Any, seconds: float, format: str) -
     return 1 if refused else 0
 
 
-def show_report(loaded: Loaded, report: Any, format: str) -> None:
+def show_report(loaded: Loaded, report: Any, format: str, *, verbose: bool = False) -> None:
+    """Prints a report: in groups, or with `verbose` obligation by obligation with guards and rounding."""
     match format:
-        case "pretty":
+        case "pretty" if verbose:
             pretty.put(pretty.heading(loaded), "", *states.sections(report), pretty.obligations(report))
+        case "pretty":
+            pretty.put(pretty.heading(loaded), "", pretty.groups(report))
         case "json":
             pretty.write(formats.report_json(loaded, report))
         case _:
@@ -233,10 +299,13 @@ def show_report(loaded: Loaded, report: Any, format: str) -> None:
 def findings(report: Any) -> list[Finding]:
     from refold.verify.display import unproved_lines
 
+    def detail(r: Any) -> str:
+        return "" if r.verdict == "proved" else "\n".join(unproved_lines(r, report))
+
     return [
         Finding(
-            r.name, r.claim, r.verdict, r.seconds, "" if r.verdict == "proved" else "\n".join(unproved_lines(r)),
-            note=r.note, example=None if r.counterexample is None else formats.example_data(r.counterexample),
+            r.name, r.claim, r.verdict, r.seconds, detail(r), note=r.remark, alone=r.alone,
+            example=None if r.counterexample is None else formats.example_data(r.counterexample),
         )
         for r in report.results
     ]  # fmt: skip

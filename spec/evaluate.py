@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import sympy as sp
-from numpy.typing import NDArray
 
 from refold.errors import SpecError
-from refold.spec.heads import UNITS, Fold, Index, Read, Size, TensorName, Where, sigmoid
+from refold.spec.absence import Absence
+from refold.spec.heads import Index, Read, Size, TensorName, outermost
 from refold.spec.pipeline import Spec
-
-Array = NDArray[Any]
-
-FUNCTIONS: dict[type[sp.Basic], Callable[..., Any]] = {
-    sp.exp: np.exp,
-    sp.log: np.log,
-    sp.tanh: np.tanh,
-    sigmoid: lambda x: 0.5 * (1.0 + np.tanh(0.5 * x)),
-    sp.sin: np.sin,
-    sp.cos: np.cos,
-    sp.erf: np.vectorize(lambda x: float(sp.N(sp.erf(float(x)))), otypes=[np.float64]),
-    sp.Abs: np.abs,
-    sp.floor: np.floor,
-    sp.Mod: np.mod,
-}
-RELATIONS: dict[str, Callable[..., Any]] = {
-    "<=": np.less_equal, "<": np.less, ">=": np.greater_equal, ">": np.greater, "==": np.equal, "!=": np.not_equal,
-}  # fmt: skip
+from refold.spec.walk import Array, Strict, Walk
 
 
 def sizes_of(spec: Spec, inputs: Mapping[str, Any]) -> dict[Index, int]:
@@ -102,6 +85,8 @@ class Inputs:
         for tensor, array in arrays.items():
             if tensor.is_integer and not np.array_equal(array, np.floor(array)):
                 raise SpecError(f"input {tensor.name} is {tensor.dtype} and holds fractions: give integers")
+            if (tensor.sign and np.any(array < 0)) or (tensor.sign == "positive" and np.any(array == 0)):
+                raise SpecError(f"input {tensor.name} was declared {tensor.sign} and holds {np.min(array):g}")
         return cls(spec, sizes, env, arrays, order)
 
     def walk(self, values: Mapping[Any, Any] | None = None) -> Walk:
@@ -121,19 +106,36 @@ class Inputs:
 def evaluate(spec: Spec, inputs: Mapping[str, Any]) -> dict[str, Array]:
     """Every output as a float64 array; `inputs` are nested lists, NumPy arrays, numbers.
 
-    Arithmetic is IEEE: what is undefined as written comes out as NaN, and is then `spec.empty` where the
-    reductions range over nothing. A masked position, one where a `where` yields -oo or +oo, at which the body of a
-    fold is undefined is no element of it: exp(s - max s) is 0 there even if all of s is masked.
+    Arithmetic is IEEE: what has no value for its data is NaN or an infinity. What has none because its reductions range
+    over nothing, a division by 0 among it, is `spec.empty`, which is NaN where none is stated. A masked position, one
+    where a `where` yields -oo or +oo, at which the body of a fold is undefined is no element of it: exp(s - max s) is 0
+    there even if all of s is masked.
     """
     given = Inputs.of(spec, inputs)
-    walk = given.walk()
+    return outputs(given, given.walk(), Strict(given.env, given.arrays, given.order))
+
+
+def evaluate_where_defined(spec: Spec, inputs: Mapping[str, Any]) -> dict[str, Array]:
+    """The same with NaN wherever a division by 0 leads to an output: it has no value there.
+
+    Floats say infinity of 1/0, and 0 of 1/(1/0), which are no values of the pipeline as written.
+    """
+    given = Inputs.of(spec, inputs)
+    return outputs(given, Strict(given.env, given.arrays, given.order))
+
+
+def outputs(given: Inputs, walk: Walk, strict: Walk | None = None) -> dict[str, Array]:
+    """Every output as an evaluation has it; `spec.empty` where it has none because its reductions range over nothing.
+
+    `strict` is the same evaluation with no value where it divides by 0.
+    """
     results = {}
+    axes = frozenset(f.axis for o in given.spec.outputs for f in outermost(o.expr))
     with np.errstate(all="ignore"):
-        for output in spec.outputs:
-            value = given.present(walk(output.expr), output.axes)
-            if spec.empty is not sp.nan:
-                value = np.where(np.isnan(value), float(spec.empty), value)
-            results[output.name] = value
+        absence = Absence(strict or walk, axes)
+        for output in given.spec.outputs:
+            value, absent = (given.present(x, output.axes) for x in (walk(output.expr), absence(output.expr)))
+            results[output.name] = np.where(absent == 1, float(given.spec.empty), value)
     return results
 
 
@@ -160,125 +162,3 @@ def _wanted(spec: Spec) -> str:
 
 def _names(*groups: tuple[Any, ...]) -> set[str]:
     return {str(x.name) for group in groups for x in group}
-
-
-class Walk:
-    """One evaluation: every value is an array with one dimension an axis of the spec, of length 1 where constant."""
-
-    def __init__(self, env: dict[Any, Any], arrays: dict[Any, Array], order: dict[Index, int]) -> None:
-        self.env, self.arrays, self.order = env, arrays, order
-        self.seen: dict[sp.Basic, Any] = {}
-
-    def __call__(self, expr: sp.Basic) -> Any:
-        if expr not in self.seen:
-            self.seen[expr] = self.compute(expr)
-        return self.seen[expr]
-
-    def compute(self, expr: sp.Basic) -> Any:
-        if expr in self.env:
-            return self.env[expr]
-        if expr.is_Number or expr.is_NumberSymbol:
-            return float(expr)
-        match expr:
-            case sp.Add():
-                return sum_of([self(a) for a in expr.args])
-            case sp.Mul():
-                return self.product(expr)
-            case sp.Pow():
-                return np.asarray(self(expr.base), dtype=np.float64) ** self(expr.exp)
-            case sp.Max():
-                return _reduce(np.maximum, [self(a) for a in expr.args])
-            case sp.Min():
-                return _reduce(np.minimum, [self(a) for a in expr.args])
-            case Where():
-                return np.where(self(expr.args[0]), self(expr.args[1]), self(expr.args[2]))
-            case Read():
-                return self.read(expr)
-            case Fold():
-                return self.fold(expr)
-            case sp.And():
-                return _reduce(np.logical_and, [self(a) for a in expr.args])
-            case sp.Or():
-                return _reduce(np.logical_or, [self(a) for a in expr.args])
-            case sp.Not():
-                return np.logical_not(self(expr.args[0]))
-            case sp.core.relational.Relational():
-                return RELATIONS[expr.rel_op](self(expr.lhs), self(expr.rhs))
-            case _ if type(expr) in FUNCTIONS:
-                return FUNCTIONS[type(expr)](*(np.asarray(self(a), dtype=np.float64) for a in expr.args))
-            case _ if expr in (sp.true, sp.false):
-                return bool(expr)
-        raise SpecError(f"no value for {expr}: it has no meaning in refold")
-
-    def product(self, expr: sp.Mul) -> Any:
-        return _reduce(np.multiply, [self(a) for a in expr.args])
-
-    def read(self, expr: Read) -> Any:
-        array = self.arrays[expr.tensor]
-        if not expr.indices:
-            return np.reshape(array, [1] * len(self.order))
-        positions = np.broadcast_arrays(*(np.asarray(self(index)) for index in expr.indices))
-        inside = _reduce(np.logical_and, [(p >= 0) & (p < n) for p, n in zip(positions, array.shape, strict=True)])
-        if array.size == 0:
-            return np.full(inside.shape, np.nan)
-        # Outside of the tensor there is no value, which is legal where a condition discards it.
-        kept = tuple(np.where(inside, p, 0).astype(np.int64) for p in positions)
-        return np.where(inside, array[kept], np.nan)
-
-    def fold(self, expr: Fold) -> Any:
-        axis = self.order[expr.axis]
-        body = np.asarray(self(expr.body), dtype=np.float64)
-        shape = list(body.shape) if body.ndim else [1] * len(self.order)
-        shape[axis] = self.env[expr.axis].size
-        body = np.broadcast_to(body, shape)
-        if (hidden := self.hidden(expr.body)) is not None:
-            body = np.where(np.isnan(body) & hidden, float(UNITS[expr.kind]), body)
-        empty = shape[axis] == 0
-        match expr.kind:
-            case "sum" | "count":
-                return body.sum(axis=axis, keepdims=True)
-            case "prod":
-                return body.prod(axis=axis, keepdims=True)
-            case "max":
-                return body.max(axis=axis, keepdims=True, initial=-np.inf)
-            case "min":
-                return body.min(axis=axis, keepdims=True, initial=np.inf)
-            case "any":
-                return (body != 0).any(axis=axis, keepdims=True).astype(np.float64)
-            case "all":
-                return (body != 0).all(axis=axis, keepdims=True).astype(np.float64)
-            case "argmax":
-                shape[axis] = 1
-                return np.full(shape, -1.0) if empty else body.argmax(axis=axis, keepdims=True).astype(np.float64)
-        raise SpecError(f"no value for a fold by {expr.kind}")
-
-    def hidden(self, body: sp.Basic) -> Any:
-        """Where a mask makes a part of a fold's body infinite: positions that, if undefined, are no elements."""
-        found = None
-        for node in _outside_folds(body):
-            if isinstance(node, Where) and node.args[1] != node.args[2]:
-                condition, then, other = node.args
-                for branch, holds in ((then, True), (other, False)):
-                    if branch in (sp.oo, -sp.oo):
-                        here = np.asarray(self(condition), dtype=bool) == holds
-                        found = here if found is None else found | here
-        return found
-
-
-def _outside_folds(expr: sp.Basic) -> Iterator[sp.Basic]:
-    yield expr
-    if not isinstance(expr, Fold):
-        for arg in expr.args:
-            yield from _outside_folds(arg)
-
-
-def sum_of(values: list[Any]) -> Any:
-    """The sum of broadcastable values."""
-    return _reduce(np.add, values)
-
-
-def _reduce(function: Callable[..., Any], values: list[Any]) -> Any:
-    result = values[0]
-    for value in values[1:]:
-        result = function(result, value)
-    return result

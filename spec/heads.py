@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import sympy as sp
 from sympy.core.symbol import Str
 
 
-class Index(sp.Symbol):
+class Symbol(sp.Symbol):
+    """A symbol of a class that sets the assumptions itself; it keeps both where it is pickled or copied.
+
+    `compared` says that a condition may be about its value: that of a state or an element of a claimed form.
+    """
+
+    compared = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _symbol, (type(self), self.name, self._assumptions_orig)
+
+
+def _symbol(kind: type[Symbol], name: str, assumptions: dict[str, bool]) -> Symbol:
+    return sp.Symbol.__new__(kind, name, **assumptions)
+
+
+class Index(Symbol):
     """The running index of an axis, a nonnegative integer."""
 
     def __new__(cls, name: str) -> Index:
@@ -21,11 +38,11 @@ class Index(sp.Symbol):
         return Size(self.name)
 
 
-class Size(sp.Symbol):
-    """The length of the axis of the same name, a positive integer unless a fold over it says what empty means."""
+class Size(Symbol):
+    """The length of the axis of the same name, which may be 0: positive only where the axis has an element."""
 
     def __new__(cls, name: str) -> Size:
-        return sp.Symbol.__new__(cls, name, integer=True, positive=True)
+        return sp.Symbol.__new__(cls, name, integer=True, nonnegative=True)
 
     def _sympystr(self, printer: Any) -> str:
         return f"|{self.name}|"
@@ -41,16 +58,17 @@ class Param(sp.Symbol):
 class TensorName(sp.Atom):
     """A tensor as declared: its name, one axis a dimension, its dtype; `ref` where it names another output.
 
+    `sign` is "positive" or "nonnegative" where every element is promised to be so, else "".
     `order` counts declarations, so that a kernel takes its tensors in the order in which the user wrote them down;
     it is no part of what the tensor is.
     """
 
-    __slots__ = ("axes", "dtype", "name", "order", "ref")
+    __slots__ = ("axes", "dtype", "name", "order", "ref", "sign")
     declared = itertools.count()
 
-    def __new__(cls, name: str, axes: tuple[Index, ...], dtype: str, ref: bool = False) -> TensorName:
+    def __new__(cls, name: str, axes: tuple[Index, ...], dtype: str, ref: bool = False, sign: str = "") -> TensorName:
         self = sp.Atom.__new__(cls)
-        self.name, self.axes, self.dtype, self.ref = name, axes, dtype, ref
+        self.name, self.axes, self.dtype, self.ref, self.sign = name, axes, dtype, ref, sign
         self.order = next(TensorName.declared)
         return self
 
@@ -60,10 +78,16 @@ class TensorName(sp.Atom):
 
     def _hashable_content(self) -> tuple[Any, ...]:
         # Strings only, since SymPy puts the arguments of a sum in order by comparing these.
-        return (self.name, ",".join(a.name for a in self.axes), self.dtype, self.ref)
+        promise = (self.sign,) if self.sign else ()
+        return (self.name, ",".join(a.name for a in self.axes), self.dtype, self.ref, *promise)
 
     def __getnewargs__(self) -> tuple[Any, ...]:
-        return (self.name, self.axes, self.dtype, self.ref)
+        return (self.name, self.axes, self.dtype, self.ref, self.sign)
+
+    @property
+    def promise(self) -> str:
+        """What is promised of every element, as mathematics; "" where nothing is."""
+        return {"positive": f"{self.name} > 0", "nonnegative": f"{self.name} ≥ 0"}.get(self.sign, "")
 
     def _sympystr(self, printer: Any) -> str:
         return self.name
@@ -105,6 +129,12 @@ class Read(sp.Expr):
     def _eval_is_integer(self) -> bool | None:
         return True if self.tensor.is_integer else None
 
+    def _eval_is_extended_nonnegative(self) -> bool | None:
+        return True if self.tensor.sign else None
+
+    def _eval_is_extended_positive(self) -> bool | None:
+        return True if self.tensor.sign == "positive" else None
+
     def _sympystr(self, printer: Any) -> str:
         return f"{self.name}[{','.join(printer.doprint(i) for i in self.indices)}]"
 
@@ -117,6 +147,10 @@ REDUCERS = ("sum", "max", "min", "prod", "any", "all", "count", "argmax")
 UNITS: dict[str, sp.Expr] = {
     "sum": sp.S.Zero, "count": sp.S.Zero, "any": sp.S.Zero, "all": sp.S.One, "prod": sp.S.One,
     "max": -sp.oo, "min": sp.oo, "argmax": sp.S.NegativeOne,
+}  # fmt: skip
+# What joins values of a reducer: an argmax has no head, as it looks at keys.
+HEADS: dict[str, Any] = {
+    "sum": sp.Add, "count": sp.Add, "prod": sp.Mul, "max": sp.Max, "any": sp.Max, "min": sp.Min, "all": sp.Min,
 }  # fmt: skip
 _FOLD_SIGN = {"sum": "Σ", "prod": "Π"}
 _FOLD_LATEX = {"sum": r"\sum", "prod": r"\prod"}
@@ -162,7 +196,9 @@ class Fold(sp.Expr):
         return True if self.kind in ("any", "all", "count", "argmax") else None
 
     def _eval_is_nonnegative(self) -> bool | None:
-        return True if self.kind in ("any", "all", "count") else None
+        # Of no positions a sum is 0 and a product 1; a maximum is -oo.
+        kept = self.kind in ("sum", "prod") and self.body.is_nonnegative
+        return True if kept or self.kind in ("any", "all", "count") else None
 
     def _sympystr(self, printer: Any) -> str:
         body = printer.doprint(self.body)
@@ -173,6 +209,24 @@ class Fold(sp.Expr):
     def _latex(self, printer: Any) -> str:
         sign = _FOLD_LATEX.get(self.kind, rf"\operatorname{{{self.kind}}}")
         return rf"{sign}_{{{self.axis.name}}} {{{printer.parenthesize(self.body, 50)}}}"
+
+
+def outside_folds(expr: sp.Basic) -> Iterator[sp.Basic]:
+    """Every node of an expression that is in no fold, its outermost folds among them."""
+    yield expr
+    if not isinstance(expr, Fold):
+        for arg in expr.args:
+            yield from outside_folds(arg)
+
+
+def outermost(expr: sp.Basic) -> list[Fold]:
+    """The folds of an expression that are inside of no other."""
+    return [node for node in outside_folds(expr) if isinstance(node, Fold)]
+
+
+def folded(kind: str, values: Sequence[Any]) -> Any:
+    """What a reducer makes of values that are written out."""
+    return HEADS[kind](*values) if values else UNITS[kind]
 
 
 class Where(sp.Expr):
@@ -222,11 +276,19 @@ class sigmoid(sp.Function):
 
 def is_integral(expr: sp.Basic) -> bool:
     """Whether an expression is an integer wherever it is defined; SymPy asks of `floor(a / b)` that b be not 0."""
-    if isinstance(expr, sp.Add | sp.Mul | sp.Max | sp.Min | sp.Mod):
+    if isinstance(expr, sp.Add | sp.Mul | sp.Max | sp.Min | sp.Mod | sp.Abs):
         return all(is_integral(arg) for arg in expr.args)
-    return isinstance(expr, sp.floor) or bool(expr.is_integer)
+    if isinstance(expr, Where):
+        return all(is_integral(arg) for arg in expr.args[1:])
+    if isinstance(expr, sp.Pow):
+        return bool(expr.exp.is_Integer and expr.exp.is_positive) and is_integral(expr.base)
+    if isinstance(expr, sp.floor):
+        # Of integers a quotient; data rounded down are data, which may be infinite or no number.
+        return all(is_integral(arg) for arg in sp.fraction(sp.together(expr.args[0])))
+    return bool(expr.is_integer)
 
 
-def contains(expr: sp.Basic, axis: sp.Basic) -> bool:
-    """Whether `axis` occurs free in `expr`."""
-    return axis in expr.free_symbols
+def at_an_element(expr: sp.Basic) -> Any:
+    """An expression where every axis has a position: its lengths are positive there, and its signs are known so."""
+    sizes = [s for s in expr.free_symbols if isinstance(s, Size)]
+    return expr.xreplace({s: sp.Symbol(s.name, integer=True, positive=True) for s in sizes})

@@ -20,6 +20,7 @@ from refold.errors import (
     SpecError,
     UnboundAxis,
     UnknownName,
+    within_depth,
 )
 from refold.spec.abbreviate import Part, abbreviate, substitute
 from refold.spec.heads import Fold, Index, Param, Read, Size, TensorName, Where, sigmoid
@@ -46,8 +47,8 @@ class Output:
 class Spec:
     """A reduction pipeline as written: what to compute, and nothing about how.
 
-    `empty` is the value of an output element whose expression is undefined because its reductions range over
-    nothing (an axis of length 0, or every element masked); NaN by default, as the written arithmetic gives.
+    `empty` is the value of an output element that has none because its reductions range over nothing (an axis of
+    length 0, or every element masked); NaN by default. It is not for what data make NaN, or divide by 0.
     """
 
     outputs: tuple[Output, ...]
@@ -58,6 +59,7 @@ class Spec:
 
     def __str__(self) -> str:
         lines = [f"{left} = {right}" for left, right in self.lines()]
+        lines += [f"with {promise}" for promise in self.promises()]
         if self.empty is not sp.nan:
             lines.append(f"with {text(self.empty)} where a reduction ranges over nothing")
         return "\n".join(lines)
@@ -89,6 +91,10 @@ class Spec:
         """`equations` as text."""
         return tuple((text(left), definition(right)) for left, right in self.equations(prefer))
 
+    def promises(self) -> tuple[str, ...]:
+        """What is promised of every element of a tensor, a line each."""
+        return tuple(t.promise for t in self.tensors if t.promise)
+
     def __call__(self, **inputs: Any) -> Any:
         """Evaluates the outputs in float64 NumPy; see `refold.spec.evaluate.evaluate`."""
         from refold.spec.evaluate import evaluate
@@ -97,10 +103,11 @@ class Spec:
         return results[self.outputs[0].name] if len(results) == 1 else results
 
 
+@within_depth()
 def pipeline(*, empty: Any = None, **outputs: Any) -> Spec:
     """`pipeline(o=expression[i, e])`: a `Spec` from its outputs, each indexed by its axes in order.
 
-    `empty` is the value of outputs whose reductions range over nothing and whose expression is undefined there.
+    `empty` is the value of outputs whose expression is undefined because its reductions range over nothing.
     Raises a `SpecError` that names the place and the remedy for whatever is malformed.
     """
     if not outputs:

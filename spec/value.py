@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import sympy as sp
+from sympy.core.relational import Relational
 
-from refold.errors import FoldError, NameTaken, PredicateError, RankError, SpecError
+from refold.errors import FoldError, NameTaken, PredicateError, RankError, SpecError, within_depth
 from refold.spec.heads import REDUCERS, Fold, Index, Param, Read, Size, TensorName, Where, is_integral
 from refold.spec.heads import sigmoid as sigmoid_head
 
@@ -83,6 +84,15 @@ class Value:
 
     def __abs__(self) -> Value:
         return Value(sp.Abs(self.expr))
+
+    def __floor__(self) -> Value:
+        return Value(sp.floor(self.expr))
+
+    def __ceil__(self) -> Value:
+        return Value(-sp.floor(-self.expr))
+
+    def __round__(self, digits: int | None = None) -> Value:
+        raise SpecError(f"round({self!r}) has no meaning here: write math.floor(x + 0.5), whose ties are plain to see")
 
     def __floordiv__(self, other: Any) -> Value:
         return Value(sp.floor(_integer(self.expr, "//") / _integer(unwrap(other), "//")))
@@ -172,12 +182,15 @@ class Tensor:
 
     `dtype` is one of "float" (float16, bfloat16 or float32, as the caller has it), a floating type by name, or
     "int32"/"int64" for tensors of indices. Read it as `q[i, d]`; an index may be any integer expression
-    (`k[h // group, j, d]`) and an integer tensor (`x[i, target[i]]`, a gather).
+    (`k[h // group, j, d]`) and an integer tensor (`x[i, target[i]]`, a gather). `positive` and `nonnegative` are
+    promises about every element, on which the derivation and the proof build.
     """
 
     __slots__ = ("symbol",)
 
-    def __init__(self, name: str, *axes: Axis, dtype: DType = "float") -> None:
+    def __init__(
+        self, name: str, *axes: Axis, dtype: DType = "float", nonnegative: bool = False, positive: bool = False
+    ) -> None:
         _check_name(name, "tensor")
         for axis in axes:
             if not isinstance(axis, Axis):
@@ -188,7 +201,8 @@ class Tensor:
                 raise NameTaken(f"tensor {name} has axis {axis_name} twice: give each dimension an axis of its own")
         if dtype not in DTYPES:
             raise SpecError(f"tensor {name} has unknown dtype {dtype!r}: use one of {', '.join(DTYPES)}")
-        self.symbol = TensorName(name, tuple(axis.expr for axis in axes), dtype, isinstance(self, Ref))
+        sign = "positive" if positive else "nonnegative" if nonnegative else ""
+        self.symbol = TensorName(name, tuple(axis.expr for axis in axes), dtype, isinstance(self, Ref), sign)
 
     @property
     def name(self) -> str:
@@ -312,12 +326,30 @@ def _integer(expr: sp.Expr, operator: str) -> sp.Expr:
 def _compare(relation: Any, left: Value, right: Any) -> Predicate:
     a, b = left.expr, unwrap(right)
     for side in (a, b):
-        if not is_integral(side):
+        if not (is_integral(side) or _is_of_a_claim(side)):
             raise PredicateError(
                 f"{_text(side)} is data, and a condition is over indices: compare axes, sizes, integer scalars "
                 "or integer tensors; for a choice by value use maximum, minimum or relu"
             )
-    return Predicate(relation(a, b))
+    return Predicate(_unfolded(relation(a, b)))
+
+
+def _is_of_a_claim(expr: sp.Expr) -> bool:
+    """Whether all data of an expression is that of a claimed form, which may choose by value."""
+    return not expr.has(Read, Fold) and all(s.is_integer or getattr(s, "compared", False) for s in expr.free_symbols)
+
+
+def _unfolded(cond: sp.Basic) -> sp.Basic:
+    """`|i - j| <= w` as `i - j <= w and j - i <= w`, which bounds an axis on both sides; and so for `>=`."""
+    if not isinstance(cond, Relational):
+        return cond
+    low, high = (cond.lhs, cond.rhs) if cond.rel_op in ("<=", "<") else (cond.rhs, cond.lhs)
+    if cond.rel_op not in ("<=", "<", ">=", ">") or isinstance(low, sp.Abs) == isinstance(high, sp.Abs):
+        return cond
+    less = sp.Lt if cond.rel_op in ("<", ">") else sp.Le
+    if isinstance(low, sp.Abs):
+        return sp.And(*(less(side, high) for side in (low.args[0], -low.args[0])))
+    return sp.Or(*(less(low, side) for side in (high.args[0], -high.args[0])))
 
 
 class _Folds:
@@ -375,56 +407,67 @@ oo = Value(sp.oo)
 assert set(REDUCERS) <= set(dir(_Folds))
 
 
+@within_depth()
 def exp(x: Any) -> Value:
     """The exponential."""
     return Value(sp.exp(unwrap(x)))
 
 
+@within_depth()
 def log(x: Any) -> Value:
     """The natural logarithm."""
     return Value(sp.log(unwrap(x)))
 
 
+@within_depth()
 def sqrt(x: Any) -> Value:
     """The square root."""
     return Value(sp.sqrt(unwrap(x)))
 
 
+@within_depth()
 def tanh(x: Any) -> Value:
     """The hyperbolic tangent."""
     return Value(sp.tanh(unwrap(x)))
 
 
+@within_depth()
 def sigmoid(x: Any) -> Value:
     """`1 / (1 + exp(-x))`."""
     return Value(sigmoid_head(unwrap(x)))
 
 
+@within_depth()
 def sin(x: Any) -> Value:
     """The sine."""
     return Value(sp.sin(unwrap(x)))
 
 
+@within_depth()
 def cos(x: Any) -> Value:
     """The cosine."""
     return Value(sp.cos(unwrap(x)))
 
 
+@within_depth()
 def erf(x: Any) -> Value:
     """The error function."""
     return Value(sp.erf(unwrap(x)))
 
 
+@within_depth()
 def absolute(x: Any) -> Value:
     """The absolute value."""
     return Value(sp.Abs(unwrap(x)))
 
 
+@within_depth()
 def maximum(a: Any, b: Any) -> Value:
     """The larger of two values."""
     return Value(sp.Max(unwrap(a), unwrap(b), evaluate=True))
 
 
+@within_depth()
 def minimum(a: Any, b: Any) -> Value:
     """The smaller of two values."""
     return Value(sp.Min(unwrap(a), unwrap(b), evaluate=True))

@@ -1,4 +1,4 @@
-"""Golden files, and what keeps pytest from importing the repository root under the name of its folder."""
+"""Golden files, one profile of Hypothesis, and what keeps pytest from importing the root under its folder's name."""
 
 import os
 import shutil
@@ -7,8 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).parents[1]
+
+# No test may fail because the machine is busy: no example has a deadline, and none is reported for being slow.
+settings.register_profile("refold", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("refold")
 
 
 class RootIsNotATestPackage:
@@ -27,6 +32,17 @@ def pytest_configure(config: pytest.Config) -> None:
         folder = tempfile.mkdtemp(prefix="refold-tests-")
         os.environ["REFOLD_CACHE"] = folder
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+# What takes more than two seconds and is not the one test of its kind: by node id, or by the beginning of several.
+SLOW = frozenset((ROOT / "tests" / "slow.txt").read_text(encoding="utf-8").splitlines())
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if SLOW & {item.nodeid, item.nodeid.partition("[")[0], item.nodeid.partition("::")[0]}:
+            item.add_marker("slow")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

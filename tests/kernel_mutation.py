@@ -235,7 +235,7 @@ class Killer:
 
     def __init__(self, kernel: Kernel, folder: Path) -> None:
         self.folder, self.name = folder, kernel.name
-        (folder / f"{kernel.name}.py").write_text(kernel.source)
+        kernel.write(folder)
         self.test = load(kernel.test, f"test_{kernel.name}", folder)
         draw, bounds = self.test.draw, self.test.bounds
         drawn: dict[str, Any] = {}
@@ -254,6 +254,7 @@ class Killer:
 
         self.test.draw, self.test.bounds = drawn_once, bounded_once
         self.ranges: list[tuple[int, int]] = []
+        self.launch = self.test.kernel.rt.launch
         self.hold()
 
     def hold(self) -> None:
@@ -286,7 +287,7 @@ class Killer:
     def killed_by(self, source: str) -> str | None:
         """The first check that a mutant fails; None for a survivor."""
         module = load(source, self.name, self.folder)
-        launch = module._launch
+        launch = self.launch
 
         def held(kernel: Any, grid: Any, args: dict[str, Any], options: Any) -> None:
             import torch
@@ -299,7 +300,7 @@ class Killer:
                         t.fill_(torch.nan if t.dtype.is_floating_point else -7)
             launch(kernel, grid, args, options)
 
-        module._launch = held
+        module.rt.launch = held
         self.test.kernel = module
         for name, check in self.checks():
             try:
@@ -342,9 +343,8 @@ def load(source: str, name: str, folder: Path) -> ModuleType:
     """A module from its text; each in a file of its own, from which triton reads it."""
     path = folder / f"{name}_{count()}" / f"{name}.py"
     path.parent.mkdir()
-    if name.startswith("test_"):
-        bare = name.removeprefix("test_")
-        (path.parent / f"{bare}.py").write_text((folder / f"{bare}.py").read_text())
+    for file in folder.glob("*.py"):
+        (path.parent / file.name).write_text(file.read_text())
     path.write_text(source)
     found = importlib.util.spec_from_file_location(name, path)
     assert found is not None and found.loader is not None

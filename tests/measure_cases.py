@@ -12,7 +12,7 @@ from refold import derive, emit
 from refold.measure import peers, run, tuning
 from refold.measure.build import case_of
 from refold.measure.case import Call, read
-from refold.verify import store
+from refold.verify.certificate import store
 
 WANTED = ("eager", "SDPA flash", "library", "Liger")
 SMALL = {"h": 4, "g": 2, "d": 16, "e": 16}

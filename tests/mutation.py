@@ -32,7 +32,7 @@ EXPLAINED = (
     (r"^alibi: element s: term i (dropped|negated)$", MOVED),
     (r"^circular_mean: element x: negated$", MIRRORED),
     (r"^kurtosis: element x: (doubled|negated)$", SCALELESS),
-    (r": output \w+: guard lost$", UNDEFINED),
+    (r": output \w+: (guard lost|wrong value of nothing)$", UNDEFINED),
 )
 OTHER_SIDE = {sp.Le: sp.Lt, sp.Lt: sp.Le, sp.Ge: sp.Gt, sp.Gt: sp.Ge, sp.Eq: sp.Ne, sp.Ne: sp.Eq}
 

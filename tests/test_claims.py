@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 import runpy
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from refold import claim, exp, fold, maximum, oo
+from refold import claim, exp, fold, maximum, oo, where
 from refold.errors import ClaimError
 from refold.examples import attention
 from refold.examples.softmax import SPEC, i, j, x
 from refold.verify import verify_claim
-from refold.verify.claim_run import run_claim
-from refold.verify.replay import arrays, differs
+from refold.verify.claim.form import form_of
+from refold.verify.claim.run import run_claim
+from refold.verify.refute.replay import arrays, differs
 
 FOLDER = Path(__file__).parent
 REJECTED = sorted((FOLDER / "rejected").glob("*.py"))
@@ -33,7 +35,7 @@ def test_wrong_law_is_refuted(path: Path) -> None:
     blamed, when, how = module["EXPECTED"]
     example = next(r.counterexample for r in report.results if r.counterexample is not None)
     inputs = arrays(wrong.spec, example)
-    got = run_claim(wrong, inputs, example.order)
+    got = run_claim(form_of(wrong), inputs, example.order)
     wanted = wrong.spec(**inputs)
     wanted = wanted if isinstance(wanted, dict) else {wrong.spec.outputs[0].name: wanted}
     assert differs(wanted, got)
@@ -41,14 +43,19 @@ def test_wrong_law_is_refuted(path: Path) -> None:
     called = called if isinstance(called, dict) else {wrong.spec.outputs[0].name: called}
     assert not differs(wanted, called)
     assert example.call in str(report)
-    assert (report.results[0].name, example.parting and example.parting.when) == (blamed, when)
+    assert report.results[0].name == blamed
+    # Which values a solver gives is its own affair, so that some of these name the moment alone.
+    assert example.divergence.when.startswith(when) if when and example.divergence else example.divergence is when
     assert how in str(report) and (when or example.trace)
 
 
 @pytest.mark.parametrize("path", CLAIMED, ids=lambda path: path.stem)
 def test_right_law_is_proved(path: Path) -> None:
-    report = verify_claim(runpy.run_path(str(path))["CLAIM"])
-    assert report.verdict == "proved", str(report)
+    module = runpy.run_path(str(path))
+    report = verify_claim(module["CLAIM"])
+    # What is right and not proved is unknown, with what was not found, and never refuted.
+    assert report.verdict == module.get("EXPECTED", "proved"), str(report)
+    assert all(r.note for r in report.results if r.verdict == "unknown")
 
 
 def test_an_element_has_the_names_of_the_spec() -> None:
@@ -86,9 +93,10 @@ def law(**changed: Any) -> dict[str, Any]:
         ({"step": lambda a, c: {"l": None}}, "step gives l = None, a NoneType: give a number or an expression"),
         ({"step": lambda a, c: {"l": math.exp(c.x)}}, "step fails: TypeError: must be real number, not Value: its arg"),
         ({"step": lambda a, c: {"l": np.exp(c.x)}}, "so use exp, log, sqrt, maximum, where of refold and no other"),
-        ({"step": lambda a, c: {"l": a.l if c.x > a.l else 1}}, "step fails: x is data, .* use maximum, minimum or"),
+        ({"step": lambda a, c: {"l": a.l if c.x > a.l else 1}}, "step fails: the condition .* has no truth value"),
         ({"step": lambda a, c: {"l": 1 if a.l else 0}}, "step fails: a value is not known while .*: use where"),
-        ({"step": lambda a, c: {"l": max(a.l, c.x)}}, "step fails: .* is data, .* use maximum, minimum or relu"),
+        ({"step": lambda a, c: {"l": max(a.l, c.x)}}, "step fails: the condition .* has no truth value .* where"),
+        ({"step": lambda a, c: {"l": where(c.x > x[i, j], 1, 0)}}, r"step fails: .* is data, .* use maximum, minimum"),
         ({"step": lambda a, c: setattr(a, "l", 1)}, "step sets .l of a state: leave states as they are"),
         ({"step": lambda a: {"l": a.l}}, r"step\(a\) does not take what it is given: write it as step\(state, element"),
         ({"step": {"l": 0}}, "step is a dict: give a function"),
@@ -103,5 +111,28 @@ def law(**changed: Any) -> dict[str, Any]:
     ],
 )
 def test_what_is_no_single_pass_is_no_claim(changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(ClaimError, match=message):
+        claim(SPEC, **law(**changed))
+
+
+def stateful() -> Any:
+    calls = iter(range(100))
+    return lambda a, c: {"l": a.l + exp(c.x) * (next(calls) + 1)}
+
+
+def told_apart(a: Any, c: Any) -> dict[str, Any]:
+    return {"l": a.l + (1 if isinstance(c.x, float) else exp(c.x))}
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"step": stateful()}, "step gives another form each time it is called: let it depend on its arguments"),
+        ({"step": lambda a, c: {"l": a.l + exp(c.x) * random.random()}}, "without a state of its own or random"),
+        ({"init": lambda: {"l": random.random()}}, "init gives another form each time"),
+        ({"step": told_apart}, r"step gives l = 1\.75 on numbers and 3\.14.* on symbols: .* without isinstance"),
+    ],
+)
+def test_what_is_no_function_is_no_claim(changed: dict[str, Any], message: str) -> None:
     with pytest.raises(ClaimError, match=message):
         claim(SPEC, **law(**changed))

@@ -5,17 +5,20 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 from emit_cases import CASES, kernel_of, plan_of
 
+from refold import Plan, axes, derive, exp, fold, pipeline
 from refold.emit import Kernel, emit
 from refold.emit.targets import TARGETS, compile_for
-from refold.errors import EmitError
-from refold.verify import Proof, Result, recheck
-from refold.verify.certificate import Certificate, Leaf, Script, joined_scripts
+from refold.errors import EmitError, UsageError
+from refold.verify import Proof, Result
+from refold.verify.certificate import recheck
+from refold.verify.certificate.certificate import Certificate, Leaf, Script, joined_scripts
 
 
 @pytest.mark.parametrize("thing", [plan_of("softmax"), None, "softmax"], ids=["plan", "none", "name"])
@@ -24,7 +27,15 @@ def test_only_a_proof_is_emitted(thing: Any) -> None:
         emit(thing)
 
 
-@pytest.mark.parametrize("name", ["x", "lambda x", "_f", "tl", "j"])
+def test_a_pipeline_without_tensors_has_no_kernel() -> None:
+    (j,) = axes("j")
+    plan = derive(pipeline(t=fold.sum(exp(-j), over=j)))
+    assert isinstance(plan, Plan)
+    with pytest.raises(EmitError, match=r"f reads no tensor, .*: give the pipeline a Tensor"):
+        emit(Proof(plan, (Result("stand-in", "", "proved", 0.0, ""),), ()), "f")
+
+
+@pytest.mark.parametrize("name", ["lambda x", "_f", "3d", ""])
 def test_names_that_cannot_be(name: str) -> None:
     proof = Proof(plan_of("softmax"), (Result("stand-in", "", "proved", 0.0, ""),), ())
     with pytest.raises(EmitError, match="cannot be the name of the kernel: use an identifier"):
@@ -32,14 +43,14 @@ def test_names_that_cannot_be(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_file_imports_torch_and_triton_alone(name: str) -> None:
+def test_the_file_imports_the_standard_library_torch_and_triton_alone(name: str) -> None:
     found = set()
     for node in ast.walk(ast.parse(kernel_of(name).source)):
         if isinstance(node, ast.Import):
             found |= {a.name.split(".")[0] for a in node.names}
         elif isinstance(node, ast.ImportFrom):
             found |= {(node.module or "").split(".")[0]}
-    assert found == {"math", "torch", "triton"}
+    assert found == {"hashlib", "importlib", "math", "pathlib", "sys", "types", "torch", "triton"}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -52,8 +63,10 @@ def test_emission_is_deterministic(name: str) -> None:
 
 
 def test_what_is_written(tmp_path: Path) -> None:
-    scripts = tuple(Script(f"(assert false)\n(check-sat)\n; {n}\n", (("z3", "unsat"),)) for n in range(2))
-    proof = (Certificate(Leaf(claims=("false",), scripts=scripts)),)
+    facts = [("x < 0", "x > 1"), ("x < 0", "x > 2")]
+    texts = [recheck.script(list(pair), [], "Real") for pair in facts]
+    scripts = tuple(Script(text, (("z3", "unsat"),), pair) for text, pair in zip(texts, facts, strict=True))
+    proof = (Certificate(Leaf(given=("x < 0", "x > 1", "x > 2"), scripts=scripts)),)
     results = (
         Result("merge l: associative", "claim", "proved", 0.5, joined_scripts(proof), proof=proof),
         Result("other", "", "proved", 0.0, "", note="by inspection"),
@@ -62,6 +75,7 @@ def test_what_is_written(tmp_path: Path) -> None:
     paths = {str(p.relative_to(tmp_path)) for p in kernel.write(tmp_path)}
     assert paths == {
         "rows.py",
+        "refold_runtime.py",
         "test_rows.py",
         "rows.proof.json",
         "recheck.py",
@@ -69,7 +83,11 @@ def test_what_is_written(tmp_path: Path) -> None:
     }
     document = json.loads((tmp_path / "rows.proof.json").read_text())
     assert document["format"] == recheck.FORMAT
-    assert recheck.recheck(document)["one solver"] == 2
+    with pytest.raises(recheck.Rejected, match="obligations that the program demands are missing"):
+        recheck.recheck(document)
+    tally: Counter[str] = Counter()
+    recheck.check_case(document["obligations"][0]["proof"][0]["case"], [], "Real", document["answers"], tally)
+    assert tally["one solver"] == 2
     assert document["versions"] == {"z3": "4"}
     assert [o["name"] for o in document["obligations"]] == ["merge l: associative", "other"]
     assert (tmp_path / "rows.smt2/00-merge-l-associative.smt2").read_text().count("(reset)") == 1
@@ -103,6 +121,17 @@ def test_compiles_for_gpus_that_are_not_here(name: str) -> None:
     assert all(c.shared <= 65536 for c in found)
 
 
+WIDE = ("masked_table", "scores_on_both_sides", "masked_total", "two_anchors", "rounded", "argmax", "cross_entropy",
+        "powers", "alternating", "strided_heads", "documents", "window")  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WIDE)
+def test_compiles_with_indices_of_64_bits(name: str) -> None:
+    """Triton's interpreter takes values of other types from one turn of a loop to the next; its compiler does not."""
+    assert len(compile_for(kernel_of(name), ("cuda:90",), "float32", index="int64")) == 3
+
+
 def test_emission_is_the_same_in_another_process() -> None:
     # In which sets have another order: kl guards two anchors at once.
     program = (
@@ -118,3 +147,36 @@ def test_emission_is_the_same_in_another_process() -> None:
         for seed in ("1", "2", "3", "4")
     ]  # fmt: skip
     assert len(texts[0]) > 1000 and len(set(texts)) == 1
+
+
+def test_what_has_no_kernel_is_said_before_it_is_proved(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from refold import compile
+    from refold.report import steps
+    from refold.verify.certificate import store
+
+    def prove(*_: Any) -> Any:
+        raise AssertionError("a proof was asked for")
+
+    monkeypatch.setattr(store, "verified", prove)
+    three = """
+from refold import Tensor, axes, exp, fold, pipeline
+i, j, a, b, e = axes("i j a b e")
+s = fold.sum(fold.sum(Tensor("x", i, a, b)[i, a, b] * Tensor("y", j, a, b)[j, a, b], over=a), over=b)
+p = exp(s - fold.max(s, over=j))
+SPEC = pipeline(o=(fold.sum(p * Tensor("v", j, e)[j, e], over=j) / fold.sum(p, over=j))[i, e])
+"""
+    none = """
+from refold import Scalar, axes, exp, fold, pipeline
+i, j = axes("i j")
+SPEC = pipeline(o=fold.sum(exp(-Scalar("rate", positive=True) * j), over=j))
+"""
+    for name, text, reason in (("three", three, "held in registers"), ("none", none, "reads no tensor")):
+        path = tmp_path / f"{name}.py"
+        path.write_text(text)
+        scope: dict[str, Any] = {}
+        exec(text, scope)
+        with pytest.raises(EmitError, match=reason):
+            compile(scope["SPEC"])
+        for step in (steps.emit, steps.build):
+            with pytest.raises(UsageError, match=rf"{name}\.py:\d+: .*{reason}"):
+                step(str(path), tmp_path / "out", *(["pretty"] if step is steps.build else []))

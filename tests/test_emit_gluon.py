@@ -4,9 +4,12 @@ Triton's interpreter does not run Gluon: `gluon_model` runs the same text with t
 schedule gets wrong. Triton's compiler makes it for sm_90.
 """
 
+import ast
 import importlib.util
 import math
 import re
+import textwrap
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +19,16 @@ from emit_cases import attention, d, e, i, inputs_of, j, kernel_of, plan_of, q, 
 from gluon_model import Descriptor, Pointer, Stuck, run
 
 from refold.algebra import Plan, derive
-from refold.emit.gluon import gluon_kernel
-from refold.emit.heads import HELPERS
+from refold.emit import runtime
 from refold.emit.host import host
-from refold.emit.kernels import kernels
-from refold.emit.ring import OWN, Ring
-from refold.spec import Tensor, axes, exp, fold, oo, pipeline, where
+from refold.emit.runtime import HELPERS
+from refold.emit.triton import lines, module_lines, text
+from refold.schedule import ir
+from refold.schedule.lower.gluon import gluon_kernel
+from refold.schedule.lower.kernels import kernels
+from refold.schedule.lower.names import RESERVED
+from refold.schedule.lower.ring import Ring
+from refold.spec import Index, Tensor, axes, exp, fold, oo, pipeline, where
 
 HAVE = ["attention", "causal", "window", "softcap_causal", "grouped"]
 SHARED_MEMORY = 232448  # bytes that one program of Hopper can have
@@ -34,7 +41,8 @@ def ring_of(name: str) -> Ring | None:
 @pytest.mark.parametrize("name", HAVE)
 def test_attention_has_one(name: str) -> None:
     assert ring_of(name) is not None
-    assert f"def k_{name}_hopper(" in kernel_of(name).source
+    kernel = kernel_of(name)
+    assert f"def k_{name}_hopper(" in kernel.hopper and "gluon" not in kernel.source
 
 
 @pytest.mark.parametrize(
@@ -42,13 +50,13 @@ def test_attention_has_one(name: str) -> None:
 )
 def test_other_plans_keep_their_plain_kernels(name: str) -> None:
     assert ring_of(name) is None
-    assert "gluon" not in kernel_of(name).source
+    assert "gluon" not in kernel_of(name).source and list(kernel_of(name).code) == [f"k_{name}.py", runtime.FILE]
 
 
-def laws(lines: Any) -> list[str]:
+def laws(function: ir.Function) -> list[str]:
     """The lines of a step but loads, positions, products and what is returned."""
     kept = []
-    for line in "\n".join(lines).split("\n"):
+    for line in lines(function.body):
         if not re.search(r"tl\.load|arange|^in_|^return|^dot\w* = |^weights = |= tl\.dot\(", line):
             kept.append(line.strip())
     return kept
@@ -59,10 +67,10 @@ def test_the_laws_are_those_of_the_plain_step(name: str) -> None:
     made, ring = kernels(plan_of(name), name), ring_of(name)
     assert ring is not None
     (step,) = (f for f in made.functions if f.name == "_step")
-    assert len(laws(step.body)) > 4
-    assert laws(ring.scored.body) == laws(step.body)
-    (product,) = (line for line in step.body if "_new = tl.dot(" in line)
-    moved = re.sub(r"_as_rows\((\w+), BLOCK_e\)", r"\1", ring.moved)
+    assert len(laws(step)) > 4
+    assert laws(ring.scored) == laws(step)
+    (product,) = (line for line in lines(step.body) if "_new = tl.dot(" in line)
+    moved = re.sub(r"_as_rows\((\w+), BLOCK_e\)", r"\1", text(ring.moved))
     assert f", {moved}, input_precision" in product
 
 
@@ -70,23 +78,43 @@ def test_the_laws_are_those_of_the_plain_step(name: str) -> None:
 def test_the_tiles_are_those_of_the_plain_kernel(name: str) -> None:
     made, ring = kernels(plan_of(name), name), ring_of(name)
     assert ring is not None
-    rolling = [line.strip() for line in made.rolling.body]
-    assert [line for line in rolling if line in ring.choices] == list(ring.choices)
-    loops = [line.strip() for f in ring.functions for line in f.body if re.match(r" *for j0 in", line)]
+    rolling = [line.strip() for line in lines(made.rolling.body)]
+    choices = lines(ring.choices)
+    assert [line for line in rolling if line in choices] == choices
+    loops = [line.strip() for f in ring.functions for line in lines(f.body) if re.match(r" *for j0 in", line)]
     plain = [re.sub(r"range\((\w+), ", r"range(tl.maximum(\1, lo + BLOCK_N), ", x) for x in rolling if "for j0 in" in x]
     # One loop loads all that the others visit; these begin after the first tile.
     assert loops == ["for j0 in range(lo, hi, BLOCK_N):", *plain]
 
 
-def test_a_name_that_the_kernel_has_for_itself_keeps_the_plain_one() -> None:
-    (scores,) = axes("scores")
-    keys, values = Tensor("k", scores, d), Tensor("v", scores, e)
-    s = fold.sum(q[i, d] * keys[scores, d], over=d)
-    p = exp(s - fold.max(s, over=scores))
-    plan = derive(pipeline(o=(fold.sum(p * values[scores, e], over=scores) / fold.sum(p, over=scores))[i, e]))
-    assert isinstance(plan, Plan)
-    assert "scores" in OWN
-    assert gluon_kernel(kernels(plan, "f"), "f") is None
+def text_of(ring: Ring) -> str:
+    return module_lines(ring.functions, "@gluon.jit")
+
+
+@pytest.mark.parametrize("name", ["scores", "stage", "first", "held", "gl", "weights", "chunk"])
+def test_no_name_changes_the_kernel(name: str) -> None:
+    def ring_over(j: Index) -> Ring:
+        keys, values = Tensor("k", j, d), Tensor("v", j, e)
+        s = fold.sum(q[i, d] * keys[j, d], over=d)
+        p = exp(s - fold.max(s, over=j))
+        plan = derive(pipeline(o=(fold.sum(p * values[j, e], over=j) / fold.sum(p, over=j))[i, e]))
+        assert isinstance(plan, Plan)
+        ring = gluon_kernel(kernels(plan, "f"), "f")
+        assert ring is not None
+        return ring
+
+    taken, plain = (ring_over(axis) for axis in axes(f"{name} j"))
+    assert name in RESERVED
+    renamed = re.sub(rf"(?<![A-Za-z0-9])((?:in_|size_|[a-z]_)?){name}_1\b", r"\1j", text_of(taken))
+    # In other lines, as parameters stand in the order of their names, but the same words.
+    assert Counter(re.findall(r"\w+", renamed)) == Counter(re.findall(r"\w+", text_of(plain)))
+
+
+def fixed_text() -> str:
+    """What the runtime has for every kernel for Hopper, as it stands there."""
+    (block,) = (n for n in ast.parse(runtime.text()).body if isinstance(n, ast.If))
+    lines = runtime.text().splitlines()[block.lineno : block.end_lineno]
+    return textwrap.dedent("\n".join(lines)) + "\n"
 
 
 SIZE = {"i": 19, "j": 23, "d": 3, "e": 5, "h": 4, "g": 2}
@@ -99,7 +127,7 @@ def wrong_by(
     made, spec = kernels(plan_of(name), name), plan_of(name).spec
     ring = gluon_kernel(made, name)
     assert ring is not None
-    text = "\n\n".join([*(HELPERS[h] for h in ring.words), ring.text])
+    text = "\n\n".join([*(HELPERS[h] for h in made.helpers), fixed_text(), text_of(ring)])
     if change != ("", ""):
         assert change[0] in text
         text = text.replace(*change, 1)
@@ -205,8 +233,8 @@ def compiled(name: str, dtype: str, inner: int, folder: Path) -> Any:
     from triton.experimental.gluon._runtime import GluonASTSource
     from triton.experimental.gluon.language import NVMMASharedLayout
 
-    path = folder / f"{name}.py"
-    path.write_text(kernel_of(name).source)
+    kernel_of(name).write(folder)
+    path = folder / f"k_{name}.py"
     found = importlib.util.spec_from_file_location(name, path)
     assert found is not None and found.loader is not None
     module = importlib.util.module_from_spec(found)
@@ -219,8 +247,10 @@ def compiled(name: str, dtype: str, inner: int, folder: Path) -> Any:
         if n.startswith(("BLOCK_", "SIZE_")):
             constants.setdefault(n, inner)
         tensor, _, kind = n.rpartition("_")
-        if kind == "ptr" and tensor in module.TILES:
-            block = [1] * len(module.INPUTS[tensor]) + [constants.get(b, inner) for b in module.TILES[tensor]]
+        if kind == "ptr" and tensor in module.TABLES.tiles:
+            block = [1] * len(module.TABLES.inputs[tensor]) + [
+                constants.get(b, inner) for b in module.TABLES.tiles[tensor]
+            ]
             layout = NVMMASharedLayout(min(128, 2 * block[-1]), 16, rank=len(block))
             types[n] = f"tensordesc<{dtype}{block},{layout!r}>"
         else:

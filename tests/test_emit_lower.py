@@ -1,5 +1,7 @@
 """What the parts of a plan become: roles, base 2, dots, heads, names."""
 
+import ast
+import itertools
 import math
 import random
 
@@ -13,12 +15,21 @@ from refold.algebra.roles import assign
 from refold.emit import heads
 from refold.emit.heads import FORMS
 from refold.emit.host import host
-from refold.emit.kernels import kernels
-from refold.emit.source import Function, Names, free_names
+from refold.emit.launcher import module_text
+from refold.emit.runtime import refold_runtime
+from refold.emit.triton import function_text
 from refold.errors import EmitError
-from refold.spec import Size, Tensor, axes, exp, fold, pipeline
-from refold.spec.evaluate import FUNCTIONS
+from refold.schedule import ir
+from refold.schedule.lower.kernels import kernels
+from refold.schedule.lower.names import Names
+from refold.schedule.lower.renaming import function_name
+from refold.schedule.lower.words import constant, pointer
+from refold.schedule.walk import contains, free_names, function, needed
+from refold.spec import Scalar, Size, Tensor, axes, exp, fold, oo, pipeline, where
 from refold.spec.pipeline import HEADS
+from refold.spec.walk import FUNCTIONS
+
+HOST = {"math": math, "_real": lambda f, *args: f(*args)}
 
 
 def test_every_head_has_its_forms() -> None:
@@ -29,7 +40,7 @@ def test_every_head_has_its_forms() -> None:
 @pytest.mark.parametrize("head", [h for h in FORMS if h is not exp2], ids=lambda h: h.__name__)
 def test_host_form_is_the_function(head: type[sp.Basic]) -> None:
     for x in (0.25, 1.5):
-        assert math.isclose(eval(FORMS[head].host.format(x=x), {"math": math}), float(FUNCTIONS[head](x)))
+        assert math.isclose(eval(FORMS[head].host.format(x=x), HOST), float(FUNCTIONS[head](x)))
 
 
 @pytest.mark.parametrize(
@@ -85,7 +96,7 @@ def test_scores_are_in_base_2_and_data_is_not() -> None:
 
 
 def test_contractions_are_dots() -> None:
-    step = next(f for f in kernels(plan_of("causal"), "f").functions if f.name == "_step").text
+    step = function_text(next(f for f in kernels(plan_of("causal"), "f").functions if f.name == "_step"))
     assert step.count("tl.dot(") == 2
     assert "tl.dot(p.to(OPERAND), v.to(OPERAND), acc * alpha[:, None]" in step
     assert step.count("tl.where(in_j") == 1, "scores are masked once, and what follows from them not again"
@@ -104,7 +115,8 @@ def test_what_does_not_vary_leaves_the_loop() -> None:
     plan = derive(weighted)
     assert isinstance(plan, Plan)
     made = kernels(plan, "f")
-    assert any(line.startswith("q = tl.load") or line.startswith("w = tl.load") for line in made.rolling.body)
+    loads = {s.target.text for s in made.rolling.body if isinstance(s, ir.Let) and contains(s.value, ir.Load)}
+    assert loads & {"q", "w"}
 
 
 def test_three_axes_in_registers_are_refused() -> None:
@@ -116,18 +128,46 @@ def test_three_axes_in_registers_are_refused() -> None:
         kernels(plan, "f")
 
 
-def test_names_of_the_kernel_are_refused() -> None:
-    chunk = Tensor("chunk", i, j)
-    plan = derive(pipeline(y=fold.sum(exp(chunk[i, j]), over=j)[i]))
+def test_no_name_of_a_user_is_reserved() -> None:
+    """Words of Python, of Triton and of the emitted file are renamed inside of it, and kept where it is called."""
+    rows, chunk, size, column = axes("stage chunk size class")
+    held, length, tl = Tensor("held", rows, size), Tensor("len", chunk, size), Tensor("tl", chunk, column)
+    scale, reach = Scalar("scale"), Scalar("out", integer=True)
+    s = where(
+        chunk <= rows + reach, scale * fold.sum(held[rows, size] * length[chunk, size], over=size), -oo
+    )  # fmt: skip
+    p = exp(s - fold.max(s, over=chunk))
+    spec = pipeline(torch=(fold.sum(p * tl[chunk, column], over=chunk) / fold.sum(p, over=chunk))[rows, column])
+    plan = derive(spec)
     assert isinstance(plan, Plan)
-    with pytest.raises(EmitError, match=r"chunk is a word of the emitted kernel: .* another name"):
-        kernels(plan, "f")
+    made = kernels(plan, "f")
+    source = module_text(plan, "f", made, None)
+    tree = ast.parse(source)
+    function = next(n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == "f")
+    assert [a.arg for a in function.args.args] == ["held", "len", "tl"]
+    assert [a.arg for a in function.args.kwonlyargs][:3] == ["out_1", "scale", "out"]
+    shown = ast.get_docstring(function) or ""
+    assert "held [..., stage, size]; len [..., chunk, size]; tl [..., chunk, class]" in shown
+    plain = derive(pipeline(y=fold.sum(exp(Tensor("x", i, j)[i, j]), over=j)[i]))
+    assert isinstance(plain, Plan)
+    assert kernels(plain, "f").given is plain
+
+
+@pytest.mark.parametrize("name", ["max", "sum", "len", "class", "recheck", "torch", "q"])
+def test_a_kernel_is_not_called_by_what_is_taken(name: str) -> None:
+    spec = pipeline(y=fold.sum(exp(Tensor("q", i, j)[i, j]), over=j)[i])
+    assert function_name(name, spec) == f"{name}_kernel"
+    assert function_name("attention", spec) == "attention"
 
 
 def test_parameters_are_the_free_names() -> None:
-    made = Function("f", ("a",), ("b = a + c", "tl.store(x_ptr + b, SIZE_d)"))
-    assert made.parameters == ("a", "x_ptr", "c", "SIZE_d")
-    assert free_names(["q_ptr += 1", "y = q_ptr"]) == {"q_ptr"}
+    a, b, c, y = (ir.Name(n) for n in "abcy")
+    x, width, q = pointer("x"), constant("SIZE_d"), pointer("q")
+    body = [ir.Let(b, ir.Binary("+", a, c)), ir.Store(ir.Binary("+", x, b), width)]
+    assert function("f", (a,), body).parameters == (a, x, c, width)
+    moved = [ir.Let(q, ir.Binary("+", q, ir.Number(1))), ir.Let(y, q)]
+    assert free_names(moved) == {"q_ptr": q}
+    assert needed([ir.Let(a, c), ir.Let(b, a), ir.Let(c, a)], [ir.Let(y, b)]) == [ir.Let(a, c), ir.Let(b, a)]
 
 
 def test_a_name_handed_in_is_no_local_one() -> None:
@@ -144,3 +184,20 @@ def test_host_arithmetic() -> None:
     scope = {"size": size, "math": math, "_ratio": lambda a, b: a / b}
     assert math.isclose(eval(host(1 / (sp.sqrt(d_) * sp.log(2))), scope), 1 / (4 * math.log(2)))
     assert eval(host(sp.floor(Size("h") / Size("g"))), scope) == 3
+
+
+def test_host_functions_are_those_of_torch_where_python_raises() -> None:
+    import torch
+
+    real = refold_runtime.real
+    for name in ("exp", "exp2", "log", "sqrt"):
+        for x in (-1e4, -1.0, 0.0, 0.5, 1e4, math.inf, -math.inf):
+            torch.testing.assert_close(
+                torch.tensor(float(real(getattr(math, name), x)), dtype=torch.float64),
+                getattr(torch, name)(torch.tensor(x, dtype=torch.float64)), equal_nan=True,
+            )  # fmt: skip
+    for x, y in itertools.product((-10.0, -2.0, 0.0, 2.0, 1e300), (-3.0, -0.5, 0.0, 0.5, 3.0, 1001.0)):
+        torch.testing.assert_close(
+            torch.tensor(float(real(math.pow, x, y)), dtype=torch.float64),
+            torch.tensor(x, dtype=torch.float64) ** y, equal_nan=True,
+        )  # fmt: skip

@@ -6,44 +6,16 @@ from typing import Any
 
 import pytest
 import sympy as sp
+from c_semantics import Language, after
 from emit_cases import attention, i, j, plan_of, score, window
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refold.algebra import Plan, derive
 from refold.algebra.bounds import Bound, bounds_of
-from refold.emit.kernels import kernels
+from refold.emit.triton import lines
+from refold.schedule.lower.kernels import kernels
 from refold.spec import Predicate, oo, where
-
-
-class Truncating(int):
-    """An integer of Triton: `//` rounds toward zero."""
-
-    def __floordiv__(self, other: int) -> "Truncating":
-        return Truncating(abs(int(self)) // other * (1 if self >= 0 else -1))
-
-    def __add__(self, other: int) -> "Truncating":
-        return Truncating(int(self) + other)
-
-    def __sub__(self, other: int) -> "Truncating":
-        return Truncating(int(self) - other)
-
-    def __mul__(self, other: int) -> "Truncating":
-        return Truncating(int(self) * other)
-
-    def __neg__(self) -> "Truncating":
-        return Truncating(-int(self))
-
-    __radd__, __rmul__ = __add__, __mul__
-
-
-class Language:
-    """The part of `triton.language` that the choice of tiles uses."""
-
-    minimum = staticmethod(lambda a, b: Truncating(min(a, b)))
-    maximum = staticmethod(lambda a, b: Truncating(max(a, b)))
-    cdiv = staticmethod(lambda a, b: (Truncating(a) + (b - 1)) // b)
-
 
 # Predicates as a pipeline has them, and as Python over (i, j, |i|, |j|, window).
 MASKS: dict[str, tuple[Predicate, Callable[[int, int, int, int, int], bool]]] = {
@@ -56,6 +28,8 @@ MASKS: dict[str, tuple[Predicate, Callable[[int, int, int, int, int], bool]]] = 
     "diagonal": (j + 0 == i, lambda i, j, m, n, w: j == i),
     "from the end": (j >= j.size - window, lambda i, j, m, n, w: j >= n - w),
     "steep": (j <= 2 * i, lambda i, j, m, n, w: j <= 2 * i),
+    "chunked": (i // window >= j // window, lambda i, j, m, n, w: i // w >= j // w),
+    "wide": (j <= i + window, lambda i, j, m, n, w: j <= i + w),
 }
 
 
@@ -63,7 +37,7 @@ def range_lines(mask: Predicate, suffix: str) -> str:
     plan = derive(attention(where(mask, score, -oo), empty=0))
     assert isinstance(plan, Plan)
     made = kernels(plan, "f")
-    body = (made.rolling if suffix == "rolling" else made.parts).body
+    body = lines((made.rolling if suffix == "rolling" else made.parts).body)
     first = next(n for n, line in enumerate(body) if line.startswith("lo = "))
     last = next(n for n, line in enumerate(body) if line.startswith("for j0"))
     return "\n".join(body[first:last])
@@ -74,8 +48,7 @@ LINES = {name: {s: range_lines(mask, s) for s in ("rolling", "parts")} for name,
 
 def tiles(lines: str, **values: int) -> tuple[range, range]:
     """The starts of the tiles that are visited, and of those among them that run without masks."""
-    scope: dict[str, Any] = {"tl": Language} | {k: Truncating(v) for k, v in values.items()}
-    exec(lines, scope)
+    scope = after([lines], **values)
     step = values["BLOCK_N"]
     full_lo = scope.get("full_lo", scope["lo"])
     assert scope["lo"] <= full_lo <= scope["full_hi"] <= max(scope["hi"], scope["lo"])
@@ -84,7 +57,7 @@ def tiles(lines: str, **values: int) -> tuple[range, range]:
 
 
 @pytest.mark.parametrize("name", MASKS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_tiles(name: str, data: st.DataObject) -> None:
     rows, length = data.draw(st.integers(1, 40)), data.draw(st.integers(0, 40))
@@ -113,13 +86,13 @@ def test_tiles(name: str, data: st.DataObject) -> None:
 def test_heaviest_rows_first(name: str) -> None:
     plan = derive(attention(where(MASKS[name][0], score, -oo), empty=0))
     assert isinstance(plan, Plan)
-    body = kernels(plan, "f").rolling.body
-    lines = "\n".join(x for x in body if x.startswith(("before =", "beside =", "place =", "i0 =", "batch =")))
+    body = lines(kernels(plan, "f").rolling.body)
+    order = "\n".join(x for x in body if x.startswith(("before =", "beside =", "place =", "i0 =", "batch =")))
     for tiles_, batches, side in itertools.product((1, 2, 5), (1, 3, 4, 7), (1, 2, 4, 9)):
         found = []
         for pid in range(tiles_ * batches):
             scope: dict[str, Any] = {"tl": Language, "pid": pid, "tiles": tiles_, "size_batch": batches, "side": side}
-            exec(lines, scope | {"BLOCK_M": 16}, scope)
+            exec(order, scope | {"BLOCK_M": 16}, scope)
             found.append((scope["batch"], scope["i0"] // 16))
         assert sorted(found) == list(itertools.product(range(batches), range(tiles_)))
         # Each batch has its tiles from the last one down.
@@ -131,7 +104,7 @@ def test_rows_of_equal_weight_have_no_order() -> None:
     for name in ("after", "from the end"):
         plan = derive(attention(where(MASKS[name][0], score, -oo), empty=0))
         assert isinstance(plan, Plan)
-        assert "i0 = pid % tiles * BLOCK_M" in kernels(plan, "f").rolling.body
+        assert "i0 = pid % tiles * BLOCK_M" in lines(kernels(plan, "f").rolling.body)
 
 
 def test_bounds_of_a_comparison() -> None:

@@ -1,6 +1,5 @@
 """Row reductions: a row that is one tile is loaded once and in wide loads, and the tiles that are chosen fit it."""
 
-import importlib.util
 import itertools
 import json
 import os
@@ -10,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import z3
 from emit_cases import kernel_of
 
-from refold.verify.indexing import held_questions
-from refold.verify.questions import IndexQuestion, answer
+from refold.emit.runtime import refold_runtime as rt
+from refold.verify.kernel.indexing import held_questions
+from refold.verify.kernel.questions import IndexQuestion, answer
+from refold.verify.smt import formulas as z3
 
 WIDTHS = (1, 100, 1000, 1024, 1536, 5000, 8192, 12288, 16384, 32768, 50257, 128256, 262144)
 # Compiled for a GPU that need not be here, in a process of its own: this one may interpret.
@@ -41,9 +41,9 @@ for one in (True, False):
     loads[one] = made.asm["ttir"].count("tt.load")
     narrow = [x for x in made.asm["ptx"].splitlines() if "ld.global" in x and ".v4." not in x]
     wide[one] = not narrow
-tiles = [[n, size, rows, *module._row_blocks(None, None, rows, n, 1, size, 132)]
+tiles = [[n, size, rows, *module.rt.row_blocks(module.TABLES, None, None, rows, n, 1, size, 132)]
          for n in widths for size in (2, 4) for rows in (1, 64, 4096)]
-warps = [module._row_warps(m, b, n, size) for n, size, rows, m, b in tiles]
+warps = [module.rt.row_warps(module.TABLES, m, b, n, size) for n, size, rows, m, b in tiles]
 print(json.dumps({"loads": [loads[True], loads[False]], "wide": [wide[True], wide[False]], "tiles": tiles,
                   "warps": warps}))
 """
@@ -76,16 +76,11 @@ def test_one_tile_is_loaded_once(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("streams", [1, 2, 3, 5])
-def test_the_warps_are_a_power_of_two_whatever_is_read_at_once(streams: int, tmp_path: Path) -> None:
-    kernel_of("performer").write(tmp_path)
-    found = importlib.util.spec_from_file_location("performer", tmp_path / "k_performer.py")
-    assert found is not None and found.loader is not None
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
-    module.STREAMS = streams  # type: ignore[attr-defined]
+def test_the_warps_are_a_power_of_two_whatever_is_read_at_once(streams: int) -> None:
+    tables = rt.Tables("rows", {}, {}, {}, streams=streams)
     for n, size, rows in itertools.product(WIDTHS, (2, 4), (1, 64, 4096)):
-        block_m, block_n = module._row_blocks(None, None, rows, n, 1, size, 132)
-        warps = module._row_warps(block_m, block_n, n, size)
+        block_m, block_n = rt.row_blocks(tables, None, None, rows, n, 1, size, 132)
+        warps = rt.row_warps(tables, block_m, block_n, n, size)
         assert 1 <= warps <= 32 and warps & (warps - 1) == 0
 
 

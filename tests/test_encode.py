@@ -8,11 +8,14 @@ import pytest
 import sympy as sp
 
 from refold.algebra import State, Varying
+from refold.algebra.extended import infinities
 from refold.spec import Where
 from refold.spec.heads import sigmoid
-from refold.verify.encode import Encoder
-from refold.verify.shape import exponents, infinities
-from refold.verify.solver import Query, ask
+from refold.verify.smt import formulas as z3
+from refold.verify.smt.encode import Encoder, Undecided
+from refold.verify.smt.query import Query
+from refold.verify.smt.shape import exponents
+from refold.verify.smt.solver import ask
 
 x, y, w, u = State("x"), State("y"), State("w"), State("u")
 c = Varying("c")
@@ -46,6 +49,8 @@ PROVED = {
     "halves": (eq(sp.exp(u / 2) ** 2, sp.exp(u)),),
     "exp(-oo) = 0": (eq(sp.exp(x), 0), eq(x, -sp.oo)),
     "-oo is below": (le(sp.exp(x), 1), le(x, 0)),
+    "absolute values of -oo": (eq(sp.Abs(x), sp.oo), eq(x, -sp.oo)),
+    "absolute values are no 0 at -oo": (sp.Ne(sp.Abs(x), 0, evaluate=False), eq(x, -sp.oo)),
     "exp is monotone": (le(sp.exp(x), sp.exp(y)), le(x, y)),
     "exp is monotone for what falls to +oo": (sp.Ge(sp.exp(-u), sp.exp(-w), evaluate=False), le(u, w)),
     "maximum": (eq(sp.Max(x, y), sp.Max(y, x)),),
@@ -63,6 +68,12 @@ PROVED = {
     "sigmoid": (eq(sigmoid(u) + sigmoid(-u), 1),),
     "tanh": (eq(sp.tanh(u), 2 * sigmoid(2 * u) - 1),),
     "angles": (eq(sp.cos(u - c), sp.cos(u) * sp.cos(c) + sp.sin(u) * sp.sin(c)),),
+    "angles of what is chosen": (
+        eq(sp.cos(Where(sp.Lt(w, sp.oo, evaluate=False), w, 0) - c), sp.cos(w) * sp.cos(c) + sp.sin(w) * sp.sin(c)),
+        sp.Lt(w, sp.oo, evaluate=False),
+    ),
+    "angles of an extreme": (eq(sp.cos(sp.Min(u, c)), sp.cos(u)), le(u, c)),
+    "products in exponents": (eq(sp.exp((3 - c) * u + p), sp.exp(3 * u) * sp.exp(p) / sp.exp(c * u)),),
     "absolute value": (sp.Ge(sp.Abs(u), u, evaluate=False),),
 }
 NOT = {
@@ -145,8 +156,37 @@ def test_names_are_one_to_one() -> None:
         (2 * Where(sp.Symbol("b") > 0, c, sp.oo) + c, {1}),
         (sp.exp(Where(sp.Symbol("b") > 0, c, -sp.oo)), set()),
         (c * Where(sp.Symbol("b") > 0, c, -sp.oo), {-1, 1}),
+        (-p * Where(sp.Symbol("b") > 0, c, -sp.oo), {1}),
+        (Where(sp.Symbol("b") > 0, c, -sp.oo) ** 2, {1}),
+        (sp.Abs(Where(sp.Symbol("b") > 0, c, -sp.oo)), {1}),
+        (sp.tanh(Where(sp.Symbol("b") > 0, c, -sp.oo)), set()),
     ],
     ids=str,
 )
 def test_infinities(expr: sp.Expr, found: set[int]) -> None:
     assert infinities(expr) == found
+
+
+def test_a_comparison_leaves_positive_factors_away() -> None:
+    both = [sp.exp(x) * u * p, sp.exp(x) * c * p]
+    encoder = Encoder(frozenset({x}), frozenset(), frozenset({x}))
+    with_all = encoder.at_least(*both, strict=False)
+    assert "E_x" in str(with_all) and "p" not in str(with_all)
+    path = encoder.where(encoder.flag(x), False)
+    assert str(path.at_least(*both, strict=False)) == "u >= c"
+    # Nothing says that u is above 0.
+    assert "u" in str(path.at_least(u * u, u * c, strict=False).arg(1))
+
+
+def test_a_path_knows_a_conjunction_by_its_parts() -> None:
+    encoder = Encoder(frozenset({x, y}), frozenset(), frozenset({x, y}))
+    both = z3.And(encoder.flag(x), encoder.flag(y))
+    with pytest.raises(Undecided) as met:
+        encoder.decide(both)
+    assert met.value.condition.eq(encoder.flag(x))
+    assert encoder.where(encoder.flag(x), False).decide(both) is False
+    assert encoder.where(encoder.flag(x), False).decide(z3.Not(both)) is True
+    one = encoder.where(encoder.flag(x), True)
+    with pytest.raises(Undecided):
+        one.decide(both)
+    assert one.where(one.flag(y), True).decide(both) is True

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from refold import Scalar, Spec, Tensor, axes, erf, exp, fold, maximum, minimum, oo, pipeline, relu, sigmoid, where
+from refold import Scalar, Spec, Tensor, axes, erf, exp, fold, log, maximum, minimum, oo, pipeline, relu, sigmoid, where
 from refold.errors import SpecError
 
 Arrays = dict[str, Any]
@@ -218,6 +218,22 @@ def test_masked_rows() -> None:
     np.testing.assert_allclose(got, [[0, 0], [0, 0], [5, 7]])
 
 
+def test_a_masked_position_without_a_value_is_largest_nowhere() -> None:
+    i, j = axes("i j")
+    x, y = Tensor("x", i, j), Tensor("y", i, j)
+    spec = pipeline(at=fold.argmax(where(j < 2, x[i, j], -oo) * y[i, j], over=j)[i])
+    # -oo times 0 at the last position; the others are below every position.
+    assert spec(x=[[5.0, 7.0, 1.0]], y=[[-1.0, -1.0, 0.0]]).tolist() == [0]
+
+
+def test_a_quotient_of_a_difference_is_one_of_integers() -> None:
+    i, j = axes("i j")
+    spec = pipeline(r=fold.sum(Tensor("x", i, j)[i, j] * ((j - i) // 3), over=j)[i])
+    # SymPy writes j/3 - i/3, which in floats is below 1 where j - i is 3.
+    wanted = [sum((a - b) // 3 for a in range(18)) for b in range(19)]
+    assert spec(x=np.ones((19, 18))).tolist() == wanted
+
+
 def test_masked_row_is_undefined_unless_empty_says_otherwise() -> None:
     i, j = axes("i j")
     x = Tensor("x", i, j)
@@ -226,6 +242,40 @@ def test_masked_row_is_undefined_unless_empty_says_otherwise() -> None:
     y = (fold.sum(p * x[i, j], over=j) / fold.sum(p, over=j))[i]
     assert np.isnan(pipeline(y=y)(x=[[1.0], [2.0]])).tolist() == [True, False]
     assert pipeline(y=y, empty=7)(x=[[1.0], [2.0]]).tolist() == [7, 2]
+
+
+def test_empty_is_for_a_reduction_over_nothing_and_not_for_what_data_are() -> None:
+    i, j = axes("i j")
+    x, w = Tensor("x", i, j), Tensor("w", i, j)
+    s = where(j < i, x[i, j], -oo)
+    p = exp(s - fold.max(s, over=j))
+    mean = pipeline(y=(fold.sum(p * x[i, j], over=j) / fold.sum(p, over=j))[i], empty=7)
+    nan, inf = math.nan, math.inf
+    given = {"x": [[nan, 0.0], [nan, 0.0], [inf, 0.0], [0.0, 1.0]]}
+    # Of NaN there is no mean, and of an infinity neither; what a mask hides is not looked at.
+    assert (
+        np.array_equal(mean(**given)[:3], [7, nan, nan], equal_nan=True)
+        and mean(**given)[3] == mean(x=[[0, 0]] * 3 + [[0, 1]])[3]
+    )
+    weighted = pipeline(y=(fold.sum(w[i, j] * x[i, j], over=j) / fold.sum(w[i, j], over=j))[i], empty=7)
+    rows = {"x": [[1.0, 2.0], [1.0, 2.0], [1.0, 1.0]], "w": [[0.0, 0.0], [1.0, -1.0], [2.0, 2.0]]}
+    assert np.array_equal(weighted(**rows), [nan, -inf, 1], equal_nan=True)
+    assert weighted(x=np.zeros((2, 0)), w=np.zeros((2, 0))).tolist() == [7, 7]
+    kept = pipeline(y=(fold.sum(where(j < i, x[i, j], 0), over=j) / fold.count(j < i, over=j))[i], empty=7)
+    assert kept(x=[[1.0, 2.0], [3.0, 4.0]]).tolist() == [7, 3]
+    logarithm = pipeline(y=log(fold.sum(x[i, j], over=j))[i], empty=7)
+    assert np.array_equal(logarithm(x=[[-1.0], [1.0]]), [nan, 0], equal_nan=True)
+
+
+def test_what_is_divided_by_the_0_of_nothing_has_no_value() -> None:
+    i, j = axes("i j")
+    x = Tensor("x", i, j)
+    s = where(j < i, x[i, j], -oo)
+    p = exp(s - fold.max(s, over=j))
+    top = (fold.max(p, over=j) / fold.sum(p, over=j))[i]
+    # -oo/0, which floats call -oo: as 0/0 it is what the pipeline states.
+    assert np.array_equal(pipeline(y=top)(x=[[1.0], [2.0]]), [math.nan, 1], equal_nan=True)
+    assert pipeline(y=top, empty=7)(x=[[1.0], [2.0]]).tolist() == [7, 1]
 
 
 def test_large_logits() -> None:
@@ -292,3 +342,12 @@ def test_wrong_inputs(change: Arrays, message: str) -> None:
 def test_length_that_nothing_gives() -> None:
     with pytest.raises(SpecError, match=r"^the length of axis j follows from no input: give j=<int>$"):
         pipeline(y=fold.sum(j, over=j))()
+
+
+def test_a_quotient_of_a_difference_is_rounded_down_once() -> None:
+    i, j = axes("i j")
+    x = Tensor("x", i, j)
+    spec = pipeline(y=fold.sum(x[i, j] * ((i - j) // 3), over=j)[i])
+    ones = np.ones((40, 40))
+    wanted = [sum((r - c) // 3 for c in range(40)) for r in range(40)]
+    assert spec(x=ones).tolist() == wanted

@@ -12,7 +12,9 @@ import refold
 
 ROOT = Path(__file__).parents[1]
 # A layer may import itself and what stands before it.
-LAYERS = ("errors", "spec", "algebra", "verify", "emit", "measure", "report", "cli", "pytest_plugin")
+LAYERS = (
+    "errors", "needs", "spec", "algebra", "schedule", "verify", "emit", "measure", "report", "cli", "pytest_plugin",
+)  # fmt: skip
 HEAVY = {"sympy", "z3", "cvc5", "torch", "triton", "numpy"}
 
 

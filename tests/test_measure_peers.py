@@ -46,10 +46,13 @@ def small(spec: Any, name: str = "made") -> tuple[Case, Any]:
     case = case_of(derive(spec), name)
     whole = {n: 5 if isinstance(v, int) else 0.75 for n, v in case.scalars.items()}
     case = replace(case, sizes={a: SMALL.get(a, 9) for a in case.sizes}, dtype="float64", lead=(), scalars=whole)
+    tables = SimpleNamespace(
+        inputs={t.name: tuple(a.name for a in t.axes) for t in spec.tensors},
+        outputs={o.name: tuple(a.name for a in o.axes) for o in spec.outputs},
+        dtypes={t.name: t.dtype for t in spec.tensors},
+    )
     module = SimpleNamespace(
-        INPUTS={t.name: tuple(a.name for a in t.axes) for t in spec.tensors},
-        OUTPUTS={o.name: tuple(a.name for a in o.axes) for o in spec.outputs},
-        DTYPES={t.name: t.dtype for t in spec.tensors},
+        TABLES=tables,
     )
     return case, module
 

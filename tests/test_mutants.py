@@ -8,8 +8,9 @@ import pytest
 import sympy as sp
 from mutation import EXPLAINED, Mutant, judge, mutants, plan_of
 
+from refold.algebra.monoid import monoid
 from refold.verify import verify
-from refold.verify.replay import arrays, differs, orders, run_plan
+from refold.verify.refute.replay import arrays, differs, orders, run_form
 
 # bench/mutants.py judges all mutants of all examples; here are every eighth one of five, and the slow ones.
 EVERY = [m for name in ("attention", "layer_norm", "entropy", "logsumexp", "argmax") for m in mutants(name)]
@@ -43,7 +44,7 @@ def test_refutation_runs(mutant: Mutant) -> None:
     order = next(order for order, how in every if how == example.how)
     wanted = plan.spec(**inputs)
     wanted = wanted if isinstance(wanted, dict) else {plan.spec.outputs[0].name: wanted}
-    assert differs(wanted, run_plan(plan, inputs, order))
+    assert differs(wanted, run_form(monoid(plan), inputs, order))
 
 
 # What passed for equal before the search drew sizes of index maps, widths of windows and caps of their own.

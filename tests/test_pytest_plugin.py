@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from refold.verify import recheck
-from refold.verify.document import seal
+from refold.verify.certificate import recheck
+from refold.verify.certificate.document import seal
 
 SOFT = """from refold import Tensor, axes, exp, fold, pipeline
 i, j = axes("i j")
@@ -31,14 +31,18 @@ def finish(a):
 
 def proof(*obligations: dict[str, Any]) -> str:
     """The text of a proof file."""
+    stated = [{**LAW, "name": name} for name in DEMANDED if obligations]
+    program = {"accumulators": {"m": ["max"]}, "finish": ["y"], "reading": [], "guard": [], "index": []}
     return seal({"format": recheck.FORMAT, "name": "n", "spec": "s", "plan": "p", "versions": {"refold": "0"},
-                 "obligations": list(obligations), "scripts": {}})  # fmt: skip
+                 "program": program, "obligations": [*stated, *obligations], "answers": {}})  # fmt: skip
 
 
-EQUATION = {"equation": "a*a = a", "cofactors": [["a", "a = 1"]]}
+DEMANDED = ["structure", "unit m", "lift m", "merge m: associative", "merge m: commutative", "finish y"]
 LAW = {"name": "law", "claim": "a² = a", "verdict": "proved",
-       "proof": [{"case": {"premises": ["a = 1"], "equations": [EQUATION]}}]}  # fmt: skip
-FALSE = {**LAW, "proof": [{"case": {"premises": ["a = 1"], "equations": [{**EQUATION, "equation": "a*a = 2*a"}]}}]}
+       "proof": [{"case": {"given": ["a == 1"], "show": ["a*a == a"], "equations": {"a*a == a": [["a", "a == 1"]]}}}]
+       }  # fmt: skip
+FALSE = {**LAW, "proof": [{"case": {"given": ["a == 1"], "show": ["a*a == 2*a"],
+                                    "equations": {"a*a == 2*a": [["a", "a == 1"]]}}}]}  # fmt: skip
 
 
 def run(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
@@ -98,15 +102,58 @@ def test_unknown_and_what_cannot_be_used(project: Path) -> None:
     for text in (
         "the time limit of 0 s ran out",
         "bad.py:1: SPEC is of type int and no pipeline: write SPEC =",
-        "wrong.proof.json: rejected: obligation law is unknown",
-        "false.proof.json: rejected: obligation law: a*a = 2*a is not the combination that its cofactors say",
+        "wrong.proof.json: rejected: obligation law: it is unknown",
+        "false.proof.json: rejected: obligation law: a*a == 2*a is not the combination that its cofactors say",
         "edited.proof.json: rejected: the file is not the one that its key was made from",
-        "none.proof.json: rejected: nothing is claimed",
+        "none.proof.json: rejected: obligations that the program demands are missing",
         "text.proof.json is not JSON",
     ):
         assert text in shown.stdout, shown.stdout
     shown = run(project, "--refold", "--refold-timeout=0", "--refold-fail-on=refuted", "soft.py", "-rs")
     assert shown.returncode == 0 and "1 skipped" in shown.stdout
+
+
+MANY = """import refold
+from soft import SPEC as imported
+from refold import Tensor, axes, exp, fold, pipeline
+i, j = axes("i j")
+x = Tensor("x", i, j)
+
+
+def total(value):
+    return pipeline(l=fold.sum(value, over=j)[i])
+
+
+first, second = total(x[i, j]), total(x[i, j] ** 2)
+again = first
+_more = [total(exp(x[i, j]))]
+BY_NAME = {"cubes": total(x[i, j] ** 3)}
+if True:
+    WRONG = refold.claim(first, init={"l": 0}, step=lambda a, c: {"l": a.l}, finish=lambda a: a.l)
+PLAN = refold.derive(first)
+"""
+
+
+def test_every_pipeline_and_claim_by_whatever_name(project: Path) -> None:
+    (project / "many.py").write_text(MANY)
+    shown = run(project, "--refold-only", "--collect-only", "-q", "many.py")
+    names = [line.partition("::")[2] for line in shown.stdout.splitlines() if "::" in line]
+    assert names == ["first", "second", "_more[0]", "BY_NAME['cubes']", "WRONG"], shown.stdout
+    shown = run(project, "--refold-only", "-v", "many.py", "-k", "first or WRONG")
+    assert "many.py::first PASSED" in shown.stdout and "many.py::WRONG FAILED" in shown.stdout, shown.stdout
+
+
+def test_a_file_that_fails_to_load_fails(project: Path) -> None:
+    (project / "broken.py").write_text("from refold import (\n")
+    (project / "raises.py").write_text("import refold\nNAME = 1 / 0\n")
+    (project / "gone.py").write_text("from refold import nonesuch\n")
+    (project / "theirs.py").write_text("x = (\n")
+    shown = run(project, "--refold-only", "broken.py", "raises.py", "gone.py", "theirs.py")
+    assert shown.returncode == 1 and "3 failed" in shown.stdout, shown.stdout
+    for text in ("broken.py:1: Python syntax error", "raises.py:2: the file fails when it is read: ZeroDivisionError",
+                 "gone.py:1: the file fails when it is read: ImportError"):  # fmt: skip
+        assert text in shown.stdout
+    assert "Traceback" not in shown.stdout
 
 
 def test_only_what_is_refolds(project: Path) -> None:

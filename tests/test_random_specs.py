@@ -16,22 +16,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from refold import Scalar, Spec, Tensor, axes, cos, derive, exp, fold, log, maximum, oo, pipeline, sqrt, tanh, where
-from refold.algebra import Evidence, Plan, Refusal
+from refold.algebra import Evidence, Plan, Refusal, Varying
 from refold.algebra.rewrite import denominators
 from refold.errors import UnsupportedSpec
 from refold.spec import Value
 from refold.verify import verify
 
-COUNT = int(os.environ.get("REFOLD_RANDOM_SPECS", "6"))
-PROFILE = settings(
-    max_examples=COUNT, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
-)
+COUNT = int(os.environ.get("REFOLD_RANDOM_SPECS", "3"))
+PROFILE = settings(max_examples=COUNT, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 i, j = axes("i j")
 x, y, w = Tensor("x", i, j), Tensor("y", i, j), Tensor("w", j)
 a = Scalar("a")
 FREE = (x[i, j], y[i, j], w[j])
 # Why a fold is refused without a determinant.
-NO_MATRIX = {"the body is neither shifted nor scaled by r alone"}
+NO_MATRIX = {"no form was found: the body is not known to be shifted or scaled by r alone"}
 
 
 def anchors(draw: Any, body: Value) -> Value:
@@ -90,7 +88,8 @@ def unsolvable(draw: Any) -> Spec:
     """A body in which a finished fold is mixed with what varies, under a function that does not separate."""
     c = draw(st.sampled_from(FREE))
     r = anchors(draw, draw(st.sampled_from(FREE)))
-    mixed = draw(st.sampled_from([c - r, c + r, small(draw) * c - 2 * r, c * r, c * r + r]))
+    product = draw(st.booleans())
+    mixed = draw(st.sampled_from([c * r, c * r + r] if product else [c - r, c + r, small(draw) * c - 2 * r]))
     body = draw(
         st.sampled_from(
             [
@@ -101,7 +100,8 @@ def unsolvable(draw: Any) -> Spec:
                 lambda u: sqrt(u**2 + 1),
                 lambda u: exp(u**2 / 8),
                 lambda u: 1 / (3 + exp(u)),
-                lambda u: maximum(u, 0),
+                # Of a product of c and r: two sums, of what is positive and of what is negative in c.
+                lambda u: 1 / (u**2 + 2) if product else maximum(u, 0),
                 lambda u: cos(u * c),
             ]
         )
@@ -147,17 +147,18 @@ def recomputed(refusal: Refusal, evidence: Evidence) -> None:
     """The sample matrix is the body at the sample points, and its determinant is not zero, both anew."""
     symbols = sorted(refusal.body.free_symbols, key=str)
     fresh = [s for s in symbols if str(s) in ("r", "r1", "r2", "r3")]
-    varying = [s for s in symbols if s not in fresh]
+    varying = [s for s in symbols if isinstance(s, Varying)]
     rng = random.Random(0)
     size = evidence.matrix.rows
     assert size == evidence.matrix.cols == len(evidence.rows) == len(evidence.columns)
-    number = sp.Matrix(evidence.matrix).evalf(60).det(method="berkowitz")
-    assert abs(number) > sp.Float(10) ** -40, refusal
+    # The entries are rational or elementary: what is left of 200 digits is not rounding.
+    number = sp.Matrix(evidence.matrix).evalf(200).det(method="berkowitz")
+    assert abs(number) > sp.Float(10) ** -150, refusal
     assert abs(sp.N(evidence.determinant, 60) - number) <= abs(number) * sp.Float(10) ** -20
     if len(fresh) == 1 and len(varying) == 1:
         for _ in range(3):
             n, k = rng.randrange(size), rng.randrange(size)
-            point = {fresh[0]: evidence.rows[n], varying[0]: evidence.columns[k]}
+            point = {fresh[0]: evidence.rows[n], varying[0]: evidence.columns[k], **dict(evidence.constants)}
             assert abs(sp.N(refusal.body.xreplace(point) - evidence.matrix[n, k], 40)) < sp.Float(10) ** -30
 
 

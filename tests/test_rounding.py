@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from refold.algebra import Plan, derive
 from refold.algebra.base2 import exp2, in_base2
-from refold.emit.heads import HELPERS as emitted
+from refold.emit.runtime import HELPERS as emitted
 from refold.spec import Tensor, axes, fold, oo, pipeline, tanh, where
 from refold.spec.heads import sigmoid
-from refold.verify.functions import FUNCTIONS
-from refold.verify.rounding import KINDS, Arithmetic, Measured, analyse, bounds
+from refold.verify.rounding.bounds import KINDS, Arithmetic, Measured, analyse, bounds
+from refold.verify.rounding.functions import FUNCTIONS
 
 ROOT = Path(__file__).parents[1]
 i, j = axes("i j")

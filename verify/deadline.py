@@ -1,34 +1,167 @@
-"""One time limit for everything that a verification asks and runs."""
+"""One wall-clock limit for all that a verification derives, runs and asks, in whatever thread it is at work.
+
+When the time is over, a second thread stops what runs outside of Python (a solver, another process) and raises
+`OutOfTime` inside of the first, where it leaves SymPy, NumPy and refold's own loops at their next step. It does so
+again until the block is left, because an exception that comes up inside of a destructor is dropped there.
+"""
 
 from __future__ import annotations
 
+import _thread
+import ctypes
+import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
-_END: ContextVar[tuple[float, float] | None] = ContextVar("refold_deadline", default=None)
+AGAIN_S = 0.02
+Stop = Callable[[], Any]
+T = TypeVar("T")
+
+
+class OutOfTime(BaseException):
+    """The time is over. No `Exception`, so that nobody else takes it for a failure of what was at work."""
+
+
+@dataclass(slots=True)
+class Limit:
+    """One limit: the seconds that it gives (None: any), what is at work now, and whether its time ran out."""
+
+    seconds: float | None
+    end: float = float("inf")
+    outer: Limit | None = None
+    thread: int = 0
+    doing: str = ""
+    over: bool = False
+    stops: list[Stop] = field(default_factory=list)
+
+    @property
+    def note(self) -> str:
+        """The sentence that says where the time went."""
+        where = f" {self.doing}" if self.doing else ""
+        return f"the time limit of {self.seconds:g} s ran out{where}"
+
+
+_LIMIT: ContextVar[Limit | None] = ContextVar("refold_limit", default=None)
+
+
+def within(limit: Limit, work: Callable[[], T]) -> T | None:
+    """The result of `work`; None where its time ran out first, which `limit.over` says then.
+
+    The earlier of two limits holds. No `with` block: what comes up as one is left would be outside of it.
+    """
+    outer = _LIMIT.get()
+    limit.thread = threading.get_ident()
+    limit.outer = outer if outer is not None and outer.thread == limit.thread else None
+    last = float("inf") if limit.outer is None else limit.outer.end
+    limit.end = min(last, float("inf") if limit.seconds is None else time.monotonic() + limit.seconds)
+    token = _LIMIT.set(limit)
+    watch = _Watch(limit)
+    try:
+        if limit.end < last:
+            watch.start()
+        return work()
+    except OutOfTime:
+        if limit.end == last:
+            raise
+        limit.over = True
+        return None
+    finally:
+        while not watch.ended:
+            try:
+                watch.close()
+            except OutOfTime:
+                limit.over = limit.end < last
+        _LIMIT.reset(token)
+
+
+def doing(what: str) -> None:
+    """Says what is at work, for the sentence of a limit that runs out."""
+    limit = _LIMIT.get()
+    while limit is not None:
+        limit.doing, limit = what, limit.outer
 
 
 @contextmanager
-def limited(seconds: float | None) -> Iterator[None]:
-    """Within, nothing is asked after so many seconds; None sets no limit. The earlier of two limits holds."""
-    outer = _END.get()
-    end = None if seconds is None else (time.monotonic() + seconds, seconds)
-    token = _END.set(min((e for e in (outer, end) if e is not None), default=None))
+def stoppable(stop: Stop) -> Iterator[None]:
+    """Within, `stop` ends what runs outside of Python when the time is over."""
+    limits = []
+    limit = _LIMIT.get()
+    while limit is not None:
+        limits.append(limit)
+        limit.stops.append(stop)
+        limit = limit.outer
     try:
         yield
     finally:
-        _END.reset(token)
+        for limit in limits:
+            limit.stops.remove(stop)
 
 
-def remaining() -> float:
-    """The seconds that are left; infinite without a limit."""
-    end = _END.get()
-    return float("inf") if end is None else max(0.0, end[0] - time.monotonic())
+class _Watch:
+    """The second thread of one limit. It shares no lock with the first, which could be stopped while it holds one."""
+
+    def __init__(self, limit: Limit) -> None:
+        self.limit, self.closed, self.raising, self.ended = limit, False, False, False
+        self.asleep = threading.Lock()
+        self.asleep.acquire()
+
+    def start(self) -> None:
+        """Begins to watch."""
+        _thread.start_new_thread(self.run, ())
+
+    def run(self) -> None:
+        if not self.asleep.acquire(timeout=min(threading.TIMEOUT_MAX, max(0.0, self.limit.end - time.monotonic()))):
+            with _SILENCE:
+                while not self.closed:
+                    for stop in list(self.limit.stops):
+                        stop()
+                    self.raising = True
+                    if not self.closed:
+                        _raise(self.limit.thread, OutOfTime)
+                    self.raising = False
+                    self.asleep.acquire(timeout=AGAIN_S)
+
+    def close(self) -> None:
+        """Ends the thread, and takes back what it raised and nothing has met yet."""
+        self.closed = True
+        if self.asleep.locked():
+            self.asleep.release()
+        while self.raising:
+            time.sleep(0.0005)
+        _raise(self.limit.thread, None)
+        self.ended = True
 
 
-def ran_out() -> str:
-    """What to say of a question that the limit left unanswered; nothing while there is time."""
-    end = _END.get()
-    return "" if end is None or remaining() > 0 else f"the time limit of {end[1]:g} s ran out"
+def _raise(thread: int, what: type[BaseException] | None) -> None:
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(what) if what else None)
+
+
+class _Silence:
+    """Keeps Python from printing that a destructor dropped an `OutOfTime`."""
+
+    def __init__(self) -> None:
+        self.lock, self.users, self.before = threading.Lock(), 0, sys.unraisablehook
+
+    def __enter__(self) -> None:
+        with self.lock:
+            self.users += 1
+            if self.users == 1:
+                self.before, sys.unraisablehook = sys.unraisablehook, self.hook
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.users -= 1
+            if not self.users and sys.unraisablehook == self.hook:
+                sys.unraisablehook = self.before
+
+    def hook(self, dropped: Any) -> None:
+        if dropped.exc_type is not OutOfTime:
+            self.before(dropped)
+
+
+_SILENCE = _Silence()

@@ -1,23 +1,27 @@
-"""A proof or a disproof as text and as HTML: a line an obligation, and the input that shows a refutation."""
+"""A proof or a disproof as text and as HTML: a line a group, and the input that shows a refutation."""
 
 from __future__ import annotations
 
 from html import escape
 from typing import Any
 
+from refold.verify.advice import meanings, next_step
+from refold.verify.groups import groups
+
 SYMBOLS = {"proved": "✓", "refuted": "✗", "unknown": "?"}
 
 
 def report_text(report: Any) -> str:
-    """The obligations in columns, each with its verdict and time, then counterexamples and the count."""
-    rows = [(SYMBOLS[r.verdict], r.name, r.claim, f"{r.verdict} {time_of(report, r)}") for r in report.results]
-    widths = [max((len(row[c]) for row in rows), default=0) for c in range(4)]
-    claims = min(widths[2], 60)
-    lines = [f"{a} {b.ljust(widths[1])}  {c.ljust(claims)}  {d}".rstrip() for a, b, c, d in rows]
+    """What was proved, in groups, the counterexamples, and the verdict: a screen at most where all is proved."""
+    rows = [(SYMBOLS[g.verdict], g.name, g.count, g.says) for g in groups(report.results)]
+    names, counts = (max((len(row[c]) for row in rows), default=0) for c in (1, 2))
+    lines = [f"{sign} {name.ljust(names)}  {count.rjust(counts)}  {says}" for sign, name, count, says in rows]
+    if said := own_conditions(report):
+        lines += ["", *(f"note: {note}" for note in said)]
     for r in report.results:
         if r.verdict != "proved":
-            lines += ["", *unproved_lines(r)]
-    return "\n".join([*lines, "", summary(report)])
+            lines += ["", *unproved_lines(r, report)]
+    return "\n".join([*lines, "", f"{SYMBOLS[report.verdict]} {report.verdict}   {summary(report)}"])
 
 
 def is_kept(report: Any) -> bool:
@@ -30,25 +34,37 @@ def time_of(report: Any, result: Any) -> str:
     return "" if is_kept(report) else f"{result.seconds:.2f} s"
 
 
-def unproved_lines(result: Any) -> list[str]:
-    """What is known of an obligation that is not proved: the note, and the input that shows the difference."""
-    lines = [f"{result.name}: {result.verdict}"]
-    if result.note:
-        lines.append(f"  {result.note}")
-    if result.counterexample is not None:
-        rows = example_rows(result.counterexample)
-        width = max(len(label) for label, _ in rows)
-        lines += [f"  {label.ljust(width)}  {value}" for label, value in rows]
-    return lines
+def own_conditions(report: Any) -> list[str]:
+    """Where the pipeline as written has no value, or an exponent without a bound: no fault of the fused form."""
+    own = (r for r in report.results if r.verdict == "proved" and r.name.startswith(("conditions ", "range ")))
+    return list(dict.fromkeys(r.note for r in own if r.note))
+
+
+def unproved_lines(result: Any, report: Any) -> list[str]:
+    """What is known of an obligation that is not proved, and what to do, as labelled lines under its name."""
+    rows = unproved_rows(result, report)
+    width = max((len(label) for label, _ in rows), default=0)
+    return [f"{result.name}: {result.verdict}", *(f"  {label.ljust(width)}  {value}" for label, value in rows)]
+
+
+def unproved_rows(result: Any, report: Any) -> list[tuple[str, str]]:
+    """The note, what the accumulators stand for, the input that shows the difference, and what to do next."""
+    plan = getattr(report, "plan", None)
+    rows = [("note", result.note)]
+    rows += [("with", meanings(plan, result))] if plan is not None else []
+    rows += example_rows(result.counterexample) if result.counterexample is not None else []
+    rows += [("next", next_step(result, derived=plan is not None))]
+    # The rows of a run that go on have no label of their own; a row without a value says nothing.
+    return [(label, value) for label, value in rows if value]
 
 
 def example_rows(example: Any) -> list[tuple[str, str]]:
     """A counterexample as labelled lines: the input, how it was run, both outputs, and where the run went wrong."""
     rows = [("input", example.call), ("run", example.how), ("wanted", example.wanted), ("got", example.got)]
-    parting = example.parting
-    if parting is not None:
-        rows += [("wrong", str(parting))]
-        rows += [("before" if n == 0 else "", str(moment)) for n, moment in enumerate(parting.before)]
+    divergence = example.divergence
+    if divergence is not None:
+        rows += [("wrong", str(divergence))]
+        rows += [("before" if n == 0 else "", str(moment)) for n, moment in enumerate(divergence.before)]
     else:
         rows += [("trace" if n == 0 else "", str(moment)) for n, moment in enumerate(example.trace)]
     return rows
@@ -63,16 +79,22 @@ def summary(report: Any) -> str:
     for verdict in ("refuted", "unknown"):
         names = [r.name for r in report.results if r.verdict == verdict]
         line += f"; {verdict}: {', '.join(names)}" if names else ""
-    return line
+    alone = [r.name for r in report.results if r.alone]
+    return line + (f"; answered by one solver alone: {', '.join(dict.fromkeys(alone))}" if alone else "")
 
 
 def report_html(report: Any) -> str:
-    """The obligations as a table for notebooks."""
+    """What `report_text` says for notebooks, with every obligation in a table that unfolds."""
     rows = "".join(
         f"<tr><td>{SYMBOLS[r.verdict]}</td><td>{escape(r.name)}</td><td>{escape(r.claim)}</td>"
         f"<td>{r.verdict}</td><td>{time_of(report, r)}</td></tr>"
         for r in report.results
     )
-    unproved = [line for r in report.results if r.verdict != "proved" for line in unproved_lines(r)]
+    unproved = [line for r in report.results if r.verdict != "proved" for line in unproved_lines(r, report)]
     more = f"<pre>{escape(chr(10).join(unproved))}</pre>" if unproved else ""
-    return f"<table>{rows}</table>{more}<p>{escape(summary(report))}</p>"
+    every = f"<details><summary>every obligation</summary><table>{rows}</table></details>"
+    shown = "".join(
+        f"<tr><td>{SYMBOLS[g.verdict]}</td><td>{g.name}</td><td>{g.count}</td><td>{escape(g.says)}</td></tr>"
+        for g in groups(report.results)
+    )
+    return f"<table>{shown}</table>{more}<p>{report.verdict}: {escape(summary(report))}</p>{every}"

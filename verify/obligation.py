@@ -6,18 +6,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import sympy as sp
-import z3
 from sympy.core.relational import Relational
 
 from refold.algebra import Plan, State
 from refold.algebra.rewrite import walk
-from refold.verify.certificate import Names
-from refold.verify.encode import Encoder
-from refold.verify.result import Result
-from refold.verify.shape import exponents
-from refold.verify.solver import TIMEOUT_MS, Answer, Query, ask
+from refold.spec.mathematics import text
+from refold.verify.deadline import doing
+from refold.verify.smt import formulas as z3
+from refold.verify.smt.encode import Encoder
+from refold.verify.smt.query import Answer, Query
+from refold.verify.smt.shape import exponents, is_exponent, terms
+from refold.verify.smt.solver import TIMEOUT_MS, ask
 
-# What `fresh_symbols` puts behind the names of a state's accumulators.
+# What `Monoid.marked` puts behind the names of a state's components.
 MARKS = ("", "₁", "₂", "₃")
 
 
@@ -29,7 +30,8 @@ class Defined(sp.Basic):
 class Obligation:
     """`assumptions` imply every one of `goals`; `claim` says so as a line of mathematics.
 
-    Unless it is `partial`, they also imply that both sides of the goals are defined.
+    Unless it is `partial`, they also imply that both sides of the goals are defined. `note` is what a reader is to
+    know of the pipeline where this is what was proved.
     """
 
     name: str
@@ -37,20 +39,42 @@ class Obligation:
     assumptions: tuple[sp.Basic, ...]
     goals: tuple[sp.Basic, ...]
     partial: bool = False
+    note: str = ""
 
 
 def discharge(obligation: Obligation, plan: Plan, timeout_ms: int = TIMEOUT_MS) -> Answer:
     """The solver's answer to an obligation of a plan."""
+    doing(f"while {obligation.name} was asked")
+    with z3.own_context():
+        return ask(query(obligation, plan), timeout_ms)
+
+
+def query(obligation: Obligation, plan: Plan) -> Query:
+    """An obligation of a plan as a question to solvers, or about a certificate."""
     formulas = (*obligation.assumptions, *obligation.goals)
     infinite, rising = _extended(plan)
-    coded = frozenset(s for f in formulas for s in exponents(f))
     # What is compared with an exponent is known by its exponential too: a maximum and what it ranges over.
-    coded = _compared(coded, formulas) - rising
-    names = Names()
+    coded = _compared(_exponents(formulas), formulas) - rising
+    return _query(obligation, Encoder(infinite=infinite, rising=rising, coded=coded))
+
+
+def query_of_numbers(obligation: Obligation) -> Query:
+    """An obligation about finite numbers as a question to solvers."""
+    none: frozenset[sp.Basic] = frozenset()
+    coded = _exponents((*obligation.assumptions, *obligation.goals))
+    return _query(obligation, Encoder(infinite=none, rising=none, coded=coded))
+
+
+def _exponents(formulas: tuple[sp.Basic, ...]) -> frozenset[sp.Basic]:
+    return frozenset(s for f in formulas for s in exponents(f))
+
+
+def _query(obligation: Obligation, encoder: Encoder) -> Query:
+    outside = _outside((*obligation.assumptions, *obligation.goals))
 
     def build(e: Encoder) -> list[Any]:
-        for value in _outside(formulas):
-            if value in coded:
+        for value in outside:
+            if value in e.coded:
                 e.variable(value)
         for assumption in obligation.assumptions:
             e.hypotheses.append(_assumption(e, assumption))
@@ -59,23 +83,27 @@ def discharge(obligation: Obligation, plan: Plan, timeout_ms: int = TIMEOUT_MS) 
             e.hypotheses += e.defined
         else:
             goals += e.defined
+        if not (goals or e.same):
+            # Whatever is asked for is there: nothing needs a condition in order to be defined.
+            e.same.append((obligation.claim, obligation.claim))
         return goals
 
-    encoder = Encoder(infinite=infinite, rising=rising, coded=coded, names=names)
-    return ask(Query(obligation.name, encoder, build, names), timeout_ms)
-
-
-def answered(name: str, claim: str, answer: Answer) -> Result:
-    """An answer of the solvers as the result on an obligation."""
-    proof = () if answer.certificate is None else (answer.certificate,)
-    return Result(name, claim, answer.verdict, answer.seconds, answer.smt2, note=answer.note, proof=proof)
+    return Query(obligation.name, encoder, build, encoder.names)
 
 
 def _goal(e: Encoder, goal: sp.Basic) -> list[Any]:
     if isinstance(goal, Defined):
         e.define(goal.args[0])
         return []
-    return [e.formula(goal)]
+    formula = e.formula(goal)
+    if not z3.is_true(formula):
+        return [formula]
+    if isinstance(goal, Relational) and goal.lhs != goal.rhs:
+        # The path decided it: infinities of which one is not above the other.
+        return [z3.RealVal(0) == z3.RealVal(0)]
+    sides = goal.args if isinstance(goal, Relational) else (goal, sp.true)
+    e.same.append((text(sides[0]), text(sides[1])))
+    return []
 
 
 def _assumption(e: Encoder, assumption: sp.Basic) -> Any:
@@ -87,6 +115,9 @@ def _assumption(e: Encoder, assumption: sp.Basic) -> Any:
     else:
         formula = e.formula(assumption)
         formula = z3.Implies(z3.And(z3.BoolVal(True), *e.defined), formula) if e.defined else formula
+        if z3.is_false(formula) and isinstance(assumption, Relational):
+            # The path contradicts it: say what it says of the path, since a premise that is false would prove anything.
+            formula = z3.Not(z3.And(*e.ranks(assumption.lhs), *e.ranks(assumption.rhs)))
     e.defined = kept
     return formula
 
@@ -117,7 +148,8 @@ def _compared(coded: frozenset[sp.Basic], formulas: tuple[sp.Basic, ...]) -> fro
 
 
 def _members(side: sp.Basic) -> set[sp.Basic]:
-    return side.free_symbols if isinstance(side, sp.Symbol | sp.Max | sp.Min | sp.Add) else set()
+    found = isinstance(side, sp.Symbol | sp.Max | sp.Min | sp.Add) and is_exponent(side)
+    return terms(side) if found else set()
 
 
 def _outside(formulas: tuple[sp.Basic, ...]) -> list[sp.Basic]:

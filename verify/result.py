@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from refold.algebra import Plan
 from refold.algebra.run import Order
 from refold.spec import Spec
-from refold.verify.certificate import Certificate
-from refold.verify.trace import Moment, Parting
+from refold.verify.certificate.certificate import Certificate, scripts
+from refold.verify.refute.trace import Divergence, Moment
 
 Verdict = Literal["proved", "refuted", "unknown"]
 
@@ -18,7 +19,7 @@ Verdict = Literal["proved", "refuted", "unknown"]
 class Counterexample:
     """A smallest input found that shows the difference: run it as `inputs`, expect `wanted`, get `got`.
 
-    `how` says in words by which `order` it was run; `parting` is the first intermediate value that is wrong, where
+    `how` says in words by which `order` it was run; `divergence` is the first intermediate value that is wrong, where
     one is known, and `trace` are the states of the run, up to those that led there.
     """
 
@@ -27,7 +28,7 @@ class Counterexample:
     got: str
     how: str
     order: Order = ()
-    parting: Parting | None = None
+    divergence: Divergence | None = None
     trace: tuple[Moment, ...] = ()
 
     @property
@@ -41,6 +42,7 @@ class Result:
     """The verdict on one obligation: its claim as mathematics, the seconds it took, and its SMT-LIB text.
 
     `proof` holds the certificates of what was proved by one; what was proved in another way says so in `note`.
+    `question` is the obligation that a run has to violate for it to be refuted by that run.
     """
 
     name: str
@@ -51,6 +53,20 @@ class Result:
     counterexample: Counterexample | None = None
     note: str = ""
     proof: tuple[Certificate, ...] = ()
+    question: Any = field(default=None, repr=False, compare=False)
+
+    @property
+    def alone(self) -> str:
+        """What to say where only one of the two solvers answered; nothing where both did, or none was needed."""
+        said = [dict(script.answers) for script in scripts(self.proof)]
+        silent = Counter(name for answers in said for name, answer in answers.items() if answer != "unsat")
+        missed = (f"{name} gave up on {n} of {len(said)} scripts" for name, n in sorted(silent.items()))
+        return "; ".join(f"one solver alone: {text}" for text in missed)
+
+    @property
+    def remark(self) -> str:
+        """How it was reached: the note, and whether only one solver answered."""
+        return "; ".join(part for part in (self.note, self.alone) if part)
 
 
 def joint_verdict(results: tuple[Result, ...]) -> Verdict:
@@ -109,6 +125,16 @@ class Disproof(_Report):
     plan: Plan
     results: tuple[Result, ...]
     versions: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Record(_Report):
+    """What a proof file says of the plan of a bundle, rechecked. Nothing is emitted from it: it holds no plan."""
+
+    name: str
+    results: tuple[Result, ...]
+    versions: tuple[tuple[str, str], ...]
+    kept: bool = True
 
 
 @dataclass(frozen=True, slots=True, repr=False)

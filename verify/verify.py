@@ -2,72 +2,123 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.metadata import version
-from typing import Any
+from typing import Any, overload
 
-from refold.algebra import Plan, Refusal
-from refold.errors import RefoldError
+from refold.algebra import Plan, Refusal, derive
+from refold.algebra.monoid import monoid
+from refold.errors import RefoldError, within_depth
 from refold.spec import Spec
-from refold.verify import invariants, nothing, obligations, safety, structure
-from refold.verify.certificate import joined_scripts
-from refold.verify.deadline import limited, ran_out
-from refold.verify.indexing import index_questions
-from refold.verify.obligation import Obligation, answered, discharge
-from refold.verify.parting import plan_parting
-from refold.verify.questions import answer
-from refold.verify.reach import Reach
-from refold.verify.replay import arrays, run_plan, search
-from refold.verify.result import Counterexample, Disproof, Proof, Result, Verdict
+from refold.verify.certificate import comparison
+from refold.verify.certificate.certificate import joined_scripts
+from refold.verify.claim.claim import Claim
+from refold.verify.deadline import Limit, doing, within
+from refold.verify.kernel.indexing import index_questions
+from refold.verify.kernel.questions import answer
+from refold.verify.laws import invariants, irregular, obligations, safety, structure
+from refold.verify.laws.reach import Reach
+from refold.verify.obligation import Obligation, discharge
+from refold.verify.refute.divergence import plan_divergence
+from refold.verify.refute.replay import Subject, arrays, run_form, search
+from refold.verify.refute.violation import violated
+from refold.verify.result import Checked, Counterexample, Disproof, Proof, Result
+from refold.verify.smt.formulas import own_context
+from refold.verify.smt.query import answered
 
 Progress = Callable[[str], None]
+INDUCTION = "holds of nothing, of one element, and of every merge"
+
+
+@overload
+def verify(
+    plan: Plan, progress: Progress | None = None, timeout: float | None = None, *, stop: bool = False
+) -> Proof | Disproof: ...
+
+
+@overload
+def verify(plan: Claim, progress: Progress | None = None, timeout: float | None = None) -> Checked: ...
 
 
 def verify(
-    plan: Plan, progress: Progress | None = None, timeout: float | None = None, *, stop: bool = False
-) -> Proof | Disproof:
+    plan: Plan | Claim, progress: Progress | None = None, timeout: float | None = None, *, stop: bool = False
+) -> Proof | Disproof | Checked:
     """Discharges every obligation of a plan; a `Proof` where all are proved, else a `Disproof`.
+
+    Of a claimed form it gives what was `Checked`, whose verdict says the same.
 
     The verdict holds for every length of the fold axis, every split of it into parts and every order of merging,
     over the extended reals. `progress` is called with the name of each obligation before it is asked.
-    What is not answered after `timeout` seconds in all is unknown. With `stop` the first that is not proved is the
-    last that is asked, which changes no verdict: a run decides between the others.
+    After `timeout` seconds in all the verdict is unknown, and says what was at work. With `stop` the first that is
+    not proved is the last that is asked, which changes no verdict: a run decides between the others.
     """
-    with limited(timeout):
-        return _verify(plan, progress, stop)
+    if isinstance(plan, Claim):
+        from refold.verify.claim.verify import verify_claim
 
-
-def _verify(plan: Plan, progress: Progress | None, stop: bool) -> Proof | Disproof:
+        return verify_claim(plan, progress, timeout)
     if not isinstance(plan, Plan):
         raise TypeError(_advice(plan))
+    results: list[Result] = []
+    limit = Limit(timeout)
+    report = within(limit, lambda: _verify(plan, progress, stop, results))
+    return report or Disproof(plan, (*_unshown(results), late(limit)), versions())
+
+
+def derive_within(spec: Spec, timeout: float | None) -> Plan | Refusal | Checked:
+    """The plan or the refusal of a pipeline; a report that says so where the time runs out first."""
+    limit = Limit(timeout)
+
+    def work() -> Plan | Refusal:
+        doing("while the fused form was derived")
+        return derive(spec)
+
+    return within(limit, work) or Checked(spec, (late(limit),), versions())
+
+
+def late(limit: Limit) -> Result:
+    """What a limit that ran out leaves open."""
+    return Result("time", f"every answer within {limit.seconds:g} s", "unknown", limit.seconds or 0.0, "",
+                  note=limit.note)  # fmt: skip
+
+
+def _unshown(results: list[Result]) -> Iterator[Result]:
+    """What was answered before the time ran out; a refutation that no run has shown yet is none."""
+    for r in results:
+        yield r if r.verdict != "refuted" or r.counterexample is not None else replace(r, verdict="unknown")
+
+
+@within_depth()
+def _verify(plan: Plan, progress: Progress | None, stop: bool, results: list[Result]) -> Proof | Disproof:
     notify = progress or (lambda _: None)
     shape = _shape(plan)
+    results.append(shape)
     if shape.verdict != "proved":
         # The obligations speak of plans of this shape alone.
         return Disproof(plan, _replayed(plan, (shape,)), versions())
-    reach, results = _find_invariants(plan, notify)
-    results.insert(0, shape)
+    reach, proved = _find_invariants(plan, notify)
+    results += proved
     for obligation in _all(plan, reach):
         notify(obligation.name)
         results.append(_result(obligation, plan))
         if stop and results[-1].verdict != "proved":
             return Disproof(plan, _replayed(plan, tuple(results)), versions())
-    for bounds in safety.denominators(plan, reach):
-        notify(bounds[0].name)
-        results.append(_strongest(bounds, plan))
-    results.append(_nothing(plan))
+    for needed in safety.output_conditions(plan, reach):
+        notify(needed.whole.name)
+        results.append(_conditions(needed, plan))
+    for alternatives in (*safety.ranges(plan, reach), *safety.denominators(plan, reach)):
+        notify(alternatives[0].name)
+        results.append(_strongest(alternatives, plan))
+    results += irregular.checked(plan, reach, lambda o: _result(o, plan))
+    results += _short_runs(plan)
     # What is about tiles shows in no run of the plan, which has none: these bring their own numbers.
-    settled = (*_replayed(plan, tuple(results)), *_index(plan, notify))
-    proved = all(r.verdict == "proved" for r in settled)
-    return (Proof if proved else Disproof)(plan, settled, versions())
-
-
-def _index(plan: Plan, notify: Progress) -> Iterator[Result]:
-    for question in index_questions(plan):
-        notify(question.name)
-        yield answer(question)
+    results[:] = _replayed(plan, tuple(results))
+    with own_context():
+        for question in index_questions(plan):
+            notify(question.name)
+            results.append(answer(question))
+    settled = tuple(results)
+    return (Proof if all(r.verdict == "proved" for r in settled) else Disproof)(plan, settled, versions())
 
 
 def invariants_of(plan: Plan) -> Reach:
@@ -82,19 +133,19 @@ def versions() -> tuple[tuple[str, str], ...]:
 
 
 def _find_invariants(plan: Plan, notify: Progress) -> tuple[Reach, list[Result]]:
-    reach = Reach(plan)
+    reach = Reach.of(plan)
     results: list[Result] = []
     for a in plan.accumulators:
         for formula, shown in invariants.candidates(plan, a):
             notify(f"invariant {a.symbol}")
             found = []
-            for question in invariants.questions(plan, reach, a, formula, shown):
+            for question in invariants.questions(reach, a, formula, shown):
                 found.append(_result(question, plan))
                 if found[-1].verdict != "proved":
                     break
             else:
-                reach = Reach(plan, (*reach.invariants, (a.symbol, formula, shown)))
-                results.append(_joined(f"invariant {a.symbol}", shown, found))
+                reach = reach.knowing(a.symbol, formula, shown)
+                results.append(_joined(f"invariant {a.symbol}", shown, found, INDUCTION))
     return reach, results
 
 
@@ -107,54 +158,62 @@ def _shape(plan: Plan) -> Result:
     )
 
 
-def _nothing(plan: Plan) -> Result:
-    """The outputs of an axis of no position, of rows without an unmasked one, and of parts that are empty."""
-    start = time.perf_counter()
+def _short_runs(plan: Plan) -> tuple[Result, ...]:
+    """A run of few positions, or none, that shows a difference, where there is one: a second look."""
+    doing("while lengths 0, 1 and 2 were run")
     example = _search(plan, lengths=(0, 1, 2), others=(1, 3), tries=1)
-    claim = "of nothing, and of what is masked, the outputs are the spec's"
-    verdict: Verdict = "refuted" if example is not None else "unknown" if ran_out() else "proved"
-    note = ran_out() or "by running both: lengths 0, 1, 2 beside others of 1 and 3, parts that hold nothing among them"
-    if reasons := nothing.uncovered(plan):
-        note += f"; not proved beyond them: {'; '.join(reasons)}"
-    return Result("empty", claim, verdict, time.perf_counter() - start, "", example, note)
+    return () if example is None else (_ran(example),)
+
+
+def _ran(example: Counterexample | None = None) -> Result:
+    return Result("run", "the plan computes the spec", "refuted", 0.0, "", example, "by running both")
 
 
 def _search(plan: Plan, **sizes: Any) -> Counterexample | None:
-    return search(
-        plan.spec,
-        plan.axis,
-        lambda inputs, order: run_plan(plan, inputs, order),
-        merges=True,
-        empty_parts=True,
-        **sizes,
-    )
+    form = monoid(plan)
+    subject = Subject(plan.spec, plan.axis, lambda inputs, order: run_form(form, inputs, order))
+    return search(subject, merges=True, empty_parts=True, **sizes)
 
 
 def _replayed(plan: Plan, results: tuple[Result, ...]) -> tuple[Result, ...]:
     """A refutation stands only where a run of the plan shows it; otherwise nothing is known."""
-    if all(r.verdict == "proved" for r in results):
+    if all(r.verdict == "proved" for r in results) or comparison.read() is not None:
         return results
     example = next((r.counterexample for r in results if r.counterexample is not None), None)
+    doing("while an input was searched that shows a difference")
     try:
         example = example or _search(plan)
         example = example and _traced(plan, example)
     except (ArithmeticError, KeyError, LookupError, RefoldError, TypeError, ValueError):
         # A plan of the wrong shape need not run at all.
         example = None
+    settled = tuple(_shown(plan, r, example) if r.verdict == "refuted" else r for r in results)
+    if example is not None and not any(r.verdict == "refuted" for r in settled):
+        settled = (*settled, _ran(example))
+    return settled
+
+
+def _shown(plan: Plan, result: Result, example: Counterexample | None) -> Result:
+    """A refutation with the run that violates what it refutes; without one nothing is known."""
     if example is None:
-        note = "the solver has a model, and no input was found that shows a difference: "
-        return tuple(
-            replace(r, verdict="unknown", note=note + r.note) if r.verdict == "refuted" else r for r in results
-        )
-    if not any(r.verdict == "refuted" for r in results):
-        results = (*results, Result("run", "the plan computes the spec", "refuted", 0.0, "", note="by running both"))
-    return tuple(replace(r, counterexample=example) if r.verdict == "refuted" else r for r in results)
+        return replace(result, verdict="unknown", note=_unseen(result, "no input was found that shows a difference"))
+    question = result.question
+    if question is not None and not violated(question, plan, arrays(plan.spec, example), example.order):
+        said = "the input that shows a difference does not show this one"
+        return replace(result, verdict="unknown", note=_unseen(result, said))
+    # The input says more than the solver's values, which no state of a run need have.
+    return replace(result, counterexample=example, note="" if result.smt2 else result.note)
+
+
+def _unseen(result: Result, said: str) -> str:
+    values = f"; the solver's values for it are {result.note}" if result.note else ""
+    return f"not proved, and {said}{values}"
 
 
 def _traced(plan: Plan, example: Counterexample) -> Counterexample:
     """A counterexample with the states of its run, and the first of them that is wrong."""
-    parting, trace = plan_parting(plan, arrays(plan.spec, example), example.order)
-    return replace(example, parting=parting, trace=trace)
+    divergence, trace = plan_divergence(plan, arrays(plan.spec, example), example.order)
+    return replace(example, divergence=divergence, trace=trace)
 
 
 def _advice(plan: object) -> str:
@@ -172,28 +231,36 @@ def _all(plan: Plan, reach: Reach) -> Iterator[Obligation]:
     yield from obligations.masked(plan, reach)
     yield from obligations.merges(plan, reach)
     yield from obligations.finishes(plan, reach)
-    yield from nothing.outputs(plan, reach)
     yield from safety.conditions(plan, reach)
-    yield from safety.ranges(plan, reach)
 
 
-def _strongest(obligations: tuple[Obligation, ...], plan: Plan) -> Result:
-    """The first of some bounds that is proved, else what became of the last and weakest."""
-    for obligation in obligations[:-1]:
+def _strongest(alternatives: safety.Alternatives, plan: Plan) -> Result:
+    """The first of some obligations that is proved, else what became of the last and weakest."""
+    for obligation in alternatives[:-1]:
         found = _result(obligation, plan)
         if found.verdict == "proved":
             return found
-    return _result(obligations[-1], plan)
+    return _result(alternatives[-1], plan)
+
+
+def _conditions(needed: safety.Conditions, plan: Plan) -> Result:
+    """All that an output needs at once, or one by one, what the pipeline as written needs too among it."""
+    found = _result(needed.whole, plan)
+    if found.verdict == "proved":
+        return found
+    parts = [_strongest(alternatives, plan) for alternatives in needed.parts]
+    failed = next((p for p in parts if p.verdict != "proved"), None)
+    note = "; ".join(dict.fromkeys(p.note for p in parts if p.note))
+    return failed or _joined(found.name, "; ".join(p.claim for p in parts), parts, note)
 
 
 def _result(obligation: Obligation, plan: Plan) -> Result:
-    answer = discharge(obligation, plan)
-    return answered(obligation.name, obligation.claim, answer)
+    found = answered(obligation.name, obligation.claim, discharge(obligation, plan))
+    return replace(found, note=obligation.note) if found.verdict == "proved" else replace(found, question=obligation)
 
 
-def _joined(name: str, claim: str, parts: list[Result]) -> Result:
+def _joined(name: str, claim: str, parts: list[Result], note: str) -> Result:
     proof = tuple(c for p in parts for c in p.proof)
-    note = "holds of nothing, of one element, and of every merge"
     return Result(name, claim, "proved", sum(p.seconds for p in parts), joined_scripts(proof), note=note, proof=proof)
 
 

@@ -29,4 +29,4 @@ CLAIM = claim(
     step=step,
     finish=lambda a: (a.dk - a.delta * a.k) * exp(-finite_or(log(a.l), 0)),
 )
-EXPECTED = ("step dk", "after element 1 (s = 0, dp = 1, k = 1)", "one element at a time")
+EXPECTED = ("finish dq", "at the end", "one element at a time")

@@ -16,4 +16,4 @@ CLAIM = claim(
     step=step,
     finish=lambda a: a.o / (a.l + exp(sink[h])),
 )
-EXPECTED = ("claim", None, "one element at a time")
+EXPECTED = ("finish o", "at the end", "one element at a time")

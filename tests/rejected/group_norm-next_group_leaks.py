@@ -18,4 +18,4 @@ CLAIM = claim(
     merge=lambda a, b: {"s": a.s + b.s, "q": a.q + b.q},
     finish=lambda a: 1 / sqrt(a.q / size - (a.s / size) ** 2 + eps),
 )
-EXPECTED = ("claim", None, "one element at a time")
+EXPECTED = ("finish r", "at the end", "one element at a time")

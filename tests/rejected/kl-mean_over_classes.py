@@ -21,4 +21,4 @@ CLAIM = claim(
     step=step,
     finish=finish,
 )
-EXPECTED = ("claim", None, "one element at a time")
+EXPECTED = ("step n", "after element 0", "one element at a time")

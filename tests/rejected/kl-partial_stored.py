@@ -22,4 +22,4 @@ CLAIM = claim(
     merge=lambda a, b: {"p": a.p + b.p, "q": a.q + b.q, "t": b.t},
     finish=finish,
 )
-EXPECTED = ("claim", None, "then merged")
+EXPECTED = ("merge t", "merging [0] with [1]", "then merged")

@@ -10,4 +10,4 @@ CLAIM = claim(
     step=lambda a, c: {"lse": log(exp(a.lse) + exp(c.x))},
     finish=lambda a: a.lse,
 )
-EXPECTED = ("step lse", "after element 0 (x = 0)", "one element at a time")
+EXPECTED = ("finish y", "at the end", "one element at a time")

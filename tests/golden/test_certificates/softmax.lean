@@ -8,7 +8,7 @@ cases are complete, and what the solvers were asked, is in the proof file. -/
 
 /-- correction l: exp(x - m′) = exp(m - m′)·exp(x - m) (E_x is exp(x); E_m1 is exp(m₁)) -/
 theorem correction_l_1 (E_x E_m1 : ℝ) :
-    E_x*E_m1 = E_x*E_m1 := by
+    E_x * E_m1 = E_x * E_m1 := by
   ring
 
 /-- correction l: identity: T(r, r) = 1 (E_m1 is exp(m₁)) -/
@@ -18,19 +18,19 @@ theorem correction_l_identity_1 (E_m1 : ℝ) :
 
 /-- correction l: composition: T(r′, r″)·T(r, r′) = T(r, r″) (E_m1 is exp(m₁); E_m2 is exp(m₂)) -/
 theorem correction_l_composition_1 (E_m1 E_m2 : ℝ) :
-    E_m1*E_m2 = E_m1*E_m2 := by
+    E_m1 * E_m2 = E_m1 * E_m2 := by
   ring
 
 /-- unit l: merge(unit, l) = l = merge(l, unit), unit 0 (l1 is l₁; E_m1 is exp(m₁)) -/
 theorem unit_l_1 (l1 E_m1 : ℝ)
     (h1 : E_m1 = 0)
     (h2 : 0 = l1) :
-    l1*E_m1 = l1 := by
+    l1 * E_m1 = l1 := by
   linear_combination (l1) * h1 + (1) * h2
 
 /-- unit l: merge(unit, l) = l = merge(l, unit), unit 0 (l1 is l₁; E_m1 is exp(m₁)) -/
 theorem unit_l_2 (l1 E_m1 : ℝ) :
-    l1*E_m1 = l1*E_m1 := by
+    l1 * E_m1 = l1 * E_m1 := by
   ring
 
 /-- merge l: associative: (x ⊕ y) ⊕ z = x ⊕ (y ⊕ z) in l (l1 is l₁; E_m1 is exp(m₁); l2 is l₂; E_m2 is exp(m₂); l3 is l₃; E_m3 is exp(m₃)) -/
@@ -38,41 +38,41 @@ theorem merge_l_associative_1 (l1 E_m1 l2 E_m2 l3 E_m3 : ℝ)
     (h1 : E_m1 = 0)
     (h2 : E_m2 = 0)
     (h3 : E_m3 = 0) :
-    (l1*E_m1 + l2*E_m2)*E_m1 + l3*E_m3 = (l2*E_m2 + l3*E_m3)*E_m2 + l1*E_m1 := by
+    (l1 * E_m1 + l2 * E_m2) * E_m1 + l3 * E_m3 = (l2 * E_m2 + l3 * E_m3) * E_m2 + l1 * E_m1 := by
   linear_combination (E_m1*l1 + E_m2*l2 - l1) * h1 + (-E_m2*l2 - E_m3*l3) * h2 + (l3) * h3
 
 /-- merge l: associative: (x ⊕ y) ⊕ z = x ⊕ (y ⊕ z) in l (l1 is l₁; E_m1 is exp(m₁); l2 is l₂; E_m2 is exp(m₂); l3 is l₃; E_m3 is exp(m₃)) -/
 theorem merge_l_associative_2 (l1 E_m1 l2 E_m2 l3 E_m3 : ℝ)
     (h1 : E_m1 = 0)
     (h2 : E_m2 = 0) :
-    ((l1*E_m1 + l2*E_m2)*E_m1 + l3*E_m3)*E_m3 = (l2*E_m2 + l3*E_m3)*E_m3 + l1*E_m1*E_m3 := by
+    ((l1 * E_m1 + l2 * E_m2) * E_m1 + l3 * E_m3) * E_m3 = (l2 * E_m2 + l3 * E_m3) * E_m3 + l1 * E_m1 * E_m3 := by
   linear_combination (E_m1*l1*E_m3 + E_m2*l2*E_m3 - l1*E_m3) * h1 + (-l2*E_m3) * h2
 
 /-- merge l: associative: (x ⊕ y) ⊕ z = x ⊕ (y ⊕ z) in l (l1 is l₁; E_m1 is exp(m₁); l2 is l₂; E_m2 is exp(m₂); l3 is l₃; E_m3 is exp(m₃)) -/
 theorem merge_l_associative_3 (l1 E_m1 l2 E_m2 l3 E_m3 : ℝ)
     (h1 : E_m2 = 0)
     (h2 : E_m3 = 0) :
-    (l1*E_m1 + l2*E_m2)*E_m1 + l3*E_m3*E_m1 = ((l2*E_m2 + l3*E_m3)*E_m2 + l1*E_m1)*E_m1 := by
+    (l1 * E_m1 + l2 * E_m2) * E_m1 + l3 * E_m3 * E_m1 = ((l2 * E_m2 + l3 * E_m3) * E_m2 + l1 * E_m1) * E_m1 := by
   linear_combination (-E_m2*E_m1*l2 - E_m3*E_m1*l3 + E_m1*l2) * h1 + (E_m1*l3) * h2
 
 /-- merge l: associative: (x ⊕ y) ⊕ z = x ⊕ (y ⊕ z) in l (l1 is l₁; E_m1 is exp(m₁); l2 is l₂; E_m2 is exp(m₂); l3 is l₃; E_m3 is exp(m₃)) -/
 theorem merge_l_associative_4 (l1 E_m1 l2 E_m2 l3 E_m3 : ℝ) :
-    ((l1*E_m1 + l2*E_m2)*E_m1 + l3*E_m3*E_m1)*E_m2 = ((l2*E_m2 + l3*E_m3)*E_m2 + l1*E_m1*E_m2)*E_m1 := by
+    ((l1 * E_m1 + l2 * E_m2) * E_m1 + l3 * E_m3 * E_m1) * E_m2 = ((l2 * E_m2 + l3 * E_m3) * E_m2 + l1 * E_m1 * E_m2) * E_m1 := by
   ring
 
 /-- merge l: associative: (x ⊕ y) ⊕ z = x ⊕ (y ⊕ z) in l (l1 is l₁; E_m1 is exp(m₁); l2 is l₂; E_m2 is exp(m₂); l3 is l₃; E_m3 is exp(m₃)) -/
 theorem merge_l_associative_5 (l1 E_m1 l2 E_m2 l3 E_m3 : ℝ) :
-    ((l1*E_m1 + l2*E_m2)*E_m1 + l3*E_m3*E_m1)*E_m3 = ((l2*E_m2 + l3*E_m3)*E_m3 + l1*E_m1*E_m3)*E_m1 := by
+    ((l1 * E_m1 + l2 * E_m2) * E_m1 + l3 * E_m3 * E_m1) * E_m3 = ((l2 * E_m2 + l3 * E_m3) * E_m3 + l1 * E_m1 * E_m3) * E_m1 := by
   ring
 
 /-- merge l: associative: (x ⊕ y) ⊕ z = x ⊕ (y ⊕ z) in l (l1 is l₁; E_m1 is exp(m₁); l2 is l₂; E_m2 is exp(m₂); l3 is l₃; E_m3 is exp(m₃)) -/
 theorem merge_l_associative_6 (l1 E_m1 l2 E_m2 l3 E_m3 : ℝ) :
-    (l1*E_m1 + l2*E_m2)*E_m2 + l3*E_m3*E_m2 = (l2*E_m2 + l3*E_m3)*E_m2 + l1*E_m1*E_m2 := by
+    (l1 * E_m1 + l2 * E_m2) * E_m2 + l3 * E_m3 * E_m2 = (l2 * E_m2 + l3 * E_m3) * E_m2 + l1 * E_m1 * E_m2 := by
   ring
 
 /-- merge l: associative: (x ⊕ y) ⊕ z = x ⊕ (y ⊕ z) in l (l1 is l₁; E_m1 is exp(m₁); l2 is l₂; E_m2 is exp(m₂); l3 is l₃; E_m3 is exp(m₃)) -/
 theorem merge_l_associative_7 (l1 E_m1 l2 E_m2 l3 E_m3 : ℝ) :
-    ((l1*E_m1 + l2*E_m2)*E_m2 + l3*E_m3*E_m2)*E_m3 = ((l2*E_m2 + l3*E_m3)*E_m3 + l1*E_m1*E_m3)*E_m2 := by
+    ((l1 * E_m1 + l2 * E_m2) * E_m2 + l3 * E_m3 * E_m2) * E_m3 = ((l2 * E_m2 + l3 * E_m3) * E_m3 + l1 * E_m1 * E_m3) * E_m2 := by
   ring
 
 /-- reading 2: Σ_j exp(x - m) = l (E_x_i_j is exp(x[i,j])) -/
@@ -94,7 +94,7 @@ theorem index_write_once_y_2 (tile_i tile_i_new : ℝ)
 
 /-- index write once y: two lanes that write one element of y are one lane of one program (lane_i_new is lane_i′; tile_i_new is tile_i′) -/
 theorem index_write_once_y_3 (lane_i lane_i_new tile_i BLOCK_M tile_i_new : ℝ)
-    (h1 : tile_i*BLOCK_M + lane_i = tile_i_new*BLOCK_M + lane_i_new)
+    (h1 : tile_i * BLOCK_M + lane_i = tile_i_new * BLOCK_M + lane_i_new)
     (h2 : tile_i = tile_i_new) :
     lane_i = lane_i_new := by
   linear_combination (1) * h1 + (-BLOCK_M) * h2
@@ -113,7 +113,7 @@ theorem index_write_once_y_5 (tile_of_chunk tile_of_chunk_new : ℝ)
 
 /-- index write once y: two lanes that write one element of y are one lane of one program (lane_j_new is lane_j′; chunk_new is chunk′; tile_of_chunk_new is tile_of_chunk′) -/
 theorem index_write_once_y_6 (lane_j lane_j_new chunk tiles_of_a_chunk tile_of_chunk BLOCK_N chunk_new tile_of_chunk_new : ℝ)
-    (h1 : (chunk*tiles_of_a_chunk + tile_of_chunk)*BLOCK_N + lane_j = (chunk_new*tiles_of_a_chunk + tile_of_chunk_new)*BLOCK_N + lane_j_new)
+    (h1 : (chunk * tiles_of_a_chunk + tile_of_chunk) * BLOCK_N + lane_j = (chunk_new * tiles_of_a_chunk + tile_of_chunk_new) * BLOCK_N + lane_j_new)
     (h2 : chunk = chunk_new)
     (h3 : tile_of_chunk = tile_of_chunk_new) :
     lane_j = lane_j_new := by

@@ -1,0 +1,144 @@
+"""A part of the fold axis with numbers for all data, and the exact values of expressions there."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+from typing import Any
+
+import sympy as sp
+
+from refold.spec import Fold, Index, Param, Read, Size, Spec, TensorName, Where
+from refold.spec.heads import UNITS
+
+# The length of the axis that the part is of; all other axes that are folded have one position.
+LENGTH = 17
+# Where the elements of the part are, and where others may be added: before, between and after them.
+POSITIONS = (1, 4, 7, 10, 13)
+GAPS = (14, 2, 11, 5, 8, 0)
+
+
+class NoValue(Exception):
+    """An expression is no real number there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A part of the axis: `positions`, and by `values` what the first tensor that varies along it is at each.
+
+    What other tensors hold follows from the place that is read and from `seed`, so that one place has one value.
+    """
+
+    spec: Spec
+    axis: Index
+    positions: tuple[int, ...]
+    values: tuple[sp.Expr, ...]
+    constants: dict[sp.Basic, sp.Expr]
+    seed: int
+
+    @classmethod
+    def of(cls, spec: Spec, axis: Index, values: tuple[sp.Expr, ...], seed: int, *, far: bool) -> Sample:
+        """The first positions, with these values; `far` puts the other axes at their last position, else the first."""
+        rng = random.Random(seed)
+        constants: dict[sp.Basic, sp.Expr] = {axis.size: sp.Integer(LENGTH)}
+        folded = {n.axis for o in spec.outputs for n in sp.preorder_traversal(o.expr) if isinstance(n, Fold)}
+        for other in spec.axes:
+            if other != axis:
+                constants[other.size] = sp.S.One if other in folded else sp.Integer(LENGTH)
+                constants[other] = sp.S.Zero if other in folded or not far else sp.Integer(LENGTH - 1)
+        for param in spec.params:
+            whole = rng.choice((1, 2, 3)) if far else rng.choice((5, 7))
+            constants[param] = sp.Integer(whole) if param.is_integer else sp.Rational(2 * whole + 1, 4)
+        return cls(spec, axis, POSITIONS, values, constants, seed)
+
+    def with_added(self, values: tuple[sp.Expr, ...], gap: int) -> Sample:
+        """The same part with further elements, from a gap on."""
+        more = tuple(GAPS[(gap + n) % len(GAPS)] for n in range(len(values)))
+        return replace(self, positions=self.positions + more, values=self.values + values)
+
+    def value(self, expr: sp.Basic, position: int | None = None) -> Any:
+        """The exact value of an expression, at a position of the axis where it varies with it."""
+        at = self.constants if position is None else self.constants | {self.axis: sp.Integer(position)}
+        return self.number(self._value(expr, at))
+
+    def number(self, expr: sp.Expr) -> sp.Expr:
+        """A finite real number as it is; raises `NoValue` for anything else."""
+        if expr.is_Rational:
+            return expr
+        near = expr.evalf(30)
+        if not (near.is_Float or near.is_Rational):
+            raise NoValue
+        return expr
+
+    def leaves(self, expr: sp.Basic) -> set[sp.Basic]:
+        """The scalars, lengths, indices and data of an expression."""
+        if isinstance(expr, Read | Fold | Param | Size | Index):
+            return {expr}
+        return {leaf for arg in expr.args for leaf in self.leaves(arg)}
+
+    def _value(self, expr: sp.Basic, at: dict[sp.Basic, sp.Expr]) -> Any:
+        if expr in at:
+            return at[expr]
+        match expr:
+            case Fold():
+                return self._fold(expr, at)
+            case Read():
+                return self._read(expr.tensor, tuple(self._value(i, at) for i in expr.indices))
+            case Where():
+                holds = self._value(expr.args[0], at)
+                if holds not in (sp.true, sp.false):
+                    raise NoValue
+                return self._value(expr.args[1 if holds == sp.true else 2], at)
+        if not expr.args:
+            return expr
+        args = [self._value(a, at) for a in expr.args]
+        if any(a in (sp.nan, sp.zoo) for a in args):
+            raise NoValue
+        return expr.func(*args)
+
+    def _fold(self, fold: Fold, at: dict[sp.Basic, sp.Expr]) -> Any:
+        if fold.axis == self.axis:
+            positions: tuple[int, ...] = self.positions
+        else:
+            positions = tuple(range(int(self.constants[fold.axis.size])))
+        bodies = [self._value(fold.body, at | {fold.axis: sp.Integer(p)}) for p in positions]
+        match fold.kind:
+            case "sum" | "count":
+                return sp.Add(*bodies)
+            case "prod":
+                return sp.Mul(*bodies)
+            case "max" | "any":
+                return sp.Max(UNITS[fold.kind], *bodies)
+            case "min" | "all":
+                return sp.Min(UNITS[fold.kind], *bodies)
+        largest = sp.Max(*bodies)
+        return next(sp.Integer(p) for p, body in zip(positions, bodies, strict=True) if body == largest)
+
+    def _read(self, tensor: TensorName, place: tuple[sp.Expr, ...]) -> sp.Expr:
+        numbers = [int(n) for n in place if n.is_Integer]
+        lengths = [int(self.constants[a.size]) for a in tensor.axes]
+        if len(numbers) < len(place) or not all(0 <= n < length for n, length in zip(numbers, lengths, strict=True)):
+            raise NoValue
+        position = numbers[tensor.axes.index(self.axis)] if self.axis in tensor.axes else None
+        beside = dict(zip(self.positions, self.values, strict=True)).get(position) if position is not None else None
+        value = self._number(tensor, numbers, position, beside)
+        if (tensor.sign and value < 0) or (tensor.sign == "positive" and value == 0):
+            raise NoValue
+        return value
+
+    def _number(self, tensor: TensorName, numbers: list[int], position: int | None, beside: sp.Expr | None) -> sp.Expr:
+        if beside is not None and self._leads(tensor, numbers):
+            return beside
+        rng = random.Random(f"{self.seed} {tensor.name} {numbers}")
+        if tensor.is_integer:
+            return sp.Integer(rng.randint(0, 3))
+        if beside is not None and position not in POSITIONS:
+            # Where an element is added, the other tensors differ with it, so that their folds do.
+            return beside + sp.Rational(1 + self.spec.tensors.index(tensor), 2)
+        return sp.Rational(rng.randint(1, 9) * rng.choice((1, 1 if tensor.sign else -1)), 2)
+
+    def _leads(self, tensor: TensorName, numbers: list[int]) -> bool:
+        """Whether a place is one of the first tensor that varies along the axis, at the other axes' positions."""
+        first = next((t for t in self.spec.tensors if self.axis in t.axes and not t.is_integer), None)
+        at = zip(tensor.axes, numbers, strict=True)
+        return tensor == first and all(a == self.axis or self.constants[a] == n for a, n in at)

@@ -1,0 +1,255 @@
+"""Lowers a plan of attention's shape to Gluon for Hopper: one warp loads tiles, two warpgroups compute on them.
+
+The laws are those of the plain kernel, written by the same `Scope` and `Step` in the same order of operations over the
+same ranges of tiles; what differs is when: the scores of a tile are issued before the weights of the tile before have
+met its values (the schedule of FlashAttention-3, arXiv 2407.08608), and the loads run ahead in a ring of buffers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import sympy as sp
+
+from refold.algebra import Accumulator, Plan
+from refold.algebra.monoid import Component, Monoid
+from refold.algebra.plan import Fresh
+from refold.algebra.roles import Roles, axes_of
+from refold.algebra.tiles import whole
+from refold.schedule import ir
+from refold.schedule.lower.boxes import Box
+from refold.schedule.lower.definitions import UNITS, harmless, state_name, tile_axes
+from refold.schedule.lower.kernels import Kernels
+from refold.schedule.lower.laws import store
+from refold.schedule.lower.masks import range_lines
+from refold.schedule.lower.names import RESERVED, Names
+from refold.schedule.lower.nan import strict_extrema
+from refold.schedule.lower.ring import GL, Place, Ring, scores_of, slice_of, weights_of
+from refold.schedule.lower.scope import Host, Scope
+from refold.schedule.lower.tile import begun
+from refold.schedule.lower.words import BLOCK_N, block_of, scalar, within
+from refold.schedule.walk import free_names, function, names
+from refold.spec import Index, Read
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """The right operand of a product, and for the sum over the fold axis the moved accumulator and the weights."""
+
+    left: Read | None
+    right: Read
+    into: ir.Value | None = None
+    weights: ir.Value | None = None
+
+
+@dataclass(slots=True)
+class Hopper(Scope):
+    """A scope in which a product of two tiles is issued apart, and each tile has the layout of its product."""
+
+    products: list[Product] = field(default_factory=list)
+
+    def nested(self, names: Names, bound: Any) -> Hopper:
+        return Hopper(
+            self.roles,
+            self.host,
+            self.strides,
+            names,
+            self,
+            set(bound),
+            wild=self.wild,
+            discarded=self.discarded,
+            summed=self.summed,
+            products=self.products,
+        )
+
+    def spread(self, val: ir.Value, axes: ir.Axes) -> ir.Value:
+        """As in a plain scope, but a value a row enters a tile of the inner axis by that tile's layout."""
+        columns = [a for a in axes if a in self.roles.inner]
+        if columns and val.axes and val.axes == (self.roles.rows,) and axes != val.axes:
+            (column, *_) = columns
+            assert isinstance(column, Index)
+            return ir.Spread(ir.Call("_as_rows", (val, block_of(column, self.roles)), val.axes), axes)
+        return Scope.spread(self, val, axes)
+
+    def quotient(self, above: ir.Value, below: ir.Value, dividend: sp.Expr) -> ir.Value:
+        """As in a plain scope; a division a score leaves no registers to the products in flight, and they spill."""
+        val = Scope.quotient(self, above, below, dividend)
+        if len(val.axes) > 1:
+            raise Unfit
+        return val
+
+    def dot(
+        self, factors: list[sp.Expr], axis: Index, into: ir.Value | None = None, masked: ir.Value | None = None
+    ) -> ir.Value | None:
+        """Notes the product, which the loop issues: here `scores` stands for one, and `weights` meet the other."""
+        rows, fold = self.roles.rows, self.roles.fold
+        inside = [f for f in factors if axis in self.axes(f)]
+        outside = [f for f in factors if f not in inside]
+        if axis != fold:
+            left = [f for f in inside if rows in self.axes(f)]
+            right = [f for f in inside if fold in self.axes(f)]
+            if len(left) != 1 or len(right) != 1 or left == right or len(inside) != 2:
+                raise Unfit
+            if not isinstance(left[0], Read) or not isinstance(right[0], Read):
+                raise Unfit
+            self.products.append(Product(left[0], right[0]))
+            scores = scores_of(self.roles)
+            return self.join("*", [scores, self.value(sp.Mul(*outside))]) if outside else scores
+        right = [f for f in inside if isinstance(f, Read) and rows not in self.axes(f)]
+        if len(right) != 1 or not isinstance(right[0], Read) or not self.axes(right[0]) & set(self.roles.inner):
+            return None
+        if into is None or outside:
+            raise Unfit
+        left = [f for f in inside if f not in right]
+        weights = self.operand(left, (rows, fold), masked)  # type: ignore[arg-type]
+        self.products.append(Product(None, right[0], into, weights))
+        return into
+
+
+class Unfit(Exception):
+    """The plan is none that this schedule is for: it keeps its plain kernel."""
+
+
+def gluon_kernel(made: Kernels, name: str) -> Ring | None:
+    """The kernel of a plan whose tiles are two products with rows between them; None for any other plan."""
+    roles, plan = made.roles, made.plan
+    if not made.boxes or roles.group is not None or made.ranges.asked or len(roles.inner) != 2:
+        return None
+    if any(roles.fold in f.axes or f.expr.is_integer for f in plan.finish) or strict_extrema(plan):
+        return None
+    # Measured on an H200: what scores cost is hidden no better than by many small tiles, but for the longest rows.
+    if made.costly and not made.ranges.rises(roles):
+        return None
+    try:
+        return _ring(made, name)
+    except Unfit:
+        return None
+
+
+def _ring(made: Kernels, name: str) -> Ring:
+    roles, plan, strides = made.roles, made.plan, made.strides
+    spec = plan.spec
+    named: tuple[Any, ...] = (*spec.tensors, *spec.outputs, *spec.axes, *spec.params)
+    users = {x.name for x in named}
+    states = {str(a.symbol) for a in plan.accumulators}
+    host = Host(Names({*users, *states, *made.host.values(), *strides.values(), *RESERVED}))
+    host.scalars |= made.host
+    prologue = Hopper(roles, host, strides, host.names)
+    for axis in (roles.rows, *roles.inner):
+        assert axis is not None
+        prologue.whole[axis] = ir.Name(axis.name, (axis,))
+    for axis in roles.batch:
+        prologue.whole[axis] = scalar(axis.name)
+    step, carried = _step(plan, made.form, prologue)
+    scores, values = _products(prologue)
+    assert scores.left is not None
+    bounds = prologue.inside(())
+    choices = range_lines(made.ranges, bounds, *whole(roles.fold))
+    assert roles.rows is not None
+    if bounds.body or within(roles.rows).text in free_names(choices):
+        raise Unfit
+    epilogue = prologue.inside([a.symbol for a in plan.accumulators])
+    for a in plan.accumulators:
+        epilogue.bind(a.symbol, state_name(a, roles))
+    for f in plan.finish:
+        guard = None if f.guard is sp.true else epilogue.condition(f.guard)
+        store(epilogue if guard is None else harmless(epilogue, f.guard), f, guard, epilogue)
+    if host.scalars != made.host:
+        raise Unfit
+    scored, keys, summed = (
+        _place(read, prologue, made.boxes.get(read.name)) for read in (scores.left, scores.right, values.right)
+    )
+    assert values.into is not None
+    return Ring(
+        name=name,
+        roles=roles,
+        scored=step,
+        carried=carried,
+        moved=values.into,
+        columns=_columns(values, roles),
+        spans=made.ranges.spans,
+        choices=tuple(choices),
+        prologue=tuple(prologue.body),
+        epilogue=tuple(epilogue.body),
+        places=(scored, keys, summed),
+        states=_states(plan, roles),
+        pointers=tuple(dict.fromkeys(t for t, _ in strides)),
+        rises=made.ranges.rises(roles),
+    )
+
+
+def _products(scope: Hopper) -> tuple[Product, Product]:
+    """The product of the scores and that of the values, where there is one of each."""
+    scores = [p for p in scope.products if p.left is not None]
+    values = [p for p in scope.products if p.left is None]
+    if len(scores) != 1 or len(values) != 1:
+        raise Unfit
+    return scores[0], values[0]
+
+
+def _step(plan: Plan, form: Monoid, prologue: Hopper) -> tuple[ir.Function, tuple[ir.Name, ...]]:
+    """The step up to the weights, and what it returns: new states but the last, the weights, what moves the last."""
+    roles = prologue.roles
+    step = begun(plan, form, prologue, slice_of(0, BLOCK_N))
+    scope, definitions = step.scope, step.definitions
+    late: Component | None = None
+    assert form.update is not None
+    for let in form.update.lets:
+        component = definitions.components.get(let.symbol)
+        if component is None and isinstance(let.symbol, Fresh):
+            step.define(let)
+            continue
+        if component is None or component.reducer == "argmax" or late:
+            raise Unfit
+        total = step.after(let)
+        if any(p.left is None for p in prologue.products):
+            late = component
+        elif set(tile_axes(component, roles)) & set(roles.inner):
+            raise Unfit
+        else:
+            definitions.component(let, total)
+    if late is None:
+        raise Unfit
+    _, values = _products(prologue)
+    states = {str(a.symbol) for a in plan.accumulators}
+    read = {n.text: n for n in names(values.into) if n.kind != "constant" and n.text != str(late.symbol)}
+    if {*read} & states:
+        raise Unfit
+    moves = [read[n] for n in sorted(read)]
+    weights = weights_of(roles)
+    operand = ir.Call("_operand_of", (block_of(_columns(values, roles), roles),))
+    assert values.weights is not None
+    layout = ir.Method(GL, "convert_layout", (values.weights, operand), axes=weights.axes)
+    scope.body.append(ir.Let(weights, layout))
+    early = [c for c in form.state if c != late]
+    scope.body.append(ir.Return((*definitions.names.values(), weights, *moves)))
+    carried = tuple(state_name(c, roles) for c in early)
+    comment = "One tile from its scores to its weights: the emitted step without its two products."
+    made = function("_scored", (*carried, scores_of(roles), scalar("j0")), scope.body, comment)
+    return made, (*carried, weights, *moves)
+
+
+def _columns(values: Product, roles: Roles) -> Index:
+    """The axis of the columns of the second product."""
+    (axis,) = (a for a in roles.inner if a in axes_of(values.right))
+    return axis
+
+
+def _states(plan: Plan, roles: Roles) -> tuple[tuple[ir.Name, ir.Value, bool], ...]:
+    """Of every accumulator its name, its unit, and whether it is the tile of the second product."""
+
+    def wide(a: Accumulator) -> bool:
+        return bool(set(tile_axes(a, roles)) & set(roles.inner))
+
+    return tuple((state_name(a, roles), UNITS[a.reducer], wide(a)) for a in plan.accumulators)
+
+
+def _place(read: Read, scope: Hopper, box: Box | None) -> Place:
+    """Where the tiles of a tensor are; its last two axes are those of the tile."""
+    if box is None or any(b is not None for b in box.blocks[:-2]) or len(read.indices) > 3:
+        raise Unfit
+    if any(x.has(Read) for x in read.indices[:-2]):
+        raise Unfit
+    line, column = box.tile
+    return Place(read.name, scope.corner(read, box), (line, column))

@@ -1,0 +1,48 @@
+"""The arguments that every kernel calls alike: constants of its compilation, pointers, sizes, blocks."""
+
+from __future__ import annotations
+
+from refold.algebra.roles import Roles
+from refold.schedule import ir
+from refold.spec import Index
+
+
+def constant(text: str) -> ir.Name:
+    """A value that is known when the kernel is compiled."""
+    return ir.Name(text, kind="constant")
+
+
+MASKED, INDEX, OPERAND, STAGES, OVERLAP, BOX, FAST, ONE_TILE, RAGGED, EVICT, BLOCK_M, BLOCK_N = map(
+    constant,
+    ("MASKED", "INDEX", "OPERAND", "STAGES", "OVERLAP", "BOX", "FAST", "ONE_TILE", "RAGGED", "EVICT", "BLOCK_M",
+     "BLOCK_N"),
+)  # fmt: skip
+
+
+def pointer(tensor: str) -> ir.Name:
+    """Where a tensor begins, or its descriptor."""
+    return ir.Name(f"{tensor}_ptr", kind="pointer")
+
+
+def scalar(text: str) -> ir.Name:
+    """A number that the launcher passes, or that the kernel has made."""
+    return ir.Name(text, kind="size" if text.startswith("size_") else "value")
+
+
+def size(axis: Index, roles: Roles) -> ir.Name:
+    """The length of an axis."""
+    if axis in roles.inner:
+        return constant(f"SIZE_{axis.name}")
+    return ir.Name(f"size_{axis.name}", kind="size")
+
+
+def block_of(axis: Index, roles: Roles) -> ir.Name:
+    """How many positions along an axis a tile has."""
+    if axis == roles.rows:
+        return BLOCK_M
+    return BLOCK_N if axis == roles.fold else constant(f"BLOCK_{axis.name}")
+
+
+def within(axis: Index) -> ir.Name:
+    """Which lanes along an axis are positions of it."""
+    return ir.Name(f"in_{axis.name}", (axis,))

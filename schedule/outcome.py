@@ -1,0 +1,78 @@
+"""What a kernel does, as its execution leaves it: stores, loops and effects in their order, over terms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from refold.schedule.terms import Term
+from refold.schedule.tiles import Lanes
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A store: where, what, and under which condition, lane by lane, within which loops.
+
+    `how` is "=" for a store, or the operation of an atomic one.
+    """
+
+    places: Lanes
+    values: Lanes
+    conditions: Lanes
+    loops: tuple[int, ...]
+    how: str = "="
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """Something that orders what kernels do: a wait for the kernel before, a barrier."""
+
+    name: str
+    condition: Term
+    loops: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """A value that a loop carries from one iteration to the next: all as terms, lane by lane.
+
+    An iteration takes `now` to `then`; the first begins with `start`, and `last` is what is left after the loop.
+    """
+
+    name: str
+    dtype: str
+    start: Lanes
+    now: Lanes
+    then: Lanes
+    last: Lanes
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """A loop whose number of iterations is not known: one iteration stands for all, its `index` start + step * n."""
+
+    number: int
+    start: Term
+    stop: Term
+    step: Term
+    condition: Term
+    carried: tuple[Carried, ...]
+    loops: tuple[int, ...]
+
+
+Event: TypeAlias = Written | Effect | Loop
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What happens, in order. An inner loop stands before what happens in it, as its number in `loops` says."""
+
+    events: tuple[Event, ...]
+
+    @property
+    def loops(self) -> tuple[Loop, ...]:
+        return tuple(e for e in self.events if isinstance(e, Loop))
+
+    @property
+    def stores(self) -> tuple[Written, ...]:
+        return tuple(e for e in self.events if isinstance(e, Written))

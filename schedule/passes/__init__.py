@@ -1,0 +1,1 @@
+"""Rewrites of kernels: functions with `before -> after`, each with the obligation that covers it."""

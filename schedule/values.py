@@ -1,0 +1,202 @@
+"""What every value of the kernel language is on terms: one case for each kind of node."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, assert_never
+
+import numpy as np
+
+from refold.schedule import folds, integers, ir, memory
+from refold.schedule.dtypes import dtype_named, is_pointer, sort_of
+from refold.schedule.helpers import EXTREMA, extreme
+from refold.schedule.operations import binary, chosen, literal, unary
+from refold.schedule.terms import make, symbol
+from refold.schedule.tiles import NoMeaning, Tile, cast, constant, each, filled  # fmt: skip
+
+if TYPE_CHECKING:
+    from refold.schedule.execute import Descriptor, Machine, Object
+
+# Calls that order what kernels do, and compute nothing.
+EFFECTS = ("gdc_wait", "gdc_launch_dependents")
+
+
+def tile(machine: Machine, node: ir.Value) -> Tile:
+    """A value as a tile."""
+    return as_tile(value(machine, node))
+
+
+def as_tile(result: Object) -> Tile:
+    if isinstance(result, bool | int | float):
+        return constant(result)
+    if not isinstance(result, Tile):
+        raise NoMeaning(f"{result} where a number is expected")
+    return result
+
+
+def operand(machine: Machine, node: ir.Value) -> Tile | float | bool:
+    """A value as a tile, or as a number that the compiler knows."""
+    result = value(machine, node)
+    return result if isinstance(result, bool | int | float) else tile(machine, node)
+
+
+def value(machine: Machine, node: ir.Value) -> Object:
+    """What a value is here and now."""
+    match node:
+        case ir.Name(text):
+            if text not in machine.names:
+                raise NoMeaning(f"{text}, which nothing has assigned")
+            return machine.names[text]
+        case ir.Number(number):
+            return number
+        case ir.Text(word):
+            return word
+        case ir.Program(axis, count):
+            return Tile("int32", filled((), [symbol(f"{'programs' if count else 'program'} {axis}", "int")]))
+        case ir.Lanes(block):
+            return Tile("int32", filled((n := size(machine, block),), [integers.whole(k) for k in range(n)]))
+        case ir.Full(shape, number, dtype):
+            full = cast_to(machine, operand(machine, number), dtype)
+            return Tile(full.dtype, np.broadcast_to(full.lanes, [size(machine, n) for n in shape]))
+        case ir.Unary(op, x):
+            x_value = operand(machine, x)
+            return unary(op, x_value) if isinstance(x_value, Tile) else literal(op, x_value)
+        case ir.Binary(op, a, b):
+            left, right = operand(machine, a), operand(machine, b)
+            if not isinstance(left, Tile) and not isinstance(right, Tile):
+                return literal(op, left, right)
+            return binary(op, left, right)
+        case ir.Select(condition, then, other):
+            return chosen(operand(machine, condition), operand(machine, then), operand(machine, other))
+        case ir.Choice(flag, then, other):
+            chooses = value(machine, flag)
+            if isinstance(chooses, Tile):
+                return chosen(chooses, operand(machine, then), operand(machine, other))
+            return value(machine, then if chooses else other)
+        case ir.Cast(x, dtype):
+            return cast_to(machine, operand(machine, x), dtype)
+        case ir.Spread(x, axes):
+            return spread(operand(machine, x), x.axes, axes)
+        case ir.Transpose(x, order):
+            moved = tile(machine, x)
+            return Tile(moved.dtype, np.transpose(moved.lanes, order), moved.narrow)
+        case ir.Reshape(x, shape):
+            shaped = tile(machine, x)
+            return Tile(shaped.dtype, shaped.lanes.reshape(shape), shaped.narrow)
+        case ir.Repeat(x, shape):
+            repeated = tile(machine, x)
+            return Tile(repeated.dtype, np.broadcast_to(repeated.lanes, shape), repeated.narrow)
+        case ir.Load(place, mask, other):
+            parts = (None if p is None else tile(machine, p) for p in (mask, other))
+            return memory.load(machine, tile(machine, place), *parts)
+        case ir.Fetch(descriptor, corner, shape):
+            at = [tile(machine, c).lanes.item() for c in corner]
+            return memory.fetch(machine, described(machine, descriptor), at, tuple(size(machine, n) for n in shape))
+        case ir.Dot(a, b, into, precision):
+            start = None if into is None else tile(machine, into)
+            return folds.dot(tile(machine, a), tile(machine, b), start, precision)
+        case ir.Reduce(reducer, x, place):
+            whole = tile(machine, x)
+            if place is None:
+                whole = Tile(whole.dtype, whole.lanes.reshape(-1), whole.narrow)
+            return folds.reduce(reducer, whole, place or 0)
+        case ir.Extern(function, args, dtype):
+            tiles = [tile(machine, a) for a in args]
+            named = dtype_of(machine, dtype)
+            return Tile(named, each(lambda *t: make("extern", sort_of(named), t, function), *(t.lanes for t in tiles)))
+        case ir.Atomic(op, place, what, mask):
+            held = None if mask is None else tile(machine, mask)
+            return memory.atomic(machine, op, tile(machine, place), tile(machine, what), held)
+        case ir.Combine() | ir.Call() | ir.Invoke() | ir.Method() | ir.Sequence():
+            found = results(machine, node)
+            if len(found) != 1:
+                raise NoMeaning(f"{len(found)} values where one is expected")
+            return found[0]
+        case _:
+            assert_never(node)
+
+
+def results(machine: Machine, node: ir.Value) -> tuple[Object, ...]:
+    """What a value of several values is."""
+    match node:
+        case ir.Sequence(parts):
+            return tuple(value(machine, v) for v in parts)
+        case ir.Call(function, (x, place)) if function in EXTREMA:
+            return machine.call(extreme(function, known(machine, place)), (value(machine, x),))
+        case ir.Call(function, args):
+            if function not in machine.helpers:
+                raise NoMeaning(f"the helper {function}")
+            return machine.call(machine.helpers[function], tuple(value(machine, a) for a in args))
+        case ir.Invoke(function, args):
+            if function not in machine.functions:
+                raise NoMeaning(f"the function {function}")
+            return machine.call(machine.functions[function], tuple(value(machine, a) for a in args))
+        case ir.Combine():
+            tiles = [tile(machine, x) for x in node.xs]
+            folding = machine.functions[node.function]
+            return folds.combine(
+                lambda args: tuple(as_tile(r) for r in machine.call(folding, args)),
+                tiles,
+                node.place,
+                scan=node.scan,
+                reverse=node.reverse,
+            )
+        case ir.Method(_, name) if name in EFFECTS:
+            machine.effect(name)
+            return ()
+        case ir.Method(_, name):
+            raise NoMeaning(f"the method {name}")
+    return (value(machine, node),)
+
+
+def known(machine: Machine, node: ir.Value) -> Any:
+    """A value that the compiler knows."""
+    result = value(machine, node)
+    if isinstance(result, Tile):
+        raise NoMeaning("a number of the program where the compiler has to know it")
+    return result
+
+
+def size(machine: Machine, node: ir.Value) -> int:
+    """The length of an axis."""
+    result = value(machine, node)
+    length = integers.value_of(result.lanes.item()) if isinstance(result, Tile) else result
+    if not isinstance(length, int):
+        raise NoMeaning(f"a tile of {length} lanes")
+    return length
+
+
+def described(machine: Machine, name: ir.Name) -> Descriptor:
+    descriptor = machine.names.get(name.text)
+    if descriptor is None or isinstance(descriptor, Tile | bool | int | float | str):
+        raise NoMeaning(f"a tile of {name.text}, which is no descriptor")
+    return descriptor
+
+
+def dtype_of(machine: Machine, dtype: ir.Dtype) -> str:
+    match dtype:
+        case str():
+            return dtype_named(dtype)
+        case ir.ElementOf(place):
+            place_value = value(machine, place)
+            if isinstance(place_value, Tile) and is_pointer(place_value.dtype):
+                return place_value.dtype[1:]
+            raise NoMeaning(f"the dtype of what {place.text} points to")
+        case ir.Name(text):
+            return dtype_named(str(machine.names[text]))
+        case _:
+            assert_never(dtype)
+
+
+def cast_to(machine: Machine, x: Tile | float | bool, dtype: ir.Dtype) -> Tile:
+    named = dtype_of(machine, dtype)
+    return cast(x, named) if isinstance(x, Tile) else constant(x, named)
+
+
+def spread(x: Tile | float | bool, own: ir.Axes, axes: ir.Axes) -> Object:
+    """A tile as one of more axes: one position along each that it lacks."""
+    if not isinstance(x, Tile) or not x.shape:
+        return x
+    lengths = dict(zip(own, x.shape, strict=True))
+    if [a for a in axes if a in lengths] != [*own]:
+        raise NoMeaning(f"a tile of {own} as one of {axes}")
+    return Tile(x.dtype, x.lanes.reshape([lengths.get(a, 1) for a in axes]), x.narrow)

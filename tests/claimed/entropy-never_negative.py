@@ -1,0 +1,21 @@
+"""An entropy that is kept from falling below 0, which it never does."""
+
+from refold import claim, exp, finite_or, log, maximum, oo
+from refold.examples.entropy import SPEC, i, j, x
+
+
+def step(a, c):
+    m = maximum(a.m, c.x)
+    old = exp(finite_or(a.m, m) - m)
+    p = exp(c.x - m)
+    return {"m": m, "l": a.l * old + p, "t": (a.t + (finite_or(a.m, m) - m) * a.l) * old + (c.x - m) * p}
+
+
+CLAIM = claim(
+    SPEC,
+    element={"x": x[i, j]},
+    init={"m": -oo, "l": 0, "t": 0},
+    step=step,
+    finish=lambda a: maximum(log(a.l) - a.t / a.l, 0),
+)
+EXPECTED = "unknown"  # log(l) is at least t/l by Gibbs' inequality, which is none of one state's numbers

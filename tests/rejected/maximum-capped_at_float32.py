@@ -1,0 +1,17 @@
+"""Numbers are at most 3e38, about the largest float32."""
+
+from refold import Tensor, axes, claim, fold, maximum, minimum, oo, pipeline
+
+i, j = axes("i j")
+x = Tensor("x", i, j)
+SPEC = pipeline(m=fold.max(x[i, j], over=j)[i])
+
+CLAIM = claim(
+    SPEC,
+    element={"x": x[i, j]},
+    init={"m": -oo},
+    step=lambda a, c: {"m": maximum(a.m, minimum(c.x, 3e38))},
+    merge=lambda a, b: {"m": maximum(a.m, b.m)},
+    finish=lambda a: a.m,
+)
+EXPECTED = ("step m", "after element 0 (x = 6e+38)", "one element at a time")

@@ -1,0 +1,17 @@
+"""A window of eight for one of nine: rows of fewer positions cannot tell."""
+
+from refold import Tensor, axes, claim, fold, pipeline, where
+
+i, j = axes("i j")
+x = Tensor("x", i, j)
+SPEC = pipeline(y=fold.sum(where((j <= i) & (i - j < 9), x[i, j], 0), over=j)[i])
+
+CLAIM = claim(
+    SPEC,
+    element={"s": where((j <= i) & (i - j < 8), x[i, j], 0)},
+    init={"t": 0},
+    step=lambda a, c: {"t": a.t + c.s},
+    merge=lambda a, b: {"t": a.t + b.t},
+    finish=lambda a: a.t,
+)
+EXPECTED = ("step t", "after element 0 (s = 0)", "one element at a time")

@@ -1,0 +1,56 @@
+"""Emitted kernels as Triton's front end reads them: which arguments it is told of, and what it makes of the texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from refold.algebra import Plan, derive
+from refold.emit import runtime
+from refold.emit.targets import DType, Index, _job
+from refold.emit.triton import module_lines
+from refold.schedule.capture import Captured, Wanted, capture
+from refold.schedule.lower.kernels import Kernels, kernels
+
+# As small as the front end takes them; rows and keys apart, so that no axis is taken for another.
+BLOCKS = {"BLOCK_M": 2, "BLOCK_N": 4}
+INNER = 2
+HEADER = "import triton\nimport triton.language as tl\n\n\n"
+EXAMPLES = sorted(p.stem for p in (Path(__file__).parents[2] / "examples").glob("*.py") if not p.stem.startswith("_"))
+
+
+def text_of(made: Kernels) -> str:
+    """All that Triton compiles of an emitted file and its runtime."""
+    return "\n\n".join([*(runtime.helpers()[h] for h in made.helpers), module_lines(made.module)])
+
+
+def made_of(example: str) -> Kernels:
+    plan = derive(import_module(f"refold.examples.{example}").SPEC)
+    assert isinstance(plan, Plan)
+    return kernels(plan, example)
+
+
+def arguments(made: Kernels, dtype: DType, index: Index) -> dict[str, tuple[dict[str, str], dict[str, Any]]]:
+    """Of every kernel, the types of its arguments and its compile-time constants."""
+    found = {}
+    for function in (made.rolling, made.parts, made.finish):
+        job = _job(made, function, dtype, INNER, BLOCKS, "cuda:90", 2, index)
+        found[function.name] = job["types"], job["constants"]
+    return found
+
+
+def captured(jobs: Iterable[tuple[Kernels, str, DType, Index]]) -> list[dict[str, Captured]]:
+    """Of every job, a plan's kernels with their text, dtype and index, what the front end makes of each kernel."""
+    wanted, rows = [], []
+    with TemporaryDirectory(prefix="refold-") as folder:
+        for n, (made, text, dtype, index) in enumerate(jobs):
+            path = Path(folder) / f"job_{n}.py"
+            path.write_text(HEADER + text)
+            told = arguments(made, dtype, index)
+            rows.append([*told])
+            wanted += [Wanted(str(path), name, types, constants) for name, (types, constants) in told.items()]
+        results = iter(capture(wanted))
+    return [{name: next(results) for name in row} for row in rows]

@@ -1,0 +1,117 @@
+"""The emitted text says what the module says: Triton's own front end reads the text, and both are executed on terms."""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import pytest
+from emit_cases import CASES, plan_of
+from support.front_end import EXAMPLES, arguments, captured, made_of, text_of
+
+from refold.emit import text as precedence
+from refold.emit.targets import DType, Index
+from refold.schedule.capture import Captured
+from refold.schedule.checks import problems
+from refold.schedule.compare import Divergence, compare
+from refold.schedule.execute import execute
+from refold.schedule.lower.kernels import Kernels, kernels
+from refold.schedule.reader import read
+
+SHORT = ("attention", "argmax", "document", "layer_norm", "softmax")
+Form = tuple[DType, Index]
+# Data of 16 bits is read by tensor descriptors, of 32 by pointers.
+FORMS: tuple[Form, ...] = (("float32", "int32"), ("bfloat16", "int64"))
+ALL_FORMS: tuple[Form, ...] = (*FORMS, ("float32", "int64"), ("float16", "int32"), ("float16", "int64"))
+
+
+def divergences(
+    made: Kernels, texts: Mapping[str, Captured], dtype: DType, index: Index
+) -> dict[str, Divergence | None]:
+    """Of every kernel, where its text and its module part."""
+    told, found = arguments(made, dtype, index), {}
+    functions = {f.name: f for f in made.module}
+    for function in (made.rolling, made.parts, made.finish):
+        kernel = read(texts[function.name].text)
+        assert problems([kernel.kernel, *kernel.functions.values()]) == []
+        text = execute(kernel.kernel, kernel.types, {}, kernel.functions)
+        module = execute(function, *told[function.name], functions)
+        assert text.stores and text.loops
+        found[function.name] = compare(text, module)
+    return found
+
+
+def check(made: Kernels, forms: tuple[Form, ...]) -> None:
+    for form, texts in zip(forms, captured((made, text_of(made), *form) for form in forms), strict=True):
+        for kernel, divergence in divergences(made, texts, *form).items():
+            assert divergence is None, f"{kernel}, {form}: {divergence}"
+
+
+@pytest.mark.parametrize("example", SHORT)
+def test_the_text_of_an_example_computes_what_its_module_computes(example: str) -> None:
+    check(made_of(example), FORMS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_the_text_of_every_example_computes_what_its_module_computes(example: str) -> None:
+    check(made_of(example), ALL_FORMS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES)
+def test_the_text_of_a_case_computes_what_its_module_computes(case: str) -> None:
+    check(kernels(plan_of(case), f"k_{case}"), FORMS)
+
+
+# Of every mistake: the example, what of its text became what, the kernel that shows it, and what is said of it.
+MISTAKES = (
+    ("attention", "l * alpha + ", "l + ", "rolling", "loop 0 as l and l, after an iteration, lane 0:\n  l.0"),
+    ("attention", "acc * alpha[:, None]", "acc", "parts", "carried by loop 0 as acc_"),
+    ("attention", "acc_part * alpha_2[:, None]", "acc_part", "finish", "carried by loop 0 as acc_"),
+    ("attention", "in_j = j < size_j", "in_j = j <= size_j", "rolling", "carried by loop 1 as "),
+    ("attention", "v_ptr + j[:, None] * v_j", "v_ptr + j[:, None] * k_j", "rolling", "iteration of loop 0*k_j"),
+    ("attention", "in_i = i < size_i", "in_i = i <= size_i", "finish", "store to o_ptr, mask, lane 0"),
+    ("attention", "full_hi // BLOCK_N * BLOCK_N", "tl.cdiv(full_hi, BLOCK_N) * BLOCK_N", "rolling",
+     "event 1:\n  a store to o_ptr in loops []\n  a loop in loops []"),
+    ("attention", "pid % tiles", "pid // tiles", "rolling", "o_ptr, place, lane 0"),
+    ("softmax", 'm = tl.full([BLOCK_M], -float("inf")', 'm = tl.full([BLOCK_M], float("inf")', "rolling",
+     "at the start, lane 0:\n  inf\n  -inf"),
+    ("argmax", "tl.minimum(at2, at2_tile)", "tl.maximum(at2, at2_tile)", "rolling", "lane 0:\n  greatest("),
+)  # fmt: skip
+
+
+@cache
+def mistaken(example: str) -> tuple[Kernels, dict[tuple[Any, ...], dict[str, Captured]]]:
+    """The kernels of an example with each of its mistakes."""
+    made = made_of(example)
+    mistakes = [m for m in MISTAKES if m[0] == example]
+    assert all(right in text_of(made) for _, right, *_ in mistakes)
+    texts = captured((made, text_of(made).replace(m[1], m[2]), "float32", "int32") for m in mistakes)
+    return made, dict(zip(mistakes, texts, strict=True))
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=[f"{m[0]}, {m[2]}" for m in MISTAKES])
+def test_a_mistake_in_a_text_is_shown_where_it_is(mistake: tuple[str, str, str, str, str]) -> None:
+    example, _, _, kernel, place = mistake
+    made, texts = mistaken(example)
+    assert place in str(divergences(made, texts[mistake], "float32", "int32")[f"{example}_{kernel}"])
+
+
+@pytest.mark.parametrize(
+    ("case", "operator", "levels"),
+    [
+        # c * (i // c) printed as c * i // c, a - (b - c) as a - b - c, and (a + b) * c as a + b * c.
+        ("strided_heads", "*", (precedence.QUOTIENT, precedence.QUOTIENT, precedence.PRODUCT)),
+        ("alternating", "-", (precedence.SUM, precedence.SUM, precedence.SUM)),
+        ("attention", "*", (precedence.SUM, precedence.SUM, precedence.PRODUCT)),
+    ],
+)
+def test_a_mistake_of_the_printer_shows(
+    case: str, operator: str, levels: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = kernels(plan_of(case), f"k_{case}")
+    right = text_of(made)
+    monkeypatch.setitem(precedence.INFIX, operator, levels)
+    assert text_of(made) != right
+    (texts,) = captured([(made, text_of(made), "float32", "int32")])
+    assert any(divergences(made, texts, "float32", "int32").values())

@@ -1,0 +1,133 @@
+"""Kernels as data compute the monoid of their plan: proved where they do, and not where a piece of them is changed."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator
+from dataclasses import fields, is_dataclass, replace
+from functools import cache
+from typing import Any
+
+import pytest
+
+from refold import Plan, derive
+from refold.schedule import ir
+from refold.schedule.lower.kernels import Kernels, kernels
+from refold.verify.kernel.refinement import Prover, of_module
+
+SOME = ("causal_attention", "attention_sink", "sigmoid_attention")
+REST = ("attention", "alibi", "gqa", "kurtosis", "performer_g3", "window_attention", "prefix_lm", "naive_attention")
+# What is not shown yet, of kernels of which the rest is: what varies with the axis of the loop.
+LATER = {"softmax": {"store y"}, "layer_norm": {"store y"}, "rms_norm": {"store y"}, "log_softmax": {"store y"}}
+
+
+@cache
+def prover_of(name: str) -> Prover:
+    plan = derive(importlib.import_module(f"refold.examples.{name}").SPEC)
+    assert isinstance(plan, Plan)
+    return Prover(kernels(plan, name))
+
+
+def open_of(made: Kernels, prover: Prover) -> Iterator[str]:
+    """The obligations that are not proved."""
+    for result in of_module(made, prover):
+        assert result.verdict in ("proved", "unknown")
+        if result.verdict != "proved":
+            yield result.name.partition(": ")[2]
+
+
+@pytest.mark.parametrize("name", [*SOME, *(pytest.param(n, marks=pytest.mark.slow) for n in REST)])
+def test_the_kernels_compute_the_monoid(name: str) -> None:
+    prover = prover_of(name)
+    assert not [*open_of(prover.made, prover)]
+
+
+@pytest.mark.parametrize("name", ["softmax", *(pytest.param(n, marks=pytest.mark.slow) for n in [*LATER][1:])])
+def test_what_is_not_shown_yet(name: str) -> None:
+    prover = prover_of(name)
+    assert {*open_of(prover.made, prover)} == LATER[name]
+
+
+def mutants(made: Kernels) -> Iterator[tuple[str, Kernels]]:
+    """The kernels with one node of the step or of the merge changed."""
+    for n, function in enumerate(made.functions):
+        for what, body in changed(function.body):
+            functions = (*made.functions[:n], replace(function, body=body), *made.functions[n + 1 :])
+            yield f"{function.name}: {what}", replace(made, functions=functions)
+
+
+OTHER: dict[str, ir.BinaryOp] = {"+": "-", "-": "+", "*": "+", "/": "*", "maximum": "minimum", "<": "<="}
+CHANGES: dict[type[Any], Callable[[Any], Iterator[tuple[str, Any]]]] = {
+    ir.Binary: lambda v: iter([(f"{v.op} is {OTHER[v.op]}", replace(v, op=OTHER[v.op]))] if v.op in OTHER else []),
+    ir.Unary: lambda v: iter([(f"without {v.op}", v.x)]),
+    ir.Select: lambda v: iter([("the sides exchanged", replace(v, then=v.other, other=v.then))]),
+    ir.Dot: lambda v: iter([("nothing carried", replace(v, into=None))] if v.into is not None else []),
+    ir.Reduce: lambda v: iter([("sum for max" if v.reducer == "max" else "max for sum",
+                                replace(v, reducer="sum" if v.reducer == "max" else "max"))]),
+    ir.If: lambda v: iter([("the body left out", replace(v, body=(ir.Note("nothing"),)))]),
+}  # fmt: skip
+
+
+def changed(node: Any) -> Iterator[tuple[str, Any]]:
+    """Every node with one change in it, and what it is."""
+    if isinstance(node, tuple):
+        for n, part in enumerate(node):
+            yield from ((what, (*node[:n], new, *node[n + 1 :])) for what, new in changed(part))
+    elif is_dataclass(node) and not isinstance(node, type):
+        yield from CHANGES.get(type(node), lambda _: iter(()))(node)
+        for field in fields(node):
+            value = getattr(node, field.name)
+            if field.name not in ("axes", "options", "order"):
+                yield from ((what, replace(node, **{field.name: new})) for what, new in changed(value))
+
+
+def pieces_left_out(made: Kernels) -> Iterator[tuple[str, Kernels]]:
+    """The kernels without one of their stores, or without what their loops do.
+
+    One loop of several is no such piece: which tiles loops visit is what the index obligations say.
+    """
+    for stage, kernel in made.stages.items():
+        for n, s in enumerate(kernel.body):
+            if isinstance(s, ir.Store):
+                yield f"{stage} without a store", with_body(made, stage, (*kernel.body[:n], *kernel.body[n + 1 :]))
+        yield f"{stage} without its loops", with_body(made, stage, idle(kernel.body))
+
+
+def idle(body: tuple[ir.Statement, ...]) -> tuple[ir.Statement, ...]:
+    """Statements of which loops do nothing."""
+    return tuple(
+        replace(s, body=(ir.Note("nothing"),)) if isinstance(s, ir.For)
+        else replace(s, body=idle(s.body)) if isinstance(s, ir.If) else s
+        for s in body
+    )  # fmt: skip
+
+
+def with_body(made: Kernels, stage: str, body: tuple[ir.Statement, ...]) -> Kernels:
+    return replace(made, stages={**made.stages, stage: replace(made.stages[stage], body=body)})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["logsumexp", "attention"])
+def test_a_kernel_that_leaves_something_out_is_not_proved(name: str) -> None:
+    prover = prover_of(name)
+    made = [*pieces_left_out(prover.made)]
+    assert len(made) > 5
+    assert [what for what, wrong in made if next(open_of(wrong, prover), None) is None] == []
+
+
+def test_a_store_within_a_loop_is_not_proved() -> None:
+    """What is stored before the last iteration is overwritten at best."""
+    prover = prover_of("logsumexp")
+    body = prover.made.stages["finish"].body
+    store = next(s for s in body if isinstance(s, ir.Store))
+    into = tuple(replace(s, body=(*s.body, store)) if isinstance(s, ir.For) else s for s in body)
+    assert into != body
+    assert {*open_of(with_body(prover.made, "finish", into), prover)}
+
+
+@pytest.mark.parametrize("name", ["logsumexp", pytest.param("attention", marks=pytest.mark.slow)])
+def test_a_changed_kernel_is_not_proved(name: str) -> None:
+    prover = prover_of(name)
+    survivors = [what for what, made in mutants(prover.made) if next(open_of(made, prover), None) is None]
+    assert len([*mutants(prover.made)]) > 12
+    assert not survivors

@@ -1,0 +1,1 @@
+"""What a proof leaves behind, and how it is checked, compared and kept."""

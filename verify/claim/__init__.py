@@ -1,0 +1,1 @@
+"""Fused forms that somebody else claims: run, related to a derived one, verified."""

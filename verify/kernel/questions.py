@@ -1,0 +1,135 @@
+"""Asks one question about integers, and shows the numbers of a refutation."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+from refold.verify.certificate import comparison
+from refold.verify.certificate.certificate import Names
+from refold.verify.deadline import doing
+from refold.verify.result import Result
+from refold.verify.smt import formulas as z3
+from refold.verify.smt import smtlib
+from refold.verify.smt.query import Query, answered, plain_query
+from refold.verify.smt.solver import ask
+from refold.verify.smt.values import model_words
+
+TIMEOUT_MS = 5_000
+# Concrete blocks at which a model has to exist before it is shown.
+BLOCKS = (2, 1, 3, 4)
+
+
+class _Answered(threading.local):
+    """Most kernels ask the same of their tiles and programs; a thread asks it once.
+
+    Among others that are at work Z3 may find another proof of the same, and one thread's are not to hang on those.
+    """
+
+    def __init__(self) -> None:
+        self.results: dict[tuple[str, ...], Result] = {}
+
+
+_ANSWERED = _Answered()
+
+
+@dataclass(frozen=True, slots=True)
+class IndexQuestion:
+    """Whether `hypotheses` imply `goal`, all in integers; `aligned` are the multiples of `block` among them.
+
+    The hypotheses about multiples and products are weaker than what they stand for, so that a model counts only if it
+    has `value = block * k` for every one of `aligned`, and all that is `exact`, too.
+    """
+
+    name: str
+    claim: str
+    hypotheses: tuple[Any, ...]
+    goal: Any
+    aligned: tuple[Any, ...] = ()
+    block: Any = None
+    exact: tuple[Any, ...] = ()
+    note: str = ""
+
+
+def answer(question: IndexQuestion, timeout_ms: int = TIMEOUT_MS) -> Result:
+    """Proved; refuted with numbers at a block of at most 4; else unknown. Hypotheses without a model prove nothing."""
+    doing(f"while {question.name} was asked")
+    with z3.own_context():
+        # What Z3 finds depends on all that a context has seen before.
+        return _answer(_translated(question), timeout_ms)
+
+
+def _translated(question: IndexQuestion) -> IndexQuestion:
+    """The question in the context of here and now."""
+
+    def there(formulas: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(f.translate(z3.current()) for f in formulas)
+
+    (goal,) = there((question.goal,))
+    block = None if question.block is None else there((question.block,))[0]
+    return replace(question, hypotheses=there(question.hypotheses), goal=goal, aligned=there(question.aligned),
+                   block=block, exact=there(question.exact))  # fmt: skip
+
+
+def _answer(question: IndexQuestion, timeout_ms: int) -> Result:
+    start = time.perf_counter()
+    asked, formulas = _query(question)
+    if comparison.read() is not None:
+        # What was asked in this process is not what the file says.
+        read = answered(question.name, question.claim, ask(asked))
+        return replace(read, note=read.note or question.note)
+    key = (question.name, question.claim, question.note, smtlib.script(formulas))
+    if key in _ANSWERED.results:
+        return _ANSWERED.results[key]
+    found = ask(asked, timeout_ms)
+    verdict, note = found.verdict, found.note or question.note
+    proof = () if found.certificate is None else (found.certificate,)
+    if verdict == "proved" and _example(question, z3.BoolVal(True), timeout_ms) is None:
+        verdict, note, proof = "unknown", "the hypotheses were not shown satisfiable", ()
+    elif verdict != "proved":
+        model = _example(question, z3.Not(question.goal), timeout_ms)
+        if model is not None:
+            verdict, note = "refuted", "not so at " + model_words(model)
+        elif verdict == "refuted":
+            verdict, note = "unknown", "the solver knows too little of the multiples and quotients in it to decide"
+    seconds = time.perf_counter() - start
+    result = Result(question.name, question.claim, verdict, seconds, found.smt2, note=note, proof=proof)
+    if verdict != "unknown":
+        _ANSWERED.results[key] = result
+    return result
+
+
+def _query(question: IndexQuestion) -> tuple[Query, list[Any]]:
+    """The question to solvers, or about a certificate, and its formulas."""
+    names = Names()
+    formulas = _renamed([*question.hypotheses, question.goal], names)
+    return replace(plain_query(formulas[:-1], formulas[-1:], names, question.name), numbers="Int"), formulas
+
+
+def _renamed(formulas: list[Any], names: Names) -> list[Any]:
+    """Formulas with identifiers for variables, which a certificate is written in."""
+    constants = {c.get_id(): c for f in formulas for c in smtlib.constants(f)}.values()
+    pairs = [(c, z3.Const(names("", c.decl().name(), c.decl().name()), c.sort())) for c in constants]
+    return [z3.substitute(f, *pairs) for f in formulas]
+
+
+def _example(question: IndexQuestion, extra: Any, timeout_ms: int) -> Any:
+    """A model in which every multiple of the block is one, at a small concrete block."""
+    for block in BLOCKS if question.block is not None else (0,):
+        solver = _solver(timeout_ms, *question.hypotheses, *question.exact, extra)
+        if question.block is not None:
+            solver.add(question.block == block)
+            for n, value in enumerate(question.aligned):
+                solver.add(value == block * z3.Int(f"multiple!{n}"))
+        if solver.check() == z3.sat:
+            return solver.model()
+    return None
+
+
+def _solver(timeout_ms: int, *formulas: Any) -> Any:
+    solver = z3.Solver()
+    solver.set("timeout", timeout_ms)
+    solver.add(*formulas)
+    return solver

@@ -1,0 +1,1 @@
+"""Inputs that refute: found, run, and told."""

@@ -1,0 +1,115 @@
+"""Z3 as the prover writes it: what makes a formula makes it in the context of its own query, never in a global one.
+
+Modules import this one in the place of `z3`. A context belongs to the thread that opens it, so that threads verify
+side by side; what is not replaced here is Z3's own. (While others are at work Z3 may take another way to the same
+answer: a proof file is the same each time only where one thread verifies.)
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+import z3
+
+from refold.verify.deadline import stoppable
+
+
+class _Open(threading.local):
+    """The contexts that a thread is in, the innermost last, each with its number 1."""
+
+    def __init__(self) -> None:
+        self.contexts = [_context()]
+
+
+# A term, the kind of its head, and its arguments.
+Node: TypeAlias = tuple[Any, int, tuple[Any, ...]]
+
+
+def _context() -> tuple[z3.Context, Any, dict[int, Node]]:
+    context = z3.Context()
+    # A cycle of Python objects may be collected by another thread, while this one is inside of the solver.
+    z3.Z3_enable_concurrent_dec_ref(context.ref())
+    return context, z3.RealVal(1, context), {}
+
+
+_OPEN = _Open()
+
+
+@contextmanager
+def own_context() -> Iterator[None]:
+    """Within, formulas are made in a context that nothing else has seen; a time limit stops what it is at."""
+    context = _context()
+    _OPEN.contexts.append(context)
+    try:
+        with stoppable(context[0].interrupt):
+            yield
+    finally:
+        _OPEN.contexts.pop()
+
+
+def current() -> z3.Context:
+    """The context of the query that this thread is at."""
+    return _OPEN.contexts[-1][0]
+
+
+def one() -> Any:
+    """The number 1, as one and the same object within a query."""
+    return _OPEN.contexts[-1][1]
+
+
+def node(term: Any) -> Node:
+    """A term taken apart, once within a query: to ask Z3 costs more than most of what is done with the answer.
+
+    The term is kept beside it: Z3 gives the number of one that is gone to another.
+    """
+    context, _, nodes = _OPEN.contexts[-1]
+    if term.ctx is not context:
+        return _apart(term)
+    key = term.get_id()
+    if key not in nodes:
+        nodes[key] = _apart(term)
+    return nodes[key]
+
+
+def _apart(term: Any) -> Node:
+    return term, term.kind(), tuple(term.arg(n) for n in range(term.num_args()))
+
+
+def kind(term: Any) -> int:
+    """The kind of a term's head."""
+    return node(term)[1]
+
+
+def children(term: Any) -> tuple[Any, ...]:
+    """The arguments of a term."""
+    return node(term)[2]
+
+
+def _is(head: int) -> Callable[[Any], bool]:
+    return lambda term: isinstance(term, z3.ExprRef) and kind(term) == head
+
+
+is_and, is_or, is_not, is_eq = map(_is, (z3.Z3_OP_AND, z3.Z3_OP_OR, z3.Z3_OP_NOT, z3.Z3_OP_EQ))
+is_le, is_ge, is_mul, is_add = map(_is, (z3.Z3_OP_LE, z3.Z3_OP_GE, z3.Z3_OP_MUL, z3.Z3_OP_ADD))
+is_number = _is(z3.Z3_OP_ANUM)
+
+
+def _here(make: Any) -> Any:
+    return lambda *arguments: make(*arguments, current())
+
+
+Real, Reals, Int, Ints, Bool, Bools = map(_here, (z3.Real, z3.Reals, z3.Int, z3.Ints, z3.Bool, z3.Bools))
+RealVal, IntVal, BoolVal = map(_here, (z3.RealVal, z3.IntVal, z3.BoolVal))
+And, Or, Not, Implies, If = map(_here, (z3.And, z3.Or, z3.Not, z3.Implies, z3.If))
+
+
+def Solver(ctx: z3.Context | None = None) -> Any:
+    return z3.Solver(ctx=ctx or current())
+
+
+def __getattr__(name: str) -> Any:
+    # Looked up once: afterwards it is an attribute of this module.
+    return globals().setdefault(name, getattr(z3, name))

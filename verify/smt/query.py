@@ -1,0 +1,59 @@
+"""A question whether hypotheses imply goals, path by path, and the answer to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from refold.verify.certificate.certificate import Certificate, Names, leaves
+from refold.verify.result import Result, Verdict
+from refold.verify.smt.encode import Encoder
+from refold.verify.smt.formula import number_sort
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Whether the hypotheses imply the goals; the certificate that shows it, or the script of what is open."""
+
+    verdict: Verdict
+    seconds: float
+    smt2: str
+    certificate: Certificate | None = None
+    note: str = ""
+
+    @property
+    def paths(self) -> int:
+        """The cases that were closed."""
+        return len(list(leaves(self.certificate.case))) if self.certificate is not None else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """`build(encoder)` gives the goals and adds its hypotheses to the encoder; it runs once a path.
+
+    Its numbers are all of one sort, `Real` or `Int`.
+    """
+
+    name: str
+    encoder: Encoder
+    build: Callable[[Encoder], list[Any]]
+    names: Names = field(default_factory=Names)
+    numbers: str = "Real"
+
+
+def plain_query(hypotheses: list[Any], goals: list[Any], names: Names, name: str = "") -> Query:
+    """The question whether formulas of Z3 imply others, as they stand."""
+
+    def build(encoder: Encoder) -> list[Any]:
+        encoder.hypotheses += hypotheses
+        return goals
+
+    none: frozenset[Any] = frozenset()
+    return Query(name, Encoder(none, none, none), build, names, number_sort([*hypotheses, *goals]))
+
+
+def answered(name: str, claim: str, answer: Answer) -> Result:
+    """An answer as the result on an obligation."""
+    proof = () if answer.certificate is None else (answer.certificate,)
+    return Result(name, claim, answer.verdict, answer.seconds, answer.smt2, note=answer.note, proof=proof)
