@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import groupby
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
-
-WORDS = (
-    "N positions, tiles of B, P parts, T = ⌈N/(B·P)⌉, inner sums of D; u, v, w the unit roundoffs of float32, of the "
-    "operands of dots, of the result; A(source) is a magnitude of the data: docs/theory.md, Rounding"
-)
 
 
 def sections(report: Any) -> tuple[RenderableType, ...]:
@@ -38,11 +35,12 @@ def sections(report: Any) -> tuple[RenderableType, ...]:
             )
         parts += [Group(Text("Overflow on one side alone (by running)", style="bold"), table), ""]
     if found.get("rounding"):
+        from refold.verify.rounding.bounds import HOLDS
+
         table = _grid()
-        for r in found["rounding"]:
-            how = "off by at most " if r["sources"] else ""
-            table.add_row(Text(f"output {r['output']}"), Text(f"{how}{r['formula']}"))
-        table.add_row("", Text(WORDS, style="dim"))
+        for output, dtypes, formula, how in _alike(found["rounding"]):
+            table.add_row(Text(f"output {output}"), Text(f"{dtypes}: {how}{formula}"))
+        table.add_row("", Text(HOLDS, style="dim"))
         parts += [Group(Text("Rounding, in the order that is emitted", style="bold"), table), ""]
     return tuple(parts)
 
@@ -68,11 +66,19 @@ def data(report: Any) -> dict[str, Any]:
             for o in compare(plan)
         ],
         "rounding": [
-            {"output": b.output, "formula": b.formula,
+            {"output": b.output, "dtype": b.dtype, "formula": b.formula,
              "sources": [{"source": s, "count": KINDS[s].count or "1", "unit": KINDS[s].unit} for s in b.sources]}
             for b in bounds(plan)
         ],
     }  # fmt: skip
+
+
+def _alike(rounding: list[dict[str, Any]]) -> Iterator[tuple[str, str, str, str]]:
+    """Every output with the dtypes that share a bound, the bound, and the words before it."""
+    for (output, formula), same in groupby(rounding, key=lambda r: (r["output"], r["formula"])):
+        found = list(same)
+        how = "off by at most " if found[0]["sources"] else ""
+        yield output, ", ".join(r["dtype"] for r in found), formula, how
 
 
 def _grid() -> Table:

@@ -115,7 +115,7 @@ def test_the_checker_is_short_and_stands_alone() -> None:
     assert modules <= {"__future__", "ast", "collections", "fractions", "hashlib", "json", "pathlib", "sys", "typing"}
 
 
-@pytest.mark.parametrize("thing", [{}, {"format": 2}, {"obligations": 3, "format": 3, "key": ""}, []], ids=str)
+@pytest.mark.parametrize("thing", [{}, {"format": 3}, {"obligations": 3, "format": 4, "key": ""}, []], ids=str)
 def test_what_is_no_proof_is_rejected(thing: Any) -> None:
     with pytest.raises(recheck.Rejected):
         recheck.recheck(thing)

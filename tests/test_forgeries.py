@@ -354,6 +354,19 @@ def certificates_of_another_obligation(file: File) -> None:
     one["proof"], two["proof"] = two["proof"], one["proof"]
 
 
+def a_smaller_bound(file: File) -> None:
+    bound = file["rounding"]["outputs"][0]
+    bound["bound"] = bound["bound"].replace("(B−1)·u·A(tile sums) + ", "")
+
+
+def a_bound_that_holds_for_more(file: File) -> None:
+    file["rounding"]["holds for"] = "all inputs"
+
+
+def no_bound(file: File) -> None:
+    del file["rounding"]
+
+
 def one_obligation_less(file: File) -> None:
     file["obligations"].remove(obligation(file, "range l: step"))
 
@@ -373,6 +386,7 @@ def another_order(file: File) -> None:
 AGAINST: list[Callable[[File], None]] = [
     another_claim, another_spec, another_plan, another_pipeline, another_hash, claims_of_nothing,
     a_premise_of_its_own, a_case_of_its_own, a_case_that_cannot_be, certificates_of_another_obligation,
+    a_smaller_bound, a_bound_that_holds_for_more, no_bound,
     one_obligation_less, one_obligation_more, an_obligation_twice, another_order,
 ]  # fmt: skip
 
@@ -385,7 +399,7 @@ def test_the_comparison_rejects(forge: Callable[[File], None]) -> None:
         proof_against(seal(file), plan_of("logsumexp"))
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000, "{", "", "[]", '{"format": 3}', "3"], ids=range(6))
+@pytest.mark.parametrize("text", ["[" * 100_000, "{", "", "[]", '{"format": 4}', "3"], ids=range(6))
 def test_what_is_no_proof_file_is_rejected(text: str, tmp_path: Path) -> None:
     (tmp_path / "p.json").write_text(text)
     done = subprocess.run([sys.executable, recheck.__file__, str(tmp_path / "p.json")], capture_output=True, text=True)

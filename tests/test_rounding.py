@@ -19,6 +19,8 @@ from refold.algebra.base2 import exp2, in_base2
 from refold.emit.runtime import HELPERS as emitted
 from refold.spec import Tensor, axes, fold, oo, pipeline, tanh, where
 from refold.spec.heads import sigmoid
+from refold.verify import Proof, Result
+from refold.verify.certificate.document import contents
 from refold.verify.rounding.bounds import KINDS, Arithmetic, Measured, analyse, bounds
 from refold.verify.rounding.functions import FUNCTIONS
 
@@ -129,26 +131,38 @@ def test_a_bound_is_counts_times_units_times_magnitudes() -> None:
     units = {"u": 2.0**-24, "v": 2.0**-11, "w": 2.0**-8, "u²": 2.0**-48}
     total = sum(counts.get(s, 2 if s == "merges" else 1) * units[KINDS[s].unit] * a for s, a in m.magnitudes.items())
     np.testing.assert_allclose(m.bound, total, rtol=1e-12)
-    (b,) = bounds(example("attention"))
+    b, other, _ = bounds(example("attention"))[::-1]
+    assert (b.dtype, other.dtype, b.formula) == ("bfloat16", "float16", other.formula)
+    assert b.units == {"u": 2.0**-24, "v": 2.0**-8, "w": 2.0**-8, "u²": 2.0**-48}
     assert set(m.terms) <= set(b.sources)
     assert "(B−1)·u·A(tile sums) + B·u·A(dots) + T·B·u·A(carried)" in b.formula
+
+
+def test_bounds_are_part_of_a_proof_and_of_its_file() -> None:
+    proof = Proof(PLANS["logsumexp"], (Result("stand-in", "", "proved", 0.0, ""),), ())
+    assert [(b.output, b.dtype) for b in proof.rounding] == [("y", t) for t in ("float32", "float16", "bfloat16")]
+    found = contents(proof, "logsumexp")["rounding"]
+    assert found["holds for"].startswith("N positions in tiles of B over P parts")
+    single, half, _ = found["outputs"]
+    assert half["bound"] == f"{single['bound'].removesuffix('u²·A(remainder)')}w·A(store) + u²·A(remainder)"
+    assert single["units"] == {"u": 2.0**-24, "u²": 2.0**-48} and half["units"] == {**single["units"], "w": 2.0**-11}
 
 
 def test_sources_do_not_depend_on_the_sample() -> None:
     n = Tensor("n", i, dtype="int32")
     s = where(j < n[i], x[i, j], -oo)
-    (b,) = bounds(plan_of(pipeline(y=fold.logsumexp(s, over=j)[i], empty=0)))
+    b = bounds(plan_of(pipeline(y=fold.logsumexp(s, over=j)[i], empty=0)))[0]
     assert {"exponentials", "tile sums", "corrections", "finish"} <= set(b.sources)
 
 
 def test_what_has_no_bound_says_why() -> None:
     t = Tensor("t", i)
     places = plan_of(pipeline(at=fold.argmax(tanh(x[i, j] * t[i]), over=j)[i]))
-    (b,) = bounds(places)
+    b = bounds(places)[0]
     assert b.formula.startswith("no bound: a position is a step function of the scores")
-    (b,) = bounds(plan_of(pipeline(y=fold.prod(x[i, j], over=j)[i])))
+    b = bounds(plan_of(pipeline(y=fold.prod(x[i, j], over=j)[i])))[0]
     assert b.formula.startswith("no bound: a fold by prod")
-    (b,) = bounds(example("argmax"))[:1]
+    b = bounds(example("argmax"))[0]
     assert b.formula == "0 (no operation rounds)"
 
 

@@ -11,6 +11,7 @@ from refold.algebra.run import Order
 from refold.spec import Spec
 from refold.verify.certificate.certificate import Certificate, scripts
 from refold.verify.refute.trace import Divergence, Moment
+from refold.verify.rounding.bounds import Bound, bounds
 
 Verdict = Literal["proved", "refuted", "unknown"]
 
@@ -116,6 +117,11 @@ class Proof(_Report):
     def __post_init__(self) -> None:
         if self.verdict != "proved":
             raise ValueError("a Proof holds proved obligations only")
+
+    @property
+    def rounding(self) -> tuple[Bound, ...]:
+        """What rounding does to every output at most, for every dtype; from the plan alone, each time it is asked."""
+        return bounds(self.plan)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

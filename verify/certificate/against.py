@@ -26,8 +26,8 @@ def proof_against(found: dict[str, Any], plan: Plan) -> Proof:
         raise recheck.Rejected(f"{failed.name} ({failed.claim}): {why}")
     proof = kept(report, found)
     wanted = contents(proof, found["name"])
-    for part in ("spec", "plan", "program", "answers"):
-        recheck.require(found[part] == wanted[part], f"its {part} is not that of the pipeline")
+    for part in ("spec", "plan", "program", "rounding", "answers"):
+        recheck.require(found.get(part) == wanted[part], f"its {part} is not that of the pipeline")
     pairs = zip([*found["obligations"], {}], [*wanted["obligations"], {}], strict=False)
     here, there = next(((h, t) for h, t in pairs if h != t), ({}, {}))
     recheck.require(here == there, f"it has {_shown(here)} where the pipeline has {_shown(there)}")

@@ -18,6 +18,7 @@ from refold.verify.certificate import recheck
 from refold.verify.certificate.certificate import Certificate, from_json, joined_scripts, scripts, to_json
 from refold.verify.certificate.words import fingerprint
 from refold.verify.result import Proof, Record, Result
+from refold.verify.rounding.bounds import HOLDS
 
 
 def document(proof: Proof, name: str, texts: Mapping[str, str] = MappingProxyType({})) -> str:
@@ -35,6 +36,7 @@ def contents(proof: Proof, name: str, texts: Mapping[str, str] = MappingProxyTyp
         "spec": str(proof.plan.spec),
         "plan": str(proof.plan),
         "program": program(proof.plan),
+        "rounding": _rounding(proof),
         "versions": dict(proof.versions),
         "obligations": [_obligation(r) for r in proof.results],
         "answers": {s.name: dict(s.answers) for s in scripts(everything)},
@@ -103,6 +105,12 @@ def kept(proof: Proof, found: dict[str, Any]) -> Proof:
 def certificates_of(found: dict[str, Any]) -> tuple[tuple[str, tuple[Certificate, ...]], ...]:
     """The certificates of a file that was rechecked, by the names of their obligations."""
     return tuple((o["name"], _result(o, found["answers"]).proof) for o in found["obligations"])
+
+
+def _rounding(proof: Proof) -> dict[str, Any]:
+    """The bound of every output and dtype, and for what it holds."""
+    outputs = [{"output": b.output, "dtype": b.dtype, "bound": b.formula, "units": b.units} for b in proof.rounding]
+    return {"holds for": HOLDS, "outputs": outputs}
 
 
 def _obligation(r: Result) -> dict[str, Any]:

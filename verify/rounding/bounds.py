@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -21,6 +21,13 @@ from refold.verify.rounding.tape import UNIT, Node, Tape, U
 
 DType = Literal["float32", "float16", "bfloat16"]
 Unit = Literal["u", "v", "w", "u²"]
+# For what a formula holds, and what its letters are.
+HOLDS = (
+    "N positions in tiles of B over P parts, T = ⌈N/(B·P)⌉, inner sums of at most D terms, additions in any order; u, "
+    "v, w the unit roundoffs of float32, of the operands of dots, of the result; A(source) is a magnitude of the data "
+    "to first order, A(remainder) what that leaves out; inputs are exact, no intermediate value overflows, guards and "
+    "masks are as over the reals: docs/theory.md, Rounding"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +113,10 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """The first-order bound on the rounding error of one output; no sources and a `reason` where there is none."""
+    """The bound on the rounding error of one output, data of one dtype; where there is none, a `reason`."""
 
     output: str
+    dtype: DType
     sources: tuple[str, ...]
     reason: str = ""
 
@@ -120,21 +128,34 @@ class Bound:
         terms = ("·".join(x for x in (KINDS[s].count, KINDS[s].unit, f"A({s})") if x) for s in self.sources)
         return " + ".join(terms) or "0 (no operation rounds)"
 
+    @property
+    def units(self) -> dict[str, float]:
+        """The unit roundoffs of its sources."""
+        arithmetic = Arithmetic(operands=self.dtype, result=self.dtype)
+        return {unit: arithmetic.unit(unit) for unit in dict.fromkeys(KINDS[s].unit for s in self.sources)}
 
-def bounds(plan: Plan, operands: DType = "float16", result: DType = "float16") -> tuple[Bound, ...]:
-    """The formula of every output: its sources are all roundings on the way to it, of a run of two tiles and parts."""
+
+def bounds(plan: Plan) -> tuple[Bound, ...]:
+    """The bound of every output, of every dtype: narrow ones round in the same places, by units of their own."""
+    single, narrow = _bounds(plan, "float32"), _bounds(plan, "float16")
+    return tuple(b for s, n in zip(single, narrow, strict=True) for b in (s, n, replace(n, dtype="bfloat16")))
+
+
+def _bounds(plan: Plan, dtype: DType) -> tuple[Bound, ...]:
+    """The sources of every output are all roundings on the way to it, of a run of two tiles and parts."""
     tape = Tape()
     try:
-        outputs = _outputs(plan, Arithmetic(2, 2, operands, result), Inputs.of(plan.spec, _sample(plan)), tape)
+        outputs = _outputs(plan, Arithmetic(2, 2, dtype, dtype), Inputs.of(plan.spec, _sample(plan)), tape)
     except SpecError as error:
-        return tuple(Bound(f.name, (), str(error)) for f in plan.finish)
+        return tuple(Bound(f.name, dtype, (), str(error)) for f in plan.finish)
     found = []
     for name, out in outputs.items():
         if isinstance(out, SpecError):
-            found.append(Bound(name, (), str(out)))
+            found.append(Bound(name, dtype, (), str(out)))
         else:
             sources = sources_of(tape, out)
-            found.append(Bound(name, tuple(k for k in KINDS if k in sources or (k == "remainder" and sources))))
+            kept = tuple(k for k in KINDS if k in sources or (k == "remainder" and sources))
+            found.append(Bound(name, dtype, kept))
     return tuple(found)
 
 
