@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import sympy as sp
-from mpmath import mp, nstr, workdps
+from mpmath import mp, nstr
 
+from refold.algebra.independence import beyond
 from refold.algebra.interval import cofactors, determinant, enclosure
 from refold.algebra.plan import Element, Evidence
 from refold.algebra.sample import NoValue, Sample
@@ -74,7 +75,7 @@ def _matrix(question: Question, sample: Sample) -> Evidence | None:
             anchors = _anchors(question, part)
             points = [_point(question, part, p) for p in part.positions]
             row = _row(question, part, points, anchors)[:SIZE]
-            rest = _beyond(row, basis)
+            rest = beyond(row, basis)
         except NoValue:
             continue
         # An element may read beyond its position: then what is added may change the columns.
@@ -153,17 +154,6 @@ def _row(
     body = question.body.replace(sigmoid, lambda x: 1 / (1 + sp.exp(-x)))
     body = body.xreplace(_constants(question, sample))
     return [sample.number(body.xreplace(column | anchors)) for column in columns]
-
-
-def _beyond(row: list[sp.Expr], basis: list[mp.matrix]) -> mp.matrix | None:
-    """What of a row is orthogonal to a basis, of length 1; None where it is none."""
-    with workdps(60):
-        whole = mp.matrix([mp.mpf(str(entry.evalf(60))) for entry in row])
-        rest = whole
-        for unit in basis:
-            rest = rest - unit * mp.fdot(unit, rest)
-        length = mp.norm(rest)
-        return rest / length if length > mp.norm(whole) * mp.mpf(10) ** -30 else None
 
 
 def _tuple(values: tuple[sp.Expr, ...]) -> sp.Expr:

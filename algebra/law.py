@@ -6,7 +6,9 @@ import random
 from dataclasses import dataclass
 
 import sympy as sp
+from sympy.polys.matrices import DomainMatrix
 
+from refold.algebra.independence import rank
 from refold.algebra.rewrite import denominators
 from refold.algebra.signs import apart
 
@@ -32,14 +34,38 @@ def separate(g: sp.Expr, anchors: Symbols, varying: Symbols) -> dict[sp.Expr, sp
     parts: dict[sp.Expr, sp.Expr] = {}
     for term in sp.Add.make_args(expanded):
         still, moving = term.as_independent(*varying, as_Add=False)
-        if moving.has(*anchors) if anchors else False:
+        if anchors and moving.has(*anchors):
             return None
         parts[moving] = parts.get(moving, sp.S.Zero) + still
-    by_coefficient: dict[sp.Expr, sp.Expr] = {}
-    for moving, still in parts.items():
-        if still != 0:
-            by_coefficient[still] = by_coefficient.get(still, sp.S.Zero) + moving
-    return {moving: still for still, moving in by_coefficient.items()}
+    return _joined({moving: still for moving, still in parts.items() if still != 0}, anchors)
+
+
+def _joined(parts: dict[sp.Expr, sp.Expr], anchors: Symbols) -> dict[sp.Expr, sp.Expr]:
+    """`a b_1 + 2 a b_2 -> a (b_1 + 2 b_2)`: the fewest functions of c, with coefficients that are independent.
+
+    A coefficient is a row of the constants before its terms in the anchors, and the rows depend on each other as the
+    coefficients do, if the terms are independent.
+    """
+    rows = [_terms(still, anchors) for still in parts.values()]
+    terms = list(dict.fromkeys(t for row in rows for t in row))
+    table = sp.Matrix([[row.get(t, sp.S.Zero) for row in rows] for t in terms])
+    reduced, pivots = DomainMatrix.from_Matrix(table).to_field().rref()
+    shares, functions = reduced.to_Matrix(), list(parts)
+    return {
+        sp.Add(functions[p], *(shares[n, k] * f for k, f in enumerate(functions) if k not in pivots)): parts[
+            functions[p]
+        ]
+        for n, p in enumerate(pivots)
+    }
+
+
+def _terms(expr: sp.Expr, symbols: Symbols) -> dict[sp.Expr, sp.Expr]:
+    """`{term in the symbols: its constant}` of an expanded sum."""
+    found: dict[sp.Expr, sp.Expr] = {}
+    for term in sp.Add.make_args(expr):
+        constant, rest = term.as_independent(*symbols, as_Add=False)
+        found[rest] = found.get(rest, sp.S.Zero) + constant
+    return found
 
 
 def solve(g: sp.Expr, anchors: Symbols, stale: Symbols, varying: Symbols) -> Law | None:
@@ -110,7 +136,7 @@ def _simplest(derivative: sp.Expr, basis: list[sp.Expr]) -> sp.Expr:
     options = [derivative] + [derivative + k * phi for phi in basis for k in (1, -1)]
     for option in options:
         form = sp.factor(sp.powsimp(sp.expand(option)))
-        form = sp.powsimp(form.as_coeff_Mul()[1]) if form != 0 else form
+        form = sp.powsimp(form.as_coeff_Mul()[1], deep=True) if form != 0 else form
         if form == 0:
             continue
         if form.could_extract_minus_sign():
@@ -125,18 +151,16 @@ def _coefficients(phi: sp.Expr, anchors: Symbols, varying: Symbols, functions: t
     wanted = [_monomials(f, varying) for f in functions]
     have = _monomials(phi, varying)
     row = []
-    for monomials in wanted:
-        key, scale = next(iter(monomials.items()))
+    for n, monomials in enumerate(wanted):
+        # A monomial of no other function: `separate` leaves each at least one.
+        others = {key for m, other in enumerate(wanted) if m != n for key in other}
+        key, scale = next((k, s) for k, s in monomials.items() if k not in others)
         row.append(sp.expand(have.get(key, sp.S.Zero) / scale))
     return row
 
 
 def _monomials(expr: sp.Expr, varying: Symbols) -> dict[sp.Expr, sp.Expr]:
-    found: dict[sp.Expr, sp.Expr] = {}
-    for term in sp.Add.make_args(sp.expand(sp.expand_trig(expr), power_exp=True)):
-        still, moving = term.as_independent(*varying, as_Add=False)
-        found[moving] = found.get(moving, sp.S.Zero) + still
-    return found
+    return _terms(sp.expand(sp.expand_trig(expr), power_exp=True), varying)
 
 
 def _rank(basis: list[sp.Expr], anchors: Symbols, varying: Symbols, functions: tuple[sp.Expr, ...]) -> int:
@@ -144,8 +168,7 @@ def _rank(basis: list[sp.Expr], anchors: Symbols, varying: Symbols, functions: t
     rng = random.Random(0)
     constants = {s for phi in basis for s in phi.free_symbols} - set(varying)
     point = {s: sp.Rational(rng.randint(1, 97), 13) for s in sorted(constants, key=str)}
-    rows = [[sp.N(c.xreplace(point), 40) for c in _coefficients(phi, anchors, varying, functions)] for phi in basis]
-    return int(sp.Matrix(rows).rank(iszerofunc=lambda x: abs(x) < 1e-25))
+    return rank([[c.xreplace(point) for c in _coefficients(phi, anchors, varying, functions)] for phi in basis])
 
 
 def _tidy(entry: sp.Expr) -> sp.Expr:
@@ -154,8 +177,8 @@ def _tidy(entry: sp.Expr) -> sp.Expr:
         return entry
     if entry.has(sp.sin, sp.cos):
         return sp.simplify(sp.trigsimp(entry))
-    merged = sp.powsimp(sp.factor(sp.powsimp(sp.expand(entry))))
-    return merged
+    # Deep, since exp(m) exp(-m') inside of a sum is no number where exp(m - m') is at most 1.
+    return sp.powsimp(sp.factor(sp.powsimp(sp.expand(entry))), deep=True)
 
 
 def express(target: sp.Expr, sources: list[sp.Expr], varying: Symbols) -> list[sp.Expr] | None:

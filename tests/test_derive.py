@@ -411,6 +411,34 @@ def test_signs_that_are_known_give_a_form(body: Any, rank: int) -> None:
     check()
 
 
+W = Tensor("w", j)
+TOTAL = fold.sum(W[j], over=j)
+P = exp(x[i, j] - M) / fold.sum(exp(x[i, j] - M), over=j)
+
+
+@pytest.mark.parametrize(
+    ("body", "rank"),
+    [
+        ((W[j] - TOTAL) * (2 * TOTAL * y[i, j] + W[j]), 3),  # 2 r c and -r d are one function of r
+        ((W[j] - TOTAL) * (TOTAL * y[i, j] + W[j] + 1), 3),  # 1, r and 1 - r are two
+        ((1 - P) ** 3 * W[j], 4),  # the coefficients of four functions differ by a factor of 10^25
+    ],
+    ids=["multiples", "sums", "far apart"],
+)
+def test_coefficients_count_as_far_as_they_are_independent(body: Any, rank: int) -> None:
+    """These were refused: a basis was found, and it had fewer functions than terms, or seemed to."""
+    plan = plan_of(pipeline(t=fold.sum(body, over=j)[i]))
+    assert max(a.rank for a in plan.accumulators) == rank
+
+
+@pytest.mark.parametrize("power", [1, 2, 3])
+def test_focal_loss_has_no_exponential_of_its_maximum_alone(power: int) -> None:
+    """T held exp(m) exp(-m') inside of a sum: 0 times infinity at large negative scores."""
+    spec = pipeline(t=fold.sum((1 - P) ** power * W[j], over=j)[i])
+    scores = np.array([[-1000.0, -1001.0, -1002.0], [1000.0, 998.0, 999.0]])
+    same(spec, plan_of(spec), {"x": scores, "w": np.array([2.0, -1.0, 3.0])}, (0, (1, 2)))
+
+
 def test_no_form_found_is_not_called_impossible() -> None:
     refused = refusal(maximum(x[i, j] * M, 0))
     assert refused.evidence is None
