@@ -13,7 +13,7 @@ from refold.emit.launcher import UNTRIED, module_text
 from refold.emit.prooftest import test_text
 from refold.errors import EmitError, within_depth
 from refold.schedule.lower.gluon import gluon_kernel
-from refold.schedule.lower.kernels import kernels
+from refold.schedule.lower.kernels import Kernels, kernels
 from refold.schedule.lower.renaming import function_name
 from refold.verify import Proof
 from refold.verify.certificate import recheck
@@ -32,16 +32,25 @@ class Kernel:
     runtime: str
     # NAME_hopper.py; empty where NAME.py holds it or there is none.
     hopper: str
-    test: str
-    document: str
     # The sentence in the header of NAME.py that says whether the kernel has run.
     note: str = UNTRIED
 
     def noted(self, note: str) -> Kernel:
-        """The same with another sentence, and the proof file of that text."""
-        source = self.source.replace(self.note, note, 1)
-        texts = {"kernel": source, "hopper": self.hopper, "runtime": self.runtime}
-        return replace(self, source=source, document=document(self.proof, self.name, texts), note=note)
+        """The same with another sentence."""
+        return replace(self, source=self.source.replace(self.note, note, 1), note=note)
+
+    @property
+    def test(self) -> str:
+        """test_NAME.py. Made where it is asked for, as the proof file: a kernel that is only called needs neither."""
+        plan = self.proof.plan
+        made = kernels(plan, self.name)
+        return test_text(self.name, made, plan.spec, hopper=bool(self.hopper), single_file=not self.runtime)
+
+    @property
+    def document(self) -> str:
+        """NAME.proof.json, of these very texts."""
+        texts = {"kernel": self.source, "hopper": self.hopper, "runtime": self.runtime}
+        return document(self.proof, self.name, texts)
 
     @property
     def code(self) -> dict[str, str]:
@@ -95,16 +104,18 @@ def emit(proof: Proof, name: str = "fused", *, single_file: bool = False) -> Ker
         )
     _check(proof.plan, name)
     name = function_name(name, proof.plan.spec, runtime.names() if single_file else frozenset())
-    source, hopper, test = _texts(proof.plan, name, single_file=single_file)
-    shared = "" if single_file else runtime.text()
-    texts = {"kernel": source, "hopper": hopper, "runtime": shared}
-    return Kernel(name, proof, source, shared, hopper, test, document(proof, name, texts))
+    made = kernels(proof.plan, name)
+    source, hopper = _texts(proof.plan, name, made, single_file=single_file)
+    return Kernel(name, proof, source, "" if single_file else runtime.text(), hopper)
 
 
 def need_kernel(plan: Plan, name: str) -> None:
     """Raises `EmitError` where a plan has no kernel yet: asked before its proof is made, which takes longer."""
     _check(plan, name)
-    _texts(plan, function_name(name, plan.spec))
+    name = function_name(name, plan.spec)
+    made = kernels(plan, name)
+    _, hopper = _texts(plan, name, made)
+    test_text(name, made, plan.spec, hopper=bool(hopper))
 
 
 def _check(plan: Plan, name: str) -> None:
@@ -114,10 +125,8 @@ def _check(plan: Plan, name: str) -> None:
         raise EmitError(f"{name} reads no tensor, so that a kernel has nothing to load: give the pipeline a Tensor")
 
 
-def _texts(plan: Plan, name: str, *, single_file: bool = False) -> tuple[str, str, str]:
-    """NAME.py, NAME_hopper.py, where there is such a file, and test_NAME.py."""
-    made = kernels(plan, name)
+def _texts(plan: Plan, name: str, made: Kernels, *, single_file: bool = False) -> tuple[str, str]:
+    """NAME.py, and NAME_hopper.py, where there is such a file."""
     ring = gluon_kernel(made, name)
     beside = hopper_text(name, made, ring) if ring and not single_file else ""
-    source = module_text(plan, name, made, ring, beside=beside, single_file=single_file)
-    return source, beside, test_text(name, made, plan.spec, hopper=ring is not None, single_file=single_file)
+    return module_text(plan, name, made, ring, beside=beside, single_file=single_file), beside

@@ -21,7 +21,7 @@ from refold.emit.trial import RAN, tried
 from refold.errors import EmitError, UsageError
 from refold.needs import KERNELS, need
 from refold.spec import Spec
-from refold.verify import Claim, Proof, Record, verify_claim
+from refold.verify import Claim, Disproof, Proof, Record, verify_claim
 from refold.verify.certificate import recheck, store
 from refold.verify.certificate.document import record_of
 from refold.verify.claim.plan import plan_of
@@ -56,8 +56,10 @@ def compile(pipeline: Spec | Claim | Proof, name: str = "fused") -> Operator:
         plan = derive(pipeline) if isinstance(pipeline, Spec) else _claimed(pipeline)
         if isinstance(plan, Refusal):
             raise EmitError(f"{plan}\nno kernel: change the pipeline as the line above says")
-        need_kernel(plan, name)
-        checked = store.verified(plan)
+        checked: Proof | Disproof | None = store.recall(plan)
+        if checked is None:
+            need_kernel(plan, name)
+            checked = store.verified(plan)
         if not isinstance(checked, Proof):
             raise EmitError(f"{checked}\nno kernel: every obligation has to be proved; look at those that are not")
         pipeline = checked

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from refold.emit.runtime import HELPERS
+from refold.emit.runtime import helpers
 
 
 class C(int):
@@ -76,7 +76,7 @@ def after(lines: Iterable[str], **values: Any) -> dict[str, Any]:
     """The names that lines leave behind."""
     scope: dict[str, Any] = {"tl": Language, "math": math, "INDEX": "int32"}
     for helper in ("_floordiv", "_power", "_position", "_larger", "_smaller"):
-        exec(HELPERS[helper].replace("@triton.jit\n", ""), scope)
+        exec(helpers()[helper].replace("@triton.jit\n", ""), scope)
     scope |= {n: C(v) if isinstance(v, int) else v for n, v in values.items()}
     exec("\n".join(lines), scope)
     return scope

@@ -17,8 +17,9 @@ from refold.examples.logsumexp import SPEC
 from refold.verify import Disproof, Proof, Record, verify
 from refold.verify.certificate import store
 
-# A first process proves, emits and writes; in the second nothing may be proved.
+# A first process proves, emits and writes; in the second nothing may be proved, and little is left to do.
 CODE = """import sys, torch
+from collections import Counter
 import refold
 from refold.examples.logsumexp import SPEC
 if sys.argv[1] == "second":
@@ -26,7 +27,25 @@ if sys.argv[1] == "second":
     def verify(*_):
         raise AssertionError("proved again")
     store.verify = verify
+    from refold.verify.smt import solver
+    solver._Search = verify
+from refold.emit import bundle
+import z3
+calls = Counter()
+def counted(module, name):
+    function = getattr(module, name)
+    def call(*args, **kwargs):
+        calls[name] += 1
+        return function(*args, **kwargs)
+    setattr(module, name, call)
+for name in ("kernels", "test_text", "document"):
+    counted(bundle, name)
+counted(z3, "Context")
 f = refold.compile(SPEC, "lse")
+if sys.argv[1] == "second":
+    # Lowered once, and no text made but those that are loaded. A context for all that is compared with the proof, and
+    # one in which the questions about indices are written: none for each obligation.
+    assert calls == {"kernels": 1, "Context": 2}, calls
 x = torch.randn(2, 5)
 assert torch.allclose(f(x), x.logsumexp(-1), atol=1e-5)
 assert f.path.read_text() == f.source and "def lse(" in f.source
@@ -42,7 +61,7 @@ print("done")
 """
 
 
-def test_a_second_process_proves_nothing_again(tmp_path: Path) -> None:
+def test_a_second_process_proves_nothing_again_and_lowers_once(tmp_path: Path) -> None:
     env = {**os.environ, "TRITON_INTERPRET": "1", "REFOLD_CACHE": str(tmp_path / "cache")}
     for which in ("first", "second"):
         done = subprocess.run(

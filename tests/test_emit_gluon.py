@@ -21,7 +21,7 @@ from gluon_model import Descriptor, Pointer, Stuck, run
 from refold.algebra import Plan, derive
 from refold.emit import runtime
 from refold.emit.host import host
-from refold.emit.runtime import HELPERS
+from refold.emit.runtime import helpers
 from refold.emit.triton import lines, module_lines, text
 from refold.schedule import ir
 from refold.schedule.lower.gluon import gluon_kernel
@@ -127,7 +127,7 @@ def wrong_by(
     made, spec = kernels(plan_of(name), name), plan_of(name).spec
     ring = gluon_kernel(made, name)
     assert ring is not None
-    text = "\n\n".join([*(HELPERS[h] for h in made.helpers), fixed_text(), text_of(ring)])
+    text = "\n\n".join([*(helpers()[h] for h in made.helpers), fixed_text(), text_of(ring)])
     if change != ("", ""):
         assert change[0] in text
         text = text.replace(*change, 1)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from refold.algebra import Plan, derive
 from refold.algebra.base2 import exp2, in_base2
-from refold.emit.runtime import HELPERS as emitted
+from refold.emit.runtime import helpers
 from refold.spec import Tensor, axes, fold, oo, pipeline, tanh, where
 from refold.spec.heads import sigmoid
 from refold.verify import Proof, Result
@@ -203,7 +203,7 @@ TEXTS = {sp.tanh: "_tanh", sigmoid: "_sigmoid"}
 @pytest.mark.parametrize("head", list(TEXTS), ids=lambda h: h.__name__)
 def test_the_functions_of_the_kernel_file_are_as_good_as_said(head: Any) -> None:
     scope: dict[str, Any] = {"tl": SimpleNamespace(abs=np.abs, exp2=np.exp2, where=np.where, constexpr=bool)}
-    exec(emitted[TEXTS[head]].replace("@triton.jit\n", ""), scope)
+    exec(helpers()[TEXTS[head]].replace("@triton.jit\n", ""), scope)
     at = np.concatenate([np.linspace(-20, 20, 40001), np.logspace(-6, 0, 2000)]).astype(np.float32)
     at = at[at != 0]
     got = scope[TEXTS[head]](at, **({"FAST": False} if head is sp.tanh else {}))

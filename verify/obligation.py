@@ -11,6 +11,7 @@ from sympy.core.relational import Relational
 from refold.algebra import Plan, State
 from refold.algebra.rewrite import walk
 from refold.spec.mathematics import text
+from refold.verify.certificate.comparison import query_context
 from refold.verify.deadline import doing
 from refold.verify.smt import formulas as z3
 from refold.verify.smt.encode import Encoder
@@ -45,7 +46,7 @@ class Obligation:
 def discharge(obligation: Obligation, plan: Plan, timeout_ms: int = TIMEOUT_MS) -> Answer:
     """The solver's answer to an obligation of a plan."""
     doing(f"while {obligation.name} was asked")
-    with z3.own_context():
+    with query_context():
         return ask(query(obligation, plan), timeout_ms)
 
 

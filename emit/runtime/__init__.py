@@ -80,6 +80,3 @@ def helpers() -> dict[str, str]:
             lines = text().splitlines()[node.decorator_list[0].lineno - 1 : node.end_lineno]
             found[node.name] = "\n".join(lines) + "\n"
     return found
-
-
-HELPERS = helpers()

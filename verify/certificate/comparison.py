@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, assert_never
 
 from refold.verify.certificate.certificate import Case, Certificate, Leaf, Names, Split, joined_scripts
@@ -25,9 +25,14 @@ MISSING = "the proof file has no certificate of this"
 
 @dataclass(frozen=True, slots=True)
 class Certificates:
-    """Those of a proof file, by the name of their obligation: they answer instead of a solver."""
+    """Those of a proof file, by the name of their obligation: they answer instead of a solver.
+
+    All questions about them are put in one context: what a solver finds hangs on what its context has seen, a
+    comparison does not, and to make a context takes longer than most comparisons.
+    """
 
     entries: tuple[tuple[str, tuple[Certificate, ...]], ...]
+    context: z3.Room = field(default_factory=z3.new_context)
 
     def answer(self, query: Query) -> Answer:
         """Proved where a certificate is of this very question, else unknown."""
@@ -58,6 +63,14 @@ def reading(certificates: Certificates) -> Iterator[None]:
 def read() -> Certificates | None:
     """The certificates that answer here; None where solvers do."""
     return _READ.get()
+
+
+@contextmanager
+def query_context() -> Iterator[None]:
+    """Within, one question is put: in a context of its own where it is for solvers."""
+    certificates = read()
+    with z3.own_context() if certificates is None else z3.in_context(certificates.context):
+        yield
 
 
 def fits(query: Query, case: Case) -> dict[str, str] | None:

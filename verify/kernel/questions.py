@@ -56,7 +56,7 @@ class IndexQuestion:
 def answer(question: IndexQuestion, timeout_ms: int = TIMEOUT_MS) -> Result:
     """Proved; refuted with numbers at a block of at most 4; else unknown. Hypotheses without a model prove nothing."""
     doing(f"while {question.name} was asked")
-    with z3.own_context():
+    with comparison.query_context():
         # What Z3 finds depends on all that a context has seen before.
         return _answer(_translated(question), timeout_ms)
 

@@ -21,14 +21,17 @@ class _Open(threading.local):
     """The contexts that a thread is in, the innermost last, each with its number 1."""
 
     def __init__(self) -> None:
-        self.contexts = [_context()]
+        self.contexts = [new_context()]
 
 
 # A term, the kind of its head, and its arguments.
 Node: TypeAlias = tuple[Any, int, tuple[Any, ...]]
+# A context of Z3, its number 1, and the terms of it that were taken apart.
+Room: TypeAlias = tuple[z3.Context, Any, dict[int, Node]]
 
 
-def _context() -> tuple[z3.Context, Any, dict[int, Node]]:
+def new_context() -> Room:
+    """A context that nothing has seen."""
     context = z3.Context()
     # A cycle of Python objects may be collected by another thread, while this one is inside of the solver.
     z3.Z3_enable_concurrent_dec_ref(context.ref())
@@ -41,7 +44,13 @@ _OPEN = _Open()
 @contextmanager
 def own_context() -> Iterator[None]:
     """Within, formulas are made in a context that nothing else has seen; a time limit stops what it is at."""
-    context = _context()
+    with in_context(new_context()):
+        yield
+
+
+@contextmanager
+def in_context(context: Room) -> Iterator[None]:
+    """Within, formulas are made in this context; a time limit stops what it is at."""
     _OPEN.contexts.append(context)
     try:
         with stoppable(context[0].interrupt):
