@@ -34,13 +34,10 @@ def calls(folders: list[Path], operator: Operator, length: int) -> list[Callable
 
     case = read(folders[-1] / operator.name / f"{operator.name}.bench.json")
     size = case.at(length)
-    found, inputs = [], None
-    for folder in folders:
-        module = drawing.load(folder / operator.name, case.name)
-        inputs = inputs or drawing.draw(case, module, size, "cuda")
-        kernel, words = getattr(module, case.name), drawing.keywords(case, size)
-        found.append(partial(kernel, *inputs.values(), **words))
-    return found
+    modules = [drawing.load(folder / operator.name, case.name) for folder in folders]
+    # The newest says what its inputs are; what they mean has not changed, which `apart` sees.
+    inputs, words = drawing.draw(case, modules[-1], size, "cuda"), drawing.keywords(case, size)
+    return [partial(getattr(module, case.name), *inputs.values(), **words) for module in modules]
 
 
 def compiled(folders: list[Path], name: str, length: int) -> None:
