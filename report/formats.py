@@ -27,7 +27,8 @@ class Finding:
     """One thing that was checked: an obligation, a derivation, a run of tests.
 
     `detail` says what is wrong; `word` is what to call the verdict where it is none of a solver; `note` says how it
-    was reached, and `alone` whether by one solver only; `example` is the counterexample as data.
+    was reached, and `alone` whether by one solver only; `example` is the counterexample as data. `place` is the file
+    and the line where what is at fault is written; where none is known, that of the pipeline.
     """
 
     name: str
@@ -39,6 +40,11 @@ class Finding:
     note: str = ""
     alone: str = ""
     example: dict[str, Any] | None = None
+    place: tuple[str, int] | None = None
+
+    def at(self, loaded: Loaded) -> tuple[str, int]:
+        """The file and the line to show it at."""
+        return self.place or (loaded.place, loaded.line)
 
 
 def tests_findings(tests: Any) -> tuple[Finding, ...]:
@@ -51,12 +57,17 @@ def tests_findings(tests: Any) -> tuple[Finding, ...]:
 
 
 def report_json(loaded: Loaded, report: Any) -> str:
-    """`verify --format json`: the obligations and their verdicts."""
+    """`verify --format json`: the obligations and their verdicts, and where in a file what is not proved is written."""
+    from refold.verify.places import place_of
+
     obligations = []
     for r in report.results:
         entry = {"name": r.name, "claim": r.claim, "verdict": r.verdict, "seconds": round(r.seconds, 4)}
         if r.remark:
             entry["note"] = r.remark
+        place = place_of(report, r) if r.verdict != "proved" else None
+        if place is not None:
+            entry["at"] = {"file": place.path, "line": place.line}
         if r.counterexample is not None:
             entry["counterexample"] = example_data(r.counterexample)
         obligations.append(entry)
@@ -127,7 +138,7 @@ def junit(loaded: Loaded, findings: Sequence[Finding]) -> str:
     for f in findings:
         case = ElementTree.SubElement(suite, "testcase", {
             "classname": f"refold.{loaded.name}", "name": _xml(f.name), "time": f"{f.seconds:.3f}",
-            "file": _xml(loaded.place), "line": str(loaded.line),
+            "file": _xml(f.at(loaded)[0]), "line": str(f.at(loaded)[1]),
         })  # fmt: skip
         if f.note:
             properties = ElementTree.SubElement(case, "properties")
@@ -148,16 +159,13 @@ def sarif(loaded: Loaded, findings: Sequence[Finding]) -> str:
     """SARIF 2.1.0: a rule and a result a finding, `pass` where proved, `fail` where refuted, `open` where unknown."""
     kinds = {"proved": "pass", "refuted": "fail", "unknown": "open"}
     failures = [f for f in findings if f.word == ERROR]
-    place = Path(loaded.place)
-    uri = place.resolve().as_uri() if place.is_absolute() else quote(loaded.place)
-    location = {"physicalLocation": {"artifactLocation": {"uri": uri}, "region": {"startLine": loaded.line}}}
     names = list(dict.fromkeys(f.name for f in findings))
     rules = [{"id": name, "shortDescription": {"text": f"refold proves: {name}"}} for name in names]
     results = [
         {
             "ruleId": f.name, "ruleIndex": names.index(f.name), "kind": "fail" if f in failures else kinds[f.verdict],
             "level": "error" if f.verdict == "refuted" or f in failures else "none",
-            "message": {"text": _message(f)}, "locations": [location],
+            "message": {"text": _message(f)}, "locations": [_location(*f.at(loaded))],
             "partialFingerprints": {"refoldObligation/v1": _fingerprint(loaded, f)},
             "properties": {"verdict": f.verdict, "claim": f.claim, "seconds": round(f.seconds, 4), "note": f.note}
             | ({"counterexample": f.example} if f.example is not None else {}),
@@ -170,6 +178,11 @@ def sarif(loaded: Loaded, findings: Sequence[Finding]) -> str:
     return dumps({"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]})
 
 
+def _location(file: str, line: int) -> dict[str, Any]:
+    uri = Path(file).resolve().as_uri() if Path(file).is_absolute() else quote(file)
+    return {"physicalLocation": {"artifactLocation": {"uri": uri}, "region": {"startLine": line}}}
+
+
 def _fingerprint(loaded: Loaded, f: Finding) -> str:
     """The same for an obligation of a file from run to run, wherever in the file it stands."""
     return hashlib.sha256(f"{loaded.place}\n{loaded.name}\n{f.name}".encode()).hexdigest()[:32]
@@ -179,21 +192,21 @@ def github(loaded: Loaded, findings: Sequence[Finding]) -> str:
     """GitHub workflow commands: an error where refuted, a warning where unknown, one notice where all is proved."""
     levels = {"refuted": "error", "unknown": "warning"}
     lines = [
-        _command("error" if f.word == ERROR else levels[f.verdict], loaded, f"refold {f.name}", _message(f))
+        _command("error" if f.word == ERROR else levels[f.verdict], f.at(loaded), f"refold {f.name}", _message(f))
         for f in findings
         if f.verdict in levels
     ]
     if not lines:
         names = ", ".join(dict.fromkeys(f.name for f in findings))
-        words = {f.word or f.verdict for f in findings}
-        lines = [_command("notice", loaded, "refold", f"{loaded.given} {' and '.join(sorted(words))}: {names}")]
-    lines += [_command("notice", loaded, f"refold {f.name}", f"{f.name}: {f.alone}") for f in findings if f.alone]
+        words = " and ".join(sorted({f.word or f.verdict for f in findings}))
+        lines = [_command("notice", (loaded.place, loaded.line), "refold", f"{loaded.given} {words}: {names}")]
+    lines += [_command("notice", f.at(loaded), f"refold {f.name}", f"{f.name}: {f.alone}") for f in findings if f.alone]
     return "\n".join(lines)
 
 
-def _command(level: str, loaded: Loaded, title: str, message: str) -> str:
+def _command(level: str, place: tuple[str, int], title: str, message: str) -> str:
     data = message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-    fields = {"file": loaded.place, "line": str(loaded.line), "title": title}
+    fields = {"file": place[0], "line": str(place[1]), "title": title}
     escaped = [f"{k}={_property(v)}" for k, v in fields.items()]
     return f"::{level} {','.join(escaped)}::{data}"
 

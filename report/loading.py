@@ -33,10 +33,9 @@ class Loaded:
     @property
     def place(self) -> str:
         """The path as a reader would type it, from the current folder where it lies below."""
-        try:
-            return self.path.resolve().relative_to(Path.cwd()).as_posix()
-        except (ValueError, OSError):
-            return str(self.path)
+        from refold.spec.places import Place
+
+        return Place(str(self.path), self.line).path
 
 
 def catalogue() -> tuple[Path, ...]:

@@ -298,6 +298,11 @@ def show_report(loaded: Loaded, report: Any, format: str, *, verbose: bool = Fal
 
 def findings(report: Any) -> list[Finding]:
     from refold.verify.display import unproved_lines
+    from refold.verify.places import place_of
+
+    def place(r: Any) -> tuple[str, int] | None:
+        found = None if r.verdict == "proved" else place_of(report, r)
+        return None if found is None else (found.path, found.line)
 
     def detail(r: Any) -> str:
         return "" if r.verdict == "proved" else "\n".join(unproved_lines(r, report))
@@ -305,7 +310,7 @@ def findings(report: Any) -> list[Finding]:
     return [
         Finding(
             r.name, r.claim, r.verdict, r.seconds, detail(r), note=r.remark, alone=r.alone,
-            example=None if r.counterexample is None else formats.example_data(r.counterexample),
+            example=None if r.counterexample is None else formats.example_data(r.counterexample), place=place(r),
         )
         for r in report.results
     ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from refold.errors import (
     UnknownName,
     within_depth,
 )
+from refold.spec import places
 from refold.spec.abbreviate import Part, abbreviate, substitute
 from refold.spec.heads import Fold, Index, Param, Read, Size, TensorName, Where, sigmoid
 from refold.spec.mathematics import definition, latex, text
@@ -43,7 +44,7 @@ class Output:
     axes: tuple[Index, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Spec:
     """A reduction pipeline as written: what to compute, and nothing about how.
 
@@ -131,7 +132,11 @@ def pipeline(*, empty: Any = None, **outputs: Any) -> Spec:
     value = sp.nan if empty is None else unwrap(empty)
     if not value.is_number or not (value is sp.nan or value.is_extended_real):
         raise SpecError(f"empty={text(value)} is no number: write empty=0, say")
-    return Spec(tuple(results), tensors, params, axes, value)
+    spec = Spec(tuple(results), tensors, params, axes, value)
+    lines: dict[Hashable, places.Place | None] = {places.WHOLE: places.here()}
+    lines |= {n: places.written(n) for o in results for n in _walk(o.expr) if isinstance(n, Fold)}
+    places.keep(spec, lines)
+    return spec
 
 
 def _sorted(symbols: set[Any]) -> tuple[Any, ...]:
@@ -183,7 +188,10 @@ def _resolve(exprs: dict[str, sp.Expr], found: dict[str, Value]) -> dict[str, sp
                     f"output {name} reads {read.name}[{shape}] with {_count(len(read.indices), 'index', 'indices')}: "
                     f"write Ref({', '.join([repr(read.name), *(a.name for a in order)])})[...] with {len(order)}"
                 )
-            expr = expr.xreplace({read: rename(target, dict(zip(order, read.indices, strict=True)))})
+            put = {read: rename(target, dict(zip(order, read.indices, strict=True)))}
+            for outer in [n for n in _walk(expr) if isinstance(n, Fold) and n.has(read)]:
+                places.write(outer.xreplace(put), places.written(outer))
+            expr = expr.xreplace(put)
         done[name] = expr
         return expr
 
@@ -199,7 +207,9 @@ def rename(expr: sp.Basic, mapping: dict[Any, Any]) -> Any:
             raise ShadowedAxis(
                 f"a Ref is read at {j} and its definition folds over {j}: fold over an axis of another name there"
             )
-        return Fold(expr.kind, rename(expr.body, inner), expr.axis)
+        renamed = Fold(expr.kind, rename(expr.body, inner), expr.axis)
+        places.write(renamed, places.written(expr))
+        return renamed
     if expr in mapping:
         return mapping[expr]
     if not expr.args:

@@ -8,6 +8,7 @@ import sympy as sp
 from sympy.core.relational import Relational
 
 from refold.errors import FoldError, NameTaken, PredicateError, RankError, SpecError, within_depth
+from refold.spec import places
 from refold.spec.heads import REDUCERS, Fold, Index, Param, Read, Size, TensorName, Where, is_integral
 from refold.spec.heads import sigmoid as sigmoid_head
 
@@ -356,13 +357,14 @@ class _Folds:
     """`fold.sum(body, over=j)` and its siblings: commutative reductions over one axis, or several in turn."""
 
     def _fold(self, kind: str, body: Any, over: Any) -> Value:
-        expr = unwrap(body)
+        expr, here = unwrap(body), places.here()
         if isinstance(over, tuple) and not over:
             raise FoldError(f"fold.{kind}: over=() names no axis: write over=j")
         for axis in reversed(over if isinstance(over, tuple) else (over,)):
             if not isinstance(axis, Axis):
                 raise FoldError(f"fold.{kind}: over={axis!r} is no axis: write over=j, with j from axes")
             expr = Fold(kind, expr, axis.expr)
+            places.write(expr, here)
         return Value(expr)
 
     def sum(self, body: Any, *, over: Any) -> Value:

@@ -333,7 +333,7 @@ def test_json_of_verify(refold: Callable[..., Ran], softmax: str, answer: Any) -
     found = json.loads(refold("verify", softmax, "--format", "json").out)
     assert (found["spec"], found["verdict"]) == ("soft.py", "refuted")
     (obligation,) = found["obligations"]
-    assert set(obligation) == {"name", "claim", "verdict", "seconds", "note", "counterexample"}
+    assert set(obligation) == {"name", "claim", "verdict", "seconds", "note", "at", "counterexample"}
     assert obligation["counterexample"]["inputs"] == {"x": [[0.0, "inf"]]}
     assert found["versions"] == {"refold": "0.1.0", "z3": "4.0"}
 
@@ -574,7 +574,7 @@ def test_the_form_of_the_readme_fails_as_shown_there(refold: Callable[..., Ran],
     (tmp_path / "mine.py").write_text(text)
     shown = refold("verify", "mine.py")
     lines = [line.strip() for line in shown.out.splitlines() if line.startswith("  ")]
-    assert shown.code == 1 and len(lines) == 7
+    assert shown.code == 1 and len(lines) == 8
     assert all(f"\n      {line}\n" in readme for line in lines)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from refold.verify.advice import meanings, next_step
 from refold.verify.groups import groups
+from refold.verify.places import place_of
 
 SYMBOLS = {"proved": "✓", "refuted": "✗", "unknown": "?"}
 
@@ -48,9 +49,10 @@ def unproved_lines(result: Any, report: Any) -> list[str]:
 
 
 def unproved_rows(result: Any, report: Any) -> list[tuple[str, str]]:
-    """The note, what the accumulators stand for, the input that shows the difference, and what to do next."""
+    """The line it is about, the note, what accumulators stand for, the input that shows it, and what to do next."""
     plan = getattr(report, "plan", None)
-    rows = [("note", result.note)]
+    place = place_of(report, result)
+    rows = [("at", str(place) if place is not None else ""), ("note", result.note)]
     rows += [("with", meanings(plan, result))] if plan is not None else []
     rows += example_rows(result.counterexample) if result.counterexample is not None else []
     rows += [("next", next_step(result, derived=plan is not None))]

@@ -10,6 +10,7 @@ from refold.algebra import Plan
 from refold.algebra.run import Order
 from refold.spec import Spec
 from refold.verify.certificate.certificate import Certificate, scripts
+from refold.verify.claim.claim import Claim
 from refold.verify.refute.trace import Divergence, Moment
 from refold.verify.rounding.bounds import Bound, bounds
 
@@ -145,8 +146,9 @@ class Record(_Report):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Checked(_Report):
-    """The verdict on a claimed form of `spec`."""
+    """The verdict on a claimed form of `spec`; there is no `claim` where a pipeline was not derived in time."""
 
     spec: Spec
     results: tuple[Result, ...]
     versions: tuple[tuple[str, str], ...]
+    claim: Claim | None = field(default=None, repr=False)

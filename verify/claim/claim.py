@@ -14,12 +14,13 @@ from refold.algebra import Plan, State, Varying, derive
 from refold.algebra.derive import fold_axis
 from refold.algebra.rewrite import folds, walk
 from refold.errors import ClaimError
-from refold.spec import Fold, Read, Spec
+from refold.spec import Fold, Read, Spec, places
+from refold.spec.places import WHOLE
 from refold.spec.value import unwrap
 from refold.verify.claim.symbols import Function, Symbols, call, expressions, plain, state_of, steady
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Claim:
     """A claimed form as expressions: `step` over the state and an element, `merge` over two states, `finish` over one.
 
@@ -111,7 +112,10 @@ def claim(
     if element is None:
         read = {s for e in (*stepped, *finished) for s in e.free_symbols}
         elements = tuple((s, e) for s, e in elements if s in read)
-    return Claim(spec, elements, left, right, started, stepped, merged, finished, empty_parts)
+    made = Claim(spec, elements, left, right, started, stepped, merged, finished, empty_parts)
+    functions = {"init": init, "step": step, "merge": merge, "finish": finish}
+    places.keep(made, {WHOLE: places.here(), **{name: places.of_function(f) for name, f in functions.items()}})
+    return made
 
 
 def _as_the_spec_says(spec: Spec) -> Callable[[sp.Expr], sp.Expr]:

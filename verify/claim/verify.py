@@ -39,7 +39,7 @@ def verify_claim(claim: Claim, progress: Progress | None = None, timeout: float 
     results: list[Result] = []
     limit = Limit(timeout)
     report = within(limit, lambda: _verify_claim(claim, progress, results))
-    return report or Checked(claim.spec, (*results, late(limit)), versions())
+    return report or Checked(claim.spec, (*results, late(limit)), versions(), claim)
 
 
 def _verify_claim(claim: Claim, progress: Progress | None, results: list[Result]) -> Checked:
@@ -55,12 +55,12 @@ def _verify_claim(claim: Claim, progress: Progress | None, results: list[Result]
     if found is None:
         _relate(claim, plan, notify, results)
         if all(r.verdict == "proved" for r in results):
-            return Checked(claim.spec, tuple(results), versions())
+            return Checked(claim.spec, tuple(results), versions(), claim)
         notify("looking for an input")
         doing("while a solver was asked for an input that is wrong")
         found = within(Limit(LOOK), lambda: witness(claim, lengths_past(marks)))
     shown = (_refuted(claim, plan, found),) if found is not None else tuple(results)
-    return Checked(claim.spec, shown, versions())
+    return Checked(claim.spec, shown, versions(), claim)
 
 
 def _relate(claim: Claim, plan: Plan | Refusal, notify: Progress, results: list[Result]) -> None:
