@@ -86,7 +86,19 @@ def assign(plan: Plan) -> Roles:
     if len(inside) > 2:
         names = ", ".join(a.name for a in inside)
         raise EmitError(f"axes {names} would all be held in registers: fold or index with at most two of them")
+    _one_writer(plan, {*batch, *([rows] if rows is not None else [])})
     return Roles(fold, rows, batch, inside, group, bool(rows is not None and (pairs or dots)))
+
+
+def _one_writer(plan: Plan, over: set[Index]) -> None:
+    """Every output has every axis that programs go over, or many of them would write it. Raises `EmitError`."""
+    for f in plan.finish:
+        for axis in sorted(over - {*f.axes}, key=str):
+            other = next(g.name for g in plan.finish if axis in g.axes)
+            raise EmitError(
+                f"{other} has a program for each position of {axis}, and {f.name} does not vary with {axis}: "
+                "give each of the two a pipeline of its own"
+            )
 
 
 def layout(plan: Plan) -> Roles | None:

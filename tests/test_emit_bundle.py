@@ -170,7 +170,14 @@ from refold import Scalar, axes, exp, fold, pipeline
 i, j = axes("i j")
 SPEC = pipeline(o=fold.sum(exp(-Scalar("rate", positive=True) * j), over=j))
 """
-    for name, text, reason in (("three", three, "held in registers"), ("none", none, "reads no tensor")):
+    total = """
+from refold import Tensor, axes, fold, pipeline
+i, j = axes("i j")
+w, x = Tensor("w", j), Tensor("x", i, j)
+SPEC = pipeline(n=fold.sum(w[j], over=j), t=fold.sum(w[j] * x[i, j], over=j)[i])
+"""
+    reasons = {"held in registers": three, "reads no tensor": none, "n does not vary with i: give": total}
+    for name, (reason, text) in zip(("three", "none", "total"), reasons.items(), strict=True):
         path = tmp_path / f"{name}.py"
         path.write_text(text)
         scope: dict[str, Any] = {}
