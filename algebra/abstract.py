@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import sympy as sp
@@ -40,6 +40,9 @@ def abstract(
             if isinstance(expr, sp.Pow) and (expr.exp.is_integer or (expr.exp.is_number and expr.exp.is_negative)):
                 return visit(expr.base, divided or expr.exp.is_negative) ** expr.exp
             factor, rest = expr.as_coeff_Mul()
+            powers = _means(sp.Mul.make_args(rest))
+            if len(powers) == 1 and powers[0][1] > 1:
+                return factor * visit(powers[0][0], divided) ** powers[0][1]
             if rest.is_Add and rest.could_extract_minus_sign():
                 factor, rest = -factor, -rest
             found = anchor(rest, divided)
@@ -59,7 +62,7 @@ def abstract(
                 sign, joined = joined.as_coeff_Mul()
                 parts.append(sign * element(joined))
             if groups["anchor"] and isinstance(expr, sp.Mul):
-                parts += [visit(a, divided) for a in groups["anchor"]]
+                parts += [visit(a, divided) ** n for a, n in _means(groups["anchor"])]
             elif groups["anchor"]:
                 parts.append(visit(expr.func(*groups["anchor"]), divided))
             parts += [visit(a, divided) for a in groups["mixed"]] + groups.get("number", [])
@@ -70,6 +73,26 @@ def abstract(
         return expr.func(*(visit(a, divided) for a in expr.args))
 
     return visit(body, False), list(used)
+
+
+def _means(factors: Sequence[sp.Expr]) -> list[tuple[sp.Expr, int]]:
+    """`t**2 / n**3 -> (t/n)**2 (1/n)` for a sum t and the count n, as factors and powers: a mean is one anchor."""
+    powers: dict[sp.Expr, sp.Expr] = dict(f.as_base_exp() for f in factors)
+    count = next((b for b, p in powers.items() if _is_fold(b, "count") and p.is_Integer and p < 0), None)
+    if count is None:
+        return [(f, 1) for f in factors]
+    found: list[tuple[sp.Expr, int]] = []
+    for total in [b for b, p in powers.items() if _is_fold(b, "sum") and p.is_Integer and p > 0]:
+        whole = min(int(powers[total]), -int(powers[count]))
+        if whole:
+            found.append((total / count, whole))
+            powers[total] -= whole
+            powers[count] += whole
+    return found + [(base**power, 1) for base, power in powers.items() if power != 0]
+
+
+def _is_fold(expr: sp.Basic, kind: str) -> bool:
+    return isinstance(expr, Fold) and expr.kind == kind
 
 
 def _mixed_exponentials(expr: sp.Basic, axis: Index) -> Iterator[sp.Basic]:

@@ -15,7 +15,7 @@ from refold.algebra.names import Names
 from refold.algebra.normal import NormalForm
 from refold.algebra.plan import Plan, Refusal
 from refold.algebra.refuse import Refused
-from refold.algebra.rewrite import expand_logs, factor_scales, folds, map_folds
+from refold.algebra.rewrite import cancel_exponents, expand_logs, factor_scales, folds, map_folds
 from refold.algebra.settle import settle
 from refold.errors import UnsupportedSpec, within_depth
 from refold.spec import Fold, Index, Output, Spec
@@ -52,7 +52,7 @@ def _derive(
     form = NormalForm(axis, journal, floors)
     found = Accumulation(spec, axis, journal, names)
     meant = [map_folds(e, axis, form.normalise) for e in form.count_positions([o.expr for o in written])]
-    meant = [expand_logs(factor_scales(e, form.scales)) for e in meant]
+    meant = [expand_logs(cancel_exponents(factor_scales(e, form.scales))) for e in meant]
     for expr in sorted(meant, key=lambda e: -max((_chain(f) for f in folds(e, axis)), default=0)):
         # The longest chain first: a fold that others wait for may be carried in another form, a sum as a mean.
         map_folds(expr, axis, found.value)

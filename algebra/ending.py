@@ -89,20 +89,26 @@ class Ending:
         return ieee(bare, units, {}) if bare.free_symbols <= set(units) else np.inf
 
     def readings(self, kept: set[State]) -> tuple[Reading, ...]:
-        """What every fold of the spec is in the final state."""
+        """What every fold of the spec is in the final state, beside folds that the plan does without."""
+
+        def value(fold: Fold) -> sp.Expr:
+            found = self.found.values.get(fold, fold)
+            return found if _states(found) <= kept else fold
+
+        count = Fold("count", sp.S.One, self.axis)
+        # A length that the plan does not count along is that of the whole axis.
+        length: dict[sp.Basic, sp.Expr] = {count: self.axis.size} if isinstance(value(count), Fold) else {}
         found = []
         for fold, expr in self.form.normal.items():
-            whole = map_folds(expr, self.axis, lambda f: self.found.values.get(f, f))
             main = self.form.results.get(fold)
-            if main is None or main not in self.found.values:
+            if main is None or isinstance(value(main), Fold):
                 continue
-            value = self.found.values[main]
-            symbols = [s for s in sp.Mul.make_args(value) if isinstance(s, State)]
+            whole = map_folds(expr, self.axis, value).xreplace(length)
+            symbols = [s for s in sp.Mul.make_args(value(main)) if isinstance(s, State)]
             symbol = next(
                 (s for s in symbols if any(a.symbol == s and a.anchors for a in self.found.accumulators)), symbols[0]
             )
-            if {s for s in whole.free_symbols if isinstance(s, State)} <= kept:
-                found.append(Reading(fold, whole, symbol, sp.Mul(whole, sp.Pow(symbol, -1))))
+            found.append(Reading(fold.xreplace(length), whole, symbol, sp.Mul(whole, sp.Pow(symbol, -1))))
         return tuple(found)
 
     def unit_of(self, symbol: State) -> float:
@@ -178,3 +184,7 @@ class Ending:
         return (
             isinstance(anchor.expr, sp.exp) or anchor.expr.is_zero is False or apart in sp.And.make_args(anchor.regular)
         )
+
+
+def _states(expr: sp.Basic) -> set[sp.Basic]:
+    return {s for s in expr.free_symbols if isinstance(s, State)}

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import sympy as sp
 from mpmath import mp, workdps
 
+from refold.algebra.interval import middle
+
 
 def beyond(row: Sequence[sp.Expr], basis: Sequence[mp.matrix]) -> mp.matrix | None:
     """What of a row is orthogonal to a basis of length 1 each, of length 1 too; None where that is nothing."""
@@ -29,6 +31,9 @@ def rank(rows: Sequence[Sequence[sp.Expr]]) -> int:
     return len(basis)
 
 
-def _number(entry: sp.Expr) -> mp.mpc:
+def _number(entry: sp.Expr) -> mp.mpf | mp.mpc:
+    near = middle(entry)
+    if near is not None:
+        return near
     real, imaginary = entry.evalf(60).as_real_imag()
     return mp.mpc(str(real), str(imaginary))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import sympy as sp
-from mpmath import iv, mp
+from mpmath import iv, mp, workdps
 
 DIGITS = 60
 FUNCTIONS: dict[type[sp.Basic], Callable[[Any], Any]] = {
@@ -61,6 +61,27 @@ def interval(expr: sp.Expr) -> Any | None:
             return iv.exp(args[1] * iv.log(args[0]))
     function = FUNCTIONS.get(type(expr))
     return None if function is None else function(*args)
+
+
+def middle(expr: sp.Expr) -> mp.mpf | None:
+    """A real constant to 40 digits, from an interval around it; None where that is wide, or there is none.
+
+    It is there in a tenth of a millisecond where `evalf` takes ten, as for `7 tanh(43)`.
+    """
+    digits = iv.dps
+    iv.dps = DIGITS
+    try:
+        held = interval(expr)
+    except ValueError:
+        return None  # a logarithm of a negative number
+    finally:
+        iv.dps = digits
+    if not isinstance(held, iv.mpf):
+        return None
+    low, high = enclosure(held)
+    with workdps(DIGITS):
+        narrow = mp.isfinite(low) and mp.isfinite(high) and high - low <= max(abs(low), abs(high)) * mp.mpf(10) ** -40
+        return (low + high) / 2 if narrow else None
 
 
 def cofactors(rows: list[list[Any]], zero: Any, one: Any) -> Any:

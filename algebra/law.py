@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 
 import sympy as sp
 from sympy.polys.matrices import DomainMatrix
@@ -69,11 +71,10 @@ def _terms(expr: sp.Expr, symbols: Symbols) -> dict[sp.Expr, sp.Expr]:
 
 
 def solve(g: sp.Expr, anchors: Symbols, stale: Symbols, varying: Symbols) -> Law | None:
-    """The law of `g` with the least number of functions, or None where `g` has no separated form.
+    """The law of `g` with few functions and no divisor that can be 0, or None where `g` has no separated form.
 
-    `anchors` are the fresh symbols in `g`, `stale` their counterparts. The basis is `g` followed by its derivatives
-    in the anchors, each reduced by a multiple of an earlier one where that is simpler; then
-    `T = Phi(r') Phi(r)^-1` with Phi the coefficients over the separated functions of c.
+    `anchors` are the fresh symbols in `g`, `stale` their counterparts. Of the laws with the least number of functions
+    one divides by what is 0 for some anchors if `g` is 0 there; a polynomial has one more law, with no divisor.
     """
     if not anchors:
         return Law((g,), sp.ImmutableDenseMatrix([[1]]))
@@ -82,28 +83,58 @@ def solve(g: sp.Expr, anchors: Symbols, stale: Symbols, varying: Symbols) -> Law
         return None
     if len(parts) == 1:
         return Law((g,), sp.ImmutableDenseMatrix([[_ratio(next(iter(parts.values())), anchors, stale)]]))
+    polynomial = all(still.is_polynomial(*anchors) for still in parts.values())
+    divided = (sp.Symbol, sp.Add) if polynomial else sp.Add
+    first = None
+    for law in _laws(g, anchors, stale, varying, parts, polynomial=polynomial):
+        first = first or law
+        if not any(isinstance(d, divided) and d.has(*anchors, *stale) for d in _divisors(law)):
+            return law
+    return first
+
+
+def _laws(
+    g: sp.Expr, anchors: Symbols, stale: Symbols, varying: Symbols, parts: dict[sp.Expr, sp.Expr], *, polynomial: bool
+) -> Iterator[Law]:
+    """`T = Phi(r') Phi(r)^-1`, Phi the coefficients of a basis over the separated functions of c; last, by Taylor."""
     functions = tuple(parts)
-    law = None
     for order in ("widest", "deepest"):
         basis = _anchored_basis(g, anchors, varying, functions, order)
         if len(basis) < len(functions):
             # What is separated is not independent, as with a maximum and a minimum of one anchor: no law was found.
-            return law
+            return
         rows = [_coefficients(phi, anchors, varying, functions) for phi in basis]
         phi = sp.Matrix(rows)
         old = phi.xreplace(dict(zip(anchors, stale, strict=True)))
         matrix = (phi * old.inv(method="ADJ")).applyfunc(_tidy)
-        found = Law(tuple(basis), sp.ImmutableDenseMatrix(matrix))
-        law = law or found
-        if not _divides_by_a_difference(found, anchors, stale):
-            return found
-    return law
+        yield Law(tuple(basis), sp.ImmutableDenseMatrix(matrix))
+    if polynomial:
+        yield _taylor(g, anchors, stale, parts)
 
 
-def _divides_by_a_difference(law: Law, anchors: Symbols, stale: Symbols) -> bool:
-    """Whether T divides by a sum of anchors, which is 0 where they are equal."""
-    divisors = {part for entry in law.matrix for d in denominators(entry) for part in sp.Mul.make_args(d)}
-    return any(isinstance(d, sp.Add) and d.has(*anchors, *stale) for d in divisors)
+def _taylor(g: sp.Expr, anchors: Symbols, stale: Symbols, parts: dict[sp.Expr, sp.Expr]) -> Law:
+    """`phi_a(r') = sum_b (r' - r)^b / b! phi_(a+b)(r)`, `phi_a` the a-th derivative of a polynomial in its anchors."""
+    degrees = [max(sp.degree(still, anchor) for still in parts.values()) for anchor in anchors]
+    orders = sorted(product(*(range(d + 1) for d in degrees)), key=lambda a: (sum(a), a))
+    whole = sp.Add(*(still * moving for moving, still in parts.items()))
+    derivatives = {a: sp.diff(whole, *zip(anchors, a, strict=True)) for a in orders}
+    # Each up to a number, which T takes; `g` as it is.
+    shapes = {a: sp.factor(sp.expand(d)).as_coeff_Mul() for a, d in derivatives.items() if sp.expand(d) != 0}
+    shapes[orders[0]] = (sp.S.One, g)
+
+    def entry(a: tuple[int, ...], b: tuple[int, ...]) -> sp.Expr:
+        steps = [m - n for n, m in zip(a, b, strict=True)]
+        if min(steps) < 0:
+            return sp.S.Zero
+        shifts = zip(anchors, stale, steps, strict=True)
+        return shapes[b][0] / shapes[a][0] * sp.Mul(*((new - old) ** k / sp.factorial(k) for new, old, k in shifts))
+
+    matrix = sp.ImmutableDenseMatrix([[entry(a, b) for b in shapes] for a in shapes])
+    return Law(tuple(phi for _, phi in shapes.values()), matrix)
+
+
+def _divisors(law: Law) -> set[sp.Expr]:
+    return {part for entry in law.matrix for d in denominators(entry) for part in sp.Mul.make_args(d)}
 
 
 def _ratio(coefficient: sp.Expr, anchors: Symbols, stale: Symbols) -> sp.Expr:

@@ -68,13 +68,18 @@ class NormalForm:
         return self.normal[fold]
 
     def hoist(self, body: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
-        """Constant factors leave a sum; a divisor with a running maximum stays, since it is to scale what is summed."""
+        """Constant factors leave a sum; a divisor with a running maximum stays, since it is to scale what is summed.
+
+        A difference of two folds leaves too, `max - min` that is: it is 0 after one element.
+        """
         out: list[sp.Expr] = []
         kept: list[sp.Expr] = []
         for factor in sp.Mul.make_args(body):
             still = not self.varies(factor) and not isinstance(factor, sp.exp)
             divides = factor.is_Pow and factor.exp.is_negative
-            sized = divides and any(f.kind in ("max", "min") for f in folds(factor, self.axis))
+            within = folds(factor, self.axis) if divides else []
+            differs = divides and isinstance(factor.base, sp.Add) and len(within) > 1
+            sized = not differs and any(f.kind in ("max", "min") for f in within)
             (out if still and not sized else kept).append(factor)
         for factor in out:
             refuse_infinite_factor(factor, sp.Mul(*kept), self.axis)

@@ -128,6 +128,30 @@ def factor_scales(expr: sp.Basic, scales: list[sp.Expr], *, cancels: bool = Fals
     return expr
 
 
+def cancel_exponents(expr: sp.Basic) -> Any:
+    """`exp(a - b) exp(b - a + c) -> exp(c)`: exponentials of a product are joined where terms of exponents cancel."""
+    if not expr.args:
+        return expr
+    expr = rebuild(expr, [cancel_exponents(a) for a in expr.args])
+    if not isinstance(expr, sp.Mul):
+        return expr
+    kept: list[sp.Expr] = []
+    for factor in expr.args:
+        for n, other in enumerate(kept):
+            if isinstance(factor, sp.exp) and isinstance(other, sp.exp):
+                joined = sp.expand(factor.args[0] + other.args[0])
+                if len(_terms(joined)) < len(_terms(factor.args[0])) + len(_terms(other.args[0])):
+                    kept[n] = sp.exp(joined)
+                    break
+        else:
+            kept.append(factor)
+    return sp.Mul(*kept) if len(kept) < len(expr.args) else expr
+
+
+def _terms(exponent: sp.Expr) -> tuple[sp.Expr, ...]:
+    return tuple(t for t in sp.Add.make_args(exponent) if t != 0)
+
+
 def _takes(factor: sp.Basic, scale: sp.Expr) -> bool:
     """Whether an exponential has the scale among the terms of its exponent."""
     if not isinstance(factor, sp.exp):

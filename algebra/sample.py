@@ -8,6 +8,7 @@ from typing import Any
 
 import sympy as sp
 
+from refold.algebra.interval import middle
 from refold.spec import Fold, Index, Param, Read, Size, Spec, TensorName, Where
 from refold.spec.heads import UNITS
 
@@ -63,7 +64,7 @@ class Sample:
 
     def number(self, expr: sp.Expr) -> sp.Expr:
         """A finite real number as it is; raises `NoValue` for anything else."""
-        if expr.is_Rational:
+        if expr.is_Rational or middle(expr) is not None:
             return expr
         near = expr.evalf(30)
         if not (near.is_Float or near.is_Rational):
@@ -135,7 +136,13 @@ class Sample:
         if beside is not None and position not in POSITIONS:
             # Where an element is added, the other tensors differ with it, so that their folds do.
             return beside + sp.Rational(1 + self.spec.tensors.index(tensor), 2)
-        return sp.Rational(rng.randint(1, 9) * rng.choice((1, 1 if tensor.sign else -1)), 2)
+        size = rng.randint(1, 9)
+        if position in POSITIONS and beside is not None:
+            # Along the axis no two are equal: equal columns have no determinant.
+            others = [n for n, axis in zip(numbers, tensor.axes, strict=True) if axis != self.axis]
+            sizes = random.Random(f"{self.seed} {tensor.name} {others}").sample(range(1, 10), len(POSITIONS))
+            size = sizes[POSITIONS.index(position)]
+        return sp.Rational(size * rng.choice((1, 1 if tensor.sign else -1)), 2)
 
     def _leads(self, tensor: TensorName, numbers: list[int]) -> bool:
         """Whether a place is one of the first tensor that varies along the axis, at the other axes' positions."""

@@ -10,7 +10,7 @@ import z3
 from refold.algebra import Plan, derive
 from refold.spec import Spec, Tensor, axes, exp, fold, pipeline
 from refold.verify import Disproof, Result, verify
-from refold.verify.advice import ADVICE, CLAIMED, DERIVED, next_step
+from refold.verify.advice import ADVICE, CLAIMED, DERIVED, meanings, next_step
 from refold.verify.display import report_text, unproved_rows
 from refold.verify.groups import GROUPS, group_of, groups
 from refold.verify.smt.values import model_words
@@ -60,6 +60,14 @@ def test_what_is_open_names_nothing_of_the_solver() -> None:
             assert rows["next"] == (DERIVED if result.verdict == "refuted" else ADVICE[group_of(result)])
     shown = next(r for r in found.results if r.name == "range t: step")
     assert dict(unproved_rows(shown, found))["with"] == "t = Σ_j (exp(x - m) - 1), m = max_j y"
+
+
+def test_what_helps_to_correct_alone_stands_for_nothing() -> None:
+    """It was told as nothing before a comma."""
+    m = fold.max(x[i, j], over=j)
+    plan = derive(pipeline(o=fold.sum((x[i, j] - m) ** 2, over=j)[i]))
+    assert isinstance(plan, Plan) and "M2_2" in {str(a.symbol) for a in plan.accumulators}
+    assert meanings(plan, Result("merge M2_2", "M2_2 + m", "unknown", 0.0, "")) == "m = max_j x"
 
 
 def test_every_group_has_advice() -> None:

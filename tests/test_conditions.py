@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,10 @@ PIPELINES: dict[str, Callable[[], Spec]] = {
     "sum of relu(exp - 1)": lambda: pipeline(o=total(relu(exp(x) - 1) * w)[i]),
     "sum of exp": lambda: pipeline(o=total(exp(x) * w)[i]),
     "sum of exp less the mean": lambda: pipeline(o=total(w * exp(x - mean))[i]),
+    "sums of exp of both signs": lambda: pipeline(o=(total(exp(x)) * total(exp(-x)))[i]),
+    "softmax less the mean": lambda: pipeline(o=(total(w * exp(x - mean)) / total(exp(x - mean)))[i]),
+    "cubic mean": lambda: pipeline(o=((total(absolute(x) ** 3) / n) ** Fraction(1, 3))[i]),
+    "sum of what is scaled to the range": lambda: pipeline(o=total((x - least(x)) / (largest(x) - least(x)))[i]),
     "exp of tanh of a mean": lambda: pipeline(o=exp(10 * tanh(mean))[i]),
 }
 

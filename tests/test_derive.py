@@ -421,14 +421,22 @@ P = exp(x[i, j] - M) / fold.sum(exp(x[i, j] - M), over=j)
     [
         ((W[j] - TOTAL) * (2 * TOTAL * y[i, j] + W[j]), 3),  # 2 r c and -r d are one function of r
         ((W[j] - TOTAL) * (TOTAL * y[i, j] + W[j] + 1), 3),  # 1, r and 1 - r are two
+        ((x[i, j] - MEAN) * (3 * MEAN * y[i, j] + x[i, j]), 3),  # a mean as a factor is the mean
+        ((x[i, j] - M) * (x[i, j] - M * x[i, j]), 3),  # of rank 2, and 0 at r = 1
+        ((x[i, j] - M) * (x[i, j] - exp(M) * x[i, j]), 4),  # of rank 2, and 0 at r = 0
         ((1 - P) ** 3 * W[j], 4),  # the coefficients of four functions differ by a factor of 10^25
     ],
-    ids=["multiples", "sums", "far apart"],
+    ids=["multiples", "sums", "a mean", "singular at 1", "singular at 0", "far apart"],
 )
 def test_coefficients_count_as_far_as_they_are_independent(body: Any, rank: int) -> None:
-    """These were refused: a basis was found, and it had fewer functions than terms, or seemed to."""
-    plan = plan_of(pipeline(t=fold.sum(body, over=j)[i]))
+    """These were refused, or a basis divided by what data make 0."""
+    spec = pipeline(t=fold.sum(body, over=j)[i])
+    plan = plan_of(spec)
     assert max(a.rank for a in plan.accumulators) == rank
+    rng = np.random.default_rng(0)
+    data = {"x": rng.normal(size=(2, 5)), "y": rng.normal(size=(2, 5)), "w": rng.normal(size=5)}
+    same(spec, plan, {t.name: data[t.name] for t in spec.tensors}, ((4, (0, 3)), (2, 1)))
+    assert not [c for c in plan.conditions if c.where.startswith("correction")]
 
 
 @pytest.mark.parametrize("power", [1, 2, 3])
@@ -437,6 +445,18 @@ def test_focal_loss_has_no_exponential_of_its_maximum_alone(power: int) -> None:
     spec = pipeline(t=fold.sum((1 - P) ** power * W[j], over=j)[i])
     scores = np.array([[-1000.0, -1001.0, -1002.0], [1000.0, 998.0, 999.0]])
     same(spec, plan_of(spec), {"x": scores, "w": np.array([2.0, -1.0, 3.0])}, (0, (1, 2)))
+
+
+def test_what_only_cancels_at_the_end_is_left_out() -> None:
+    """A softmax less its mean was carried with exp(m - mean) exp(mean - m), which is 0 times infinity."""
+    p = exp(x[i, j] - MEAN)
+    plan = plan_of(pipeline(t=(fold.sum(p * W[j], over=j) / fold.sum(p, over=j))[i]))
+    assert [str(a.symbol) for a in plan.accumulators] == ["m", "l", "acc"]
+
+
+def test_clamps_at_the_maximum_of_another_tensor_have_evidence() -> None:
+    """Two columns were equal by chance, and no sample matrix had a determinant."""
+    assert refusal(maximum(W[j] - fold.min(y[i, j], over=j), 0)).evidence is not None
 
 
 def test_no_form_found_is_not_called_impossible() -> None:

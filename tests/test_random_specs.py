@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 
 from refold import Scalar, Spec, Tensor, axes, cos, derive, exp, fold, log, maximum, oo, pipeline, sqrt, tanh, where
 from refold.algebra import Evidence, Plan, Refusal, Varying
-from refold.algebra.rewrite import denominators
 from refold.errors import ShadowedAxis, UnsupportedSpec
 from refold.spec import Value
 from refold.verify import verify
@@ -134,17 +133,10 @@ def judged(spec: Spec) -> str:
         recomputed(plan, plan.evidence)
         return "refused with evidence"
     report = verify(plan)
-    if report.verdict == "refuted":
-        assert singular(plan), f"{spec}\n{plan}\n{report}"
-        return "refuted: T divides by what data can make 0"
+    assert report.verdict != "refuted", f"{spec}\n{plan}\n{report}"
     if report.verdict == "proved":
         agrees(plan)
     return report.verdict
-
-
-def singular(plan: Plan) -> bool:
-    """Whether a correction divides by an anchor: derived where it is not 0, and refuted since data can make it 0."""
-    return any(any(d.has(*a.anchors) for d in denominators(a.moved)) for a in plan.accumulators if a.anchors)
 
 
 def agrees(plan: Plan) -> None:
@@ -165,7 +157,9 @@ def recomputed(refusal: Refusal, evidence: Evidence) -> None:
     # The entries are rational or elementary: what is left of 200 digits is not rounding.
     number = sp.Matrix(evidence.matrix).evalf(200).det(method="berkowitz")
     assert abs(number) > sp.Float(10) ** -150, refusal
-    assert abs(sp.N(evidence.determinant, 60) - number) <= abs(number) * sp.Float(10) ** -20
+    # Its functions first: of what cancels to 50 digits `evalf` takes a minute.
+    shown = evidence.determinant.xreplace({f: f.evalf(200) for f in evidence.determinant.atoms(sp.Function)})
+    assert abs(sp.N(shown, 60) - number) <= abs(number) * sp.Float(10) ** -20
     if len(fresh) == 1 and len(varying) == 1:
         for _ in range(3):
             n, k = rng.randrange(size), rng.randrange(size)
@@ -181,7 +175,7 @@ SEEN: dict[str, list[str]] = {"solvable": [], "unsolvable": []}
 def test_solvable_is_derived_and_agrees(spec: Spec) -> None:
     said = judged(spec)
     SEEN["solvable"].append(said)
-    assert said in ("proved", "unknown") or said.startswith("refuted: T divides"), f"{spec}\n{said}"
+    assert said in ("proved", "unknown"), f"{spec}\n{said}"
 
 
 @PROFILE

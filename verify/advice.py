@@ -44,4 +44,5 @@ def meanings(plan: Plan, result: Result) -> str:
     """What the accumulators that a result speaks of stand for: `l = Σ_j exp(x - m), m = max_j x`."""
     names = {str(a.symbol): a.symbol for a in plan.accumulators}
     spoken = re.findall(r"[^\W\d]\w*", f"{result.name} {result.claim}")
-    return ", ".join(said(plan, names[name], name) for name in dict.fromkeys(spoken) if name in names)
+    # What only helps to correct others stands for nothing of the pipeline.
+    return ", ".join(filter(None, (said(plan, names[name], name) for name in dict.fromkeys(spoken) if name in names)))

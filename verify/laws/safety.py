@@ -14,11 +14,13 @@ from refold.algebra.rewrite import walk
 from refold.algebra.situation import as_derived
 from refold.spec import Fold, Index, Read, Where
 from refold.spec.mathematics import text
-from refold.verify.laws.reach import Reach, eq, put_elements, written
+from refold.verify.laws.reach import Reach, put_elements, written
 from refold.verify.laws.readings import Readings
 from refold.verify.obligation import Defined, Obligation
 
 Alternatives: TypeAlias = tuple[Obligation, ...]
+# Exponents of the pipeline as written, what is known where they are evaluated, and a maximum as one of its elements.
+Own: TypeAlias = tuple[tuple[sp.Expr, ...], tuple[sp.Basic, ...], dict[sp.Basic, sp.Expr]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,8 @@ def _domain(expr: sp.Basic) -> tuple[sp.Basic, ...]:
         needs: list[sp.Basic] = []
         if isinstance(node, sp.Pow) and node.exp.is_negative and not node.base.is_nonzero:
             needs.append(sp.Ne(node.base, 0, evaluate=False))
-        if isinstance(node, sp.Pow) and node.exp.is_Rational and node.exp.q == 2 and not node.base.is_nonnegative:
+        root = isinstance(node, sp.Pow) and node.exp.is_Rational and not node.exp.is_integer
+        if root and not node.base.is_nonnegative:
             needs.append(sp.Ge(node.base, 0, evaluate=False))
         if isinstance(node, sp.log) and not node.args[0].is_nonnegative:
             needs.append(sp.Ge(node.args[0], 0, evaluate=False))
@@ -118,7 +121,7 @@ def ranges(plan: Plan, reach: Reach) -> Iterator[Alternatives]:
         for node in _exponents(e.expr):
             if node not in seen:
                 seen.add(node)
-                yield _range(f"range {e.symbol}", node, node, (), ((_written_exponents(plan), ()),))
+                yield _range(f"range {e.symbol}", node, node, (), ((_written_exponents(plan), (), {}),))
     for a in plan.accumulators:
         known = (*reach.member(whole), *reach.state(whole))
         for node in _exponents(a.element):
@@ -143,23 +146,24 @@ def ranges(plan: Plan, reach: Reach) -> Iterator[Alternatives]:
             if node not in seen:
                 seen.add(node)
                 evaluated = tuple(readings.put(x) for x in _written_exponents(plan))
-                cases = [(evaluated, meant), *((evaluated, (*meant, *r)) for r in _reached(plan, node))]
+                cases = [(evaluated, meant, {}), *((evaluated, meant, r) for r in _reached(plan, node))]
                 yield _range(f"range {f.name}", node, node, known, tuple(cases))
 
 
 def _range(
-    name: str, shown: sp.Expr, node: sp.Expr, known: tuple[sp.Basic, ...],
-    own: tuple[tuple[tuple[sp.Expr, ...], tuple[sp.Basic, ...]], ...] = (),
-) -> Alternatives:  # fmt: skip
-    """That an exponent is at most 0; else at most one of some exponents, with what else is assumed of it."""
+    name: str, shown: sp.Expr, node: sp.Expr, known: tuple[sp.Basic, ...], own: tuple[Own, ...] = ()
+) -> Alternatives:
+    """That an exponent is at most 0; else, in each of some cases, at most one that the pipeline as written has."""
     first = Obligation(name, f"{text(shown)} ≤ 0", known, (sp.Le(node, 0, evaluate=False),))
     claim = f"{text(shown)} is at most 0, or at most an exponent that the pipeline as written has"
     note = f"exp({text(shown)}) has no bound: the pipeline as written evaluates one as large"
-    more = [
-        Obligation(name, claim, (*known, *facts), (sp.Le(node, sp.Max(0, *exponents), evaluate=False),), note=note)
-        for exponents, facts in own
-        if exponents
-    ]
+    more = []
+    for exponents, facts, reached in own:
+        if exponents:
+            there = tuple(f.xreplace(reached) for f in (*known, *facts))
+            bound = sp.Max(0, *(x.xreplace(reached) for x in exponents))
+            goal = sp.Le(node.xreplace(reached), bound, evaluate=False)
+            more.append(Obligation(name, claim, there, (goal,), note=note))
     return (first, *more)
 
 
@@ -168,11 +172,11 @@ def _written_exponents(plan: Plan) -> tuple[sp.Expr, ...]:
     return tuple(dict.fromkeys(x for o in plan.spec.outputs for x in _exponents(as_derived(plan, o.expr))))
 
 
-def _reached(plan: Plan, node: sp.Expr) -> Iterator[tuple[sp.Basic, ...]]:
-    """A maximum or minimum is reached by one of the elements that it ranges over, where there are any."""
+def _reached(plan: Plan, node: sp.Expr) -> Iterator[dict[sp.Basic, sp.Expr]]:
+    """A maximum or minimum is one of the elements that it ranges over, where there are any."""
     for a in plan.accumulators:
         if a.reducer in ("max", "min") and not a.anchors and a.symbol in node.free_symbols:
-            yield (eq(a.symbol, put_elements(plan, a.element)),)
+            yield {a.symbol: put_elements(plan, a.element)}
 
 
 def denominators(plan: Plan, reach: Reach) -> Iterator[Alternatives]:

@@ -305,8 +305,8 @@ class Encoder:
                 return reduce(Fraction.__mul__, [self.real(a) for a in expr.args])
             case sp.Pow() if expr.exp.is_Integer:
                 return self.raised(self.real(expr.base), int(expr.exp))
-            case sp.Pow() if expr.exp.is_Rational and expr.exp.q == 2:
-                return self.raised(whole(self.root(expr.base)), int(expr.exp.p))
+            case sp.Pow() if expr.exp.is_Rational and expr.exp.q <= LARGEST_POWER:
+                return self.raised(whole(self.root(expr.base, int(expr.exp.q))), int(expr.exp.p))
             case sp.exp():
                 return self.expo(expr.args[0])
             case sp.log():
@@ -410,15 +410,16 @@ class Encoder:
                 order = z3.And((x <= y) == below, (x == y) == equal)
                 self.axioms.append(z3.Implies(z3.And(ex > 0, ey > 0), order))
 
-    def root(self, expr: sp.Expr) -> Any:
-        """The square root: the nonnegative y with y^2 = x, where x is not negative."""
-        key = sp.sqrt(expr, evaluate=False)
+    def root(self, expr: sp.Expr, n: int) -> Any:
+        """The n-th root: the nonnegative y with y^n = x, where x is not negative."""
+        key = sp.Pow(expr, sp.Rational(1, n), evaluate=False)
         x = self.real(expr)
         self.defined.append(times(x.top, x.bottom) >= 0)
         if key not in self.values:
             y = z3.Real(self.name("", key))
             self.values[key] = y
-            self.axioms += [y >= 0, z3.Implies(times(x.top, x.bottom) >= 0, y * y * x.bottom == x.top)]
+            power = reduce(times, [y] * n)
+            self.axioms += [y >= 0, z3.Implies(times(x.top, x.bottom) >= 0, times(power, x.bottom) == x.top)]
         return self.values[key]
 
     def _expo(self, expr: sp.Expr) -> Fraction:
