@@ -30,9 +30,11 @@ if "--device" not in sys.argv:
 from refold.algebra import Plan, derive
 from refold.emit import emit
 from refold.measure.build import case_of
+from refold.schedule.lower.kernels import kernels
 from refold.spec.evaluate import evaluate
 from refold.verify import Proof, Result
-from refold.verify.rounding.bounds import Arithmetic, analyse
+from refold.verify.rounding.bounds import analyse
+from refold.verify.rounding.kinds import Arithmetic
 
 EXAMPLES = sorted(p.stem for p in (Path(__file__).parents[1] / "examples").glob("*.py") if not p.name.startswith("_"))
 SCALARS = {"eps": 1e-5, "window": 50, "cap": 5.0, "slope": 0.25, "a": 0.7, "b": 0.3, "z": 0.5,
@@ -111,7 +113,7 @@ class Example:
         self.name, self.device = name, device
         plan = derive(importlib.import_module(f"refold.examples.{name}").SPEC)
         assert isinstance(plan, Plan)
-        self.plan, self.spec = plan, plan.spec
+        self.plan, self.spec, self.made = plan, plan.spec, kernels(plan, name)
         # What is emitted does not depend on the proof.
         kernel = emit(Proof(plan, (Result("stand-in", "", "proved", 0.0, ""),), ()), f"k_{name}")
         kernel.write(folder)
@@ -189,7 +191,7 @@ def measure(example: Example, dtype: str, cases: Iterator[Case], search: int) ->
         nonlocal runs
         runs += 1
         inputs = example.inputs(case, dtype)
-        found = analyse(example.plan, Arithmetic(case.block, case.parts, dtype, dtype), inputs)  # type: ignore[arg-type]
+        found = analyse(example.made, Arithmetic(case.block, case.parts, dtype, dtype), inputs)  # type: ignore[arg-type]
         with np.errstate(all="ignore"):
             want = evaluate(example.spec, inputs)
             got = example.kernel(inputs, case, dtype)

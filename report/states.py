@@ -51,7 +51,8 @@ def data(report: Any) -> dict[str, Any]:
     if plan is None:
         return {}
     from refold.verify.laws.guards import guards
-    from refold.verify.rounding.bounds import KINDS, bounds
+    from refold.verify.rounding.bounds import bounds
+    from refold.verify.rounding.kinds import KINDS
     from refold.verify.rounding.overflow import compare
 
     return {

@@ -16,6 +16,7 @@ from refold.schedule import ir
 from refold.schedule.checks import RULES, problems
 from refold.schedule.lower.gluon import gluon_kernel
 from refold.schedule.lower.kernels import kernels
+from refold.verify.rounding.values import VALUES as ROUNDED
 
 ROW, COLUMN, DEPTH = "row", "column", "depth"
 X, Y, N = ir.Name("x", (ROW,)), ir.Name("y", (COLUMN,)), ir.Name("n")
@@ -97,8 +98,8 @@ def test_an_illegal_statement_is_named(statement: ir.Statement, words: str) -> N
     assert any(words in p for p in found), found
 
 
-def test_every_kind_of_value_is_printed() -> None:
-    assert {*VALUES} == {*get_args(ir.Value)}
+def test_every_kind_of_value_has_every_reading() -> None:
+    assert {*VALUES} == {*ROUNDED} == {*get_args(ir.Value)}
     assert {*RULES} <= {*get_args(ir.Value)}
 
 

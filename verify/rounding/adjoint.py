@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ def tighten(tape: Tape, out: Node, first: int) -> None:
     factors that correct them alike.
     """
     count = out.exact.size
-    adjoint, nodes = _adjoint(tape, out, 0, count, first)
+    adjoint, nodes = _adjoint(tape, [out], 0, count, first)
     error = np.zeros(count)
     for node, bar in nodes:
         error += _effect(bar, node.repeat * node.local + node.remainder)
@@ -31,9 +31,9 @@ def tighten(tape: Tape, out: Node, first: int) -> None:
     out.error = np.fmin(out.error, error.reshape(out.exact.shape))
 
 
-def sources(tape: Tape, out: Node) -> set[str]:
-    """The kinds of all roundings on the way to `out`, whether or not they move it at these values."""
-    wanted, found = {id(out)}, set()
+def sources(tape: Tape, outs: Iterable[Node]) -> set[str]:
+    """The kinds of all roundings on the way to outputs, whether or not they move them at these values."""
+    wanted, found = {id(out) for out in outs}, set()
     for node in reversed(tape.nodes):
         if id(node) in wanted:
             wanted |= {id(p) for p, _ in node.parents}
@@ -41,25 +41,33 @@ def sources(tape: Tape, out: Node) -> set[str]:
     return found
 
 
-def spread(tape: Tape, out: Node) -> dict[str, dict[int, Array]]:
-    """For each kind and step: sum |d out / d z| |dz| for each element of `out`, in one row."""
-    found: dict[str, dict[int, list[Array]]] = defaultdict(lambda: defaultdict(list))
-    for start in range(0, out.exact.size, CHUNK):
-        sums: dict[tuple[str, int], Array] = {}
-        for node, bar in _adjoint(tape, out, start, min(CHUNK, out.exact.size - start), 0)[1]:
+def spread(tape: Tape, outs: Sequence[Node]) -> dict[str, dict[int, Array]]:
+    """For each kind and step: sum |d out / d z| |dz| for each element of the outputs, all of them in one row."""
+    found: dict[str, dict[int, Array]] = defaultdict(dict)
+    total = sum(out.exact.size for out in outs)
+    for start in range(0, total, CHUNK):
+        for node, bar in _adjoint(tape, outs, start, min(CHUNK, total - start), 0)[1]:
             for kind, size in ((node.kind, node.local), ("remainder", node.remainder)):
                 if np.any(size):
-                    sums[kind, node.step] = sums.get((kind, node.step), 0.0) + _effect(bar, size)
-        for (kind, step), effect in sums.items():
-            found[kind][step].append(effect)
-    return {kind: {s: np.concatenate(e) for s, e in steps.items()} for kind, steps in found.items()}
+                    row = found[kind].setdefault(node.step, np.zeros(total))
+                    row[start : start + len(bar)] += _effect(bar, size)
+    return dict(found)
 
 
-def _adjoint(tape: Tape, out: Node, start: int, count: int, first: int) -> tuple[Iterable[Derived], Iterable[Derived]]:
-    """The derivatives of `count` elements of `out` by the nodes before `first`, and by those from there on."""
-    seeds = np.zeros((count, out.exact.size))
-    seeds[np.arange(count), start + np.arange(count)] = 1.0
-    adjoint: dict[int, tuple[Node, Array]] = {id(out): (out, seeds.reshape(count, *out.exact.shape))}
+def _adjoint(
+    tape: Tape, outs: Sequence[Node], start: int, count: int, first: int
+) -> tuple[Iterable[Derived], Iterable[Derived]]:
+    """The derivatives of `count` elements of the outputs by the nodes before `first`, and by those from there on."""
+    adjoint: dict[int, tuple[Node, Array]] = {}
+    before = -start
+    for out in outs:
+        size = out.exact.size
+        rows = np.arange(max(before, 0), min(before + size, count))
+        if rows.size:
+            seeds = np.zeros((count, size))
+            seeds[rows, rows - before] = 1.0
+            _add(adjoint, out, seeds.reshape(count, *out.exact.shape))
+        before += size
     within: list[Derived] = []
     for node in reversed(tape.nodes[first:]):
         if id(node) not in adjoint:
@@ -67,10 +75,13 @@ def _adjoint(tape: Tape, out: Node, start: int, count: int, first: int) -> tuple
         _, bar = adjoint.pop(id(node))
         within.append((node, bar))
         for parent, slope in node.parents:
-            part = _unbroadcast(product(bar, slope), parent.exact.shape)
-            old = adjoint.get(id(parent))
-            adjoint[id(parent)] = (parent, part if old is None else old[1] + part)
+            _add(adjoint, parent, _unbroadcast(product(bar, slope), parent.exact.shape))
     return adjoint.values(), within
+
+
+def _add(adjoint: dict[int, Derived], node: Node, part: Array) -> None:
+    old = adjoint.get(id(node))
+    adjoint[id(node)] = (node, part if old is None else old[1] + part)
 
 
 def _effect(bar: Array, size: Any) -> Array:

@@ -1,26 +1,27 @@
-"""Bounds what rounding does to every output of a plan, in the order of operations that the kernels execute."""
+"""Bounds what rounding does to every output of a kernel, in the order of operations that its module says."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from refold.algebra import Plan
-from refold.errors import SpecError
-from refold.spec import Fold
+from refold.errors import EmitError, SpecError
+from refold.schedule.lower.kernels import Kernels, kernels
+from refold.schedule.tiles import NoMeaning
 from refold.spec.evaluate import Inputs
 from refold.spec.walk import Array
 from refold.verify.rounding.adjoint import sources as sources_of
 from refold.verify.rounding.adjoint import spread
-from refold.verify.rounding.execution import Execution
-from refold.verify.rounding.tape import UNIT, Node, Tape, U
+from refold.verify.rounding.kinds import KINDS, Arithmetic, DType, Sizes
+from refold.verify.rounding.launch import Launch
+from refold.verify.rounding.memory import Memory, Write
+from refold.verify.rounding.tape import Node, Tape
+from refold.verify.rounding.tiles import POSITION
 
-DType = Literal["float32", "float16", "bfloat16"]
-Unit = Literal["u", "v", "w", "u²"]
 # For what a formula holds, and what its letters are.
 HOLDS = (
     "N positions in tiles of B over P parts, T = ⌈N/(B·P)⌉, inner sums of at most D terms, additions in any order; u, "
@@ -28,76 +29,7 @@ HOLDS = (
     "to first order, A(remainder) what that leaves out; inputs are exact, no intermediate value overflows, guards and "
     "masks are as over the reals: docs/theory.md, Rounding"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """N positions in tiles of B over P parts, so T = ceil(N/(B P)) tiles a part; inner sums of at most D terms."""
-
-    N: int
-    B: int
-    P: int
-    D: int
-
-    @property
-    def T(self) -> int:
-        return math.ceil(self.N / (self.B * self.P))
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """Operations of one source: how many an output waits for, in words and figures, and their unit.
-
-    The magnitude A of a source is the effect of one operation of it, in its unit: summed over all positions (what is
-    done to elements, and at the end), or, where `worst`, the largest over the tiles (the parts), of which the count
-    says how many there are.
-    """
-
-    count: str
-    unit: Unit
-    value: Callable[[Sizes], int]
-    worst: bool = False
-
-
-KINDS: dict[str, Kind] = {
-    "inner sums": Kind("(D−1)", "u", lambda s: max(s.D - 1, 0)),
-    "elements": Kind("", "u", lambda s: 1),
-    "exponentials": Kind("", "u", lambda s: 1),
-    "operands": Kind("", "v", lambda s: 1),
-    "terms": Kind("", "u", lambda s: 1),
-    "tile sums": Kind("(B−1)", "u", lambda s: s.B - 1),
-    "dots": Kind("B", "u", lambda s: s.B),
-    "carried": Kind("T·B", "u", lambda s: s.T * s.B, worst=True),
-    "anchors": Kind("T", "u", lambda s: s.T, worst=True),
-    "corrections": Kind("T", "u", lambda s: s.T, worst=True),
-    "joins": Kind("T", "u", lambda s: s.T, worst=True),
-    "merges": Kind("P", "u", lambda s: s.P, worst=True),
-    "finish": Kind("", "u", lambda s: 1),
-    "store": Kind("", "w", lambda s: 1),
-    "remainder": Kind("", "u²", lambda s: 1),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Arithmetic:
-    """How a kernel computes: tiles of `block` positions over `parts` parts, and its dtypes.
-
-    Accumulators and all that is not named here are float32, rounded to nearest. `operands` is what the two sides of
-    a dot are rounded to, `result` what is stored. Additions are in any order.
-    """
-
-    block: int = 64
-    parts: int = 1
-    operands: DType = "float32"
-    result: DType = "float32"
-
-    @property
-    def truncation(self) -> float:
-        """The error of one addition inside of a dot, in units: 2 where a matrix unit may chop; float32 is rounded."""
-        return 1.0 if self.operands == "float32" else 2.0
-
-    def unit(self, name: Unit) -> float:
-        return U * U if name == "u²" else UNIT[{"u": "float32", "v": self.operands, "w": self.result}[name]]
+FOLDED, OTHERS = 3, 3  # the lengths of a sample, by which no quotient is exact: two tiles, the last in part
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,89 +68,124 @@ class Bound:
 
 
 def bounds(plan: Plan) -> tuple[Bound, ...]:
-    """The bound of every output, of every dtype: narrow ones round in the same places, by units of their own."""
-    single, narrow = _bounds(plan, "float32"), _bounds(plan, "float16")
+    """The bound of every output of a plan, of every dtype; of what has no kernel nothing is known."""
+    try:
+        return of_module(kernels(plan, "kernel"))
+    except EmitError as error:
+        dtypes: tuple[DType, ...] = ("float32", "float16", "bfloat16")
+        return tuple(Bound(f.name, dtype, (), str(error)) for f in plan.finish for dtype in dtypes)
+
+
+def of_module(made: Kernels) -> tuple[Bound, ...]:
+    """The bound of every output of its kernels: narrow dtypes round in the same places, by units of their own."""
+    single, narrow = _bounds(made, "float32"), _bounds(made, "float16")
     return tuple(b for s, n in zip(single, narrow, strict=True) for b in (s, n, replace(n, dtype="bfloat16")))
 
 
-def _bounds(plan: Plan, dtype: DType) -> tuple[Bound, ...]:
-    """The sources of every output are all roundings on the way to it, of a run of two tiles and parts."""
-    tape = Tape()
-    try:
-        outputs = _outputs(plan, Arithmetic(2, 2, dtype, dtype), Inputs.of(plan.spec, _sample(plan)), tape)
-    except SpecError as error:
-        return tuple(Bound(f.name, dtype, (), str(error)) for f in plan.finish)
-    found = []
-    for name, out in outputs.items():
-        if isinstance(out, SpecError):
-            found.append(Bound(name, dtype, (), str(out)))
-        else:
-            sources = sources_of(tape, out)
-            kept = tuple(k for k in KINDS if k in sources or (k == "remainder" and sources))
-            found.append(Bound(name, dtype, kept))
-    return tuple(found)
+def _bounds(made: Kernels, dtype: DType) -> tuple[Bound, ...]:
+    """The sources of every output: all roundings on the way to it, in runs of a few tiles by one part and by two."""
+    names = [f.name for f in made.given.finish]
+    found: dict[str, set[str]] = {name: set() for name in names}
+    reasons: dict[str, str] = {}
+    given = Inputs.of(made.given.spec, _sample(made))
+    for parts in (1, 2):
+        tape = Tape()
+        try:
+            with np.errstate(all="ignore"):
+                memory, _ = Launch(made, given, Arithmetic(2, parts, dtype, dtype)).run(tape, lambda *_: None)
+        except (NoMeaning, SpecError) as error:
+            reasons = dict.fromkeys(names, str(error))
+            break
+        for name in names:
+            writes = _writes(memory, name)
+            reasons |= {name: POSITION} if any(w.tile.doubtful for w in writes) else {}
+            found[name] |= sources_of(tape, _nodes(writes))
+    return tuple(
+        Bound(made.users.get(n, n), dtype, _in_order(found[n]) if n not in reasons else (), reasons.get(n, ""))
+        for n in names
+    )
 
 
-def analyse(plan: Plan, arithmetic: Arithmetic, inputs: Mapping[str, Any]) -> dict[str, Measured]:
-    """Runs a plan as its kernels do, once over the reals and once rounded, and bounds the difference.
+def _in_order(sources: set[str]) -> tuple[str, ...]:
+    return tuple(k for k in KINDS if k in sources or (k == "remainder" and sources))
+
+
+def _writes(memory: Memory, output: str) -> list[Write]:
+    return memory.writes.get(f"{output}_ptr", [])
+
+
+def _nodes(writes: list[Write]) -> list[Node]:
+    return [w.tile.data for w in writes if isinstance(w.tile.data, Node)]
+
+
+def analyse(made: Kernels, arithmetic: Arithmetic, inputs: Mapping[str, Any]) -> dict[str, Measured]:
+    """Runs the kernels of a plan, once over the reals and once rounded, and bounds the difference.
 
     Inputs are taken as exact: round them to their dtype first. Outputs that have no bound are left out. Raises a
     `SpecError` for inputs that do not fit, and where no output has a bound.
     """
-    given, tape = Inputs.of(plan.spec, inputs), Tape()
-    outputs = _outputs(plan, arithmetic, given, tape)
-    sizes = _sizes(plan, given, arithmetic)
+    written = {user: name for name, user in made.users.items()}
+    given = Inputs.of(made.given.spec, {written.get(n, n): value for n, value in inputs.items()})
+    tape, found = Tape(), {}
     with np.errstate(all="ignore"):
-        return {
-            f.name: _measured(given, f.axes, out, spread(tape, out), sizes, arithmetic)
-            for f in plan.finish
-            if isinstance(out := outputs[f.name], Node)
-        }
+        try:
+            memory, longest = Launch(made, given, arithmetic).run(tape)
+        except NoMeaning as error:
+            raise SpecError(str(error)) from None
+        length = given.sizes[made.roles.fold]
+        sizes = Sizes(length, max(min(arithmetic.block, length), 1), arithmetic.parts, longest)
+        for f in made.given.finish:
+            writes = _writes(memory, f.name)
+            if not any(w.tile.doubtful for w in writes):
+                shape = tuple(given.sizes[a] for a in f.axes)
+                found[made.users.get(f.name, f.name)] = _measured(tape, writes, shape, sizes, arithmetic)
+    return found
 
 
-def _outputs(plan: Plan, arithmetic: Arithmetic, given: Inputs, tape: Tape) -> dict[str, Node | SpecError]:
-    """Every output as it is stored; a position is stored as an integer."""
-    with np.errstate(all="ignore"):
-        outputs = Execution(plan, given, tape, arithmetic.operands, arithmetic.truncation).run(
-            arithmetic.block, arithmetic.parts
-        )
-        positions = {a.symbol for a in plan.accumulators if a.reducer == "argmax"}
-        rounded = {f.name for f in plan.finish if f.expr not in positions}
-        return {
-            name: tape.cast(out, arithmetic.result, "store") if isinstance(out, Node) and name in rounded else out
-            for name, out in outputs.items()
-        }
-
-
-def _measured(given: Inputs, axes: Any, out: Node, spread: Any, sizes: Sizes, arithmetic: Arithmetic) -> Measured:
+def _measured(
+    tape: Tape, writes: list[Write], shape: tuple[int, ...], sizes: Sizes, arithmetic: Arithmetic
+) -> Measured:
+    effects = spread(tape, _nodes(writes))
     magnitudes, terms = {}, {}
     for source, kind in KINDS.items():
-        if source in spread:
-            effects = np.array(list(spread[source].values())) / arithmetic.unit(kind.unit)
-            size = effects.max(axis=0) if kind.worst else effects.sum(axis=0)
-            magnitudes[source] = given.present(size.reshape(out.exact.shape), axes)
+        if source in effects:
+            steps = np.array(list(effects[source].values())) / arithmetic.unit(kind.unit)
+            magnitudes[source] = _gathered(writes, shape, steps.max(axis=0) if kind.worst else steps.sum(axis=0))
             count = kind.value(sizes)
             terms[source] = count * arithmetic.unit(kind.unit) * magnitudes[source] if count else 0 * magnitudes[source]
-    exact, computed = given.present(out.exact, axes), given.present(out.computed, axes)
-    return Measured(exact, computed, sum(terms.values(), np.zeros_like(exact)), terms, magnitudes)
+    exact = _gathered(writes, shape, _values(writes, "exact"))
+    computed = _gathered(writes, shape, _values(writes, "computed"))
+    return Measured(exact, computed, sum(terms.values(), np.zeros(shape)), terms, magnitudes)
 
 
-def _sizes(plan: Plan, given: Inputs, arithmetic: Arithmetic) -> Sizes:
-    length = given.sizes[plan.axis]
-    written = [e.expr for e in plan.elements] + [f.expr for f in plan.finish]
-    inner = [given.sizes[n.axis] for x in written for n in x.atoms(Fold) if n.axis != plan.axis]
-    return Sizes(length, max(min(arithmetic.block, length), 1), arithmetic.parts, max(inner, default=1))
+def _values(writes: list[Write], which: str) -> Array:
+    """All elements of what was written, one tile after the other."""
+    tiles = [w.tile.data for w in writes]
+    return np.concatenate([np.zeros(0), *(np.ravel(getattr(t, which) if isinstance(t, Node) else t) for t in tiles)])
 
 
-def _sample(plan: Plan) -> dict[str, Any]:
-    """Any inputs, small: eight positions of the fold axis and two of the others."""
-    rng = np.random.default_rng(0)
+def _gathered(writes: list[Write], shape: tuple[int, ...], row: Array) -> Array:
+    """The elements of all tiles, each where it was stored."""
+    found, before = np.zeros(int(np.prod(shape))), 0
+    for w in writes:
+        own = np.shape(w.tile.array)
+        size = int(np.prod(own))
+        values = np.broadcast_to(row[before : before + size].reshape(own), w.places.shape)
+        found[w.places[w.mask]] = values[w.mask]
+        before += size
+    return found.reshape(shape)
+
+
+def _sample(made: Kernels) -> dict[str, Any]:
+    """Any inputs, small: a few positions of the axes that are summed, one of those that are not."""
+    rng, roles, spec = np.random.default_rng(0), made.roles, made.given.spec
+    lengths = {a: FOLDED if a == roles.fold else OTHERS if a in roles.inner else 1 for a in spec.axes}
     inputs: dict[str, Any] = {}
-    for t in plan.spec.tensors:
-        shape = [8 if a == plan.axis else 2 for a in t.axes]
+    for t in spec.tensors:
+        shape = [lengths[a] for a in t.axes]
         values = rng.standard_normal(shape)
-        inputs[t.name] = np.zeros(shape) if t.is_integer else np.abs(values) if t.sign else values
-    for p in plan.spec.params:
-        inputs[p.name] = 1.0
-    known = {a for t in plan.spec.tensors for a in t.axes}
-    return inputs | {a.name: 2 for a in plan.spec.axes if a not in known}
+        # Whatever an integer ends or selects, it is all of it.
+        inputs[t.name] = np.full(shape, FOLDED) if t.is_integer else np.abs(values) if t.sign else values
+    inputs |= {p.name: 1 if p.is_integer else 0.7 for p in spec.params}
+    known = {a for t in spec.tensors for a in t.axes}
+    return inputs | {a.name: lengths[a] for a in spec.axes if a not in known}

@@ -8,10 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import sympy as sp
-
-from refold.algebra.base2 import exp2
-from refold.spec.heads import sigmoid
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,24 +59,24 @@ def _size(x: Any) -> Any:
 # unit each. The last two are of emit/runtime/refold_runtime.py: with t = exp(-2|x|) off by 4|x| + 4 units,
 # (1 - t)/(1 + t) is by 4(|x| + 1)/sinh(2|x|) + 6, at most 16 where |x| >= 1/4; the polynomial below 1/4 is by less.
 # With t = exp(-|x|), 1/(1 + t) is off by 5 + t(2|x| + 4)/(1 + t) < 8, and t/(1 + t) by 2|x| + 10.
-FUNCTIONS: dict[Any, Function] = {
-    sp.exp: Function(np.exp, lambda x, z: z, lambda x: 4 + 2 * _size(x), _grows(1)),
-    exp2: Function(np.exp2, lambda x, z: math.log(2) * z, _ulps(2), _grows(math.log(2))),
-    sp.log: Function(np.log, lambda x, z: 1 / x, _ulps(2), _bends_log),
-    sp.sqrt: Function(np.sqrt, lambda x, z: 0.5 / z, _ulps(2), _bends_root),
-    sp.sin: Function(np.sin, lambda x, z: np.cos(x), _ulps(2), _curved(1)),
-    sp.cos: Function(np.cos, lambda x, z: -np.sin(x), _ulps(2), _curved(1)),
-    sp.erf: Function(
+FUNCTIONS: dict[str, Function] = {
+    "exp": Function(np.exp, lambda x, z: z, lambda x: 4 + 2 * _size(x), _grows(1)),
+    "exp2": Function(np.exp2, lambda x, z: math.log(2) * z, _ulps(2), _grows(math.log(2))),
+    "log": Function(np.log, lambda x, z: 1 / x, _ulps(2), _bends_log),
+    "sqrt": Function(np.sqrt, lambda x, z: 0.5 / z, _ulps(2), _bends_root),
+    "sin": Function(np.sin, lambda x, z: np.cos(x), _ulps(2), _curved(1)),
+    "cos": Function(np.cos, lambda x, z: -np.sin(x), _ulps(2), _curved(1)),
+    "erf": Function(
         np.vectorize(math.erf, otypes=[np.float64]),
         lambda x, z: 2 / math.sqrt(math.pi) * np.exp(-x * x),
         _ulps(2),
         _curved(1),
     ),
-    sp.Abs: Function(np.abs, lambda x, z: np.sign(x), _ulps(0), lambda x, z, e: np.where(z < e, 2 * e, 0.0)),
-    sp.tanh: Function(np.tanh, lambda x, z: 1 - z * z, _ulps(8), _curved(0.77)),
-    sigmoid: Function(_sigmoid, lambda x, z: z * (1 - z), lambda x: 10 + 2 * _size(np.minimum(x, 0)), _curved(0.1)),
+    "abs": Function(np.abs, lambda x, z: np.sign(x), _ulps(0), lambda x, z, e: np.where(z < e, 2 * e, 0.0)),
+    "tanh": Function(np.tanh, lambda x, z: 1 - z * z, _ulps(8), _curved(0.77)),
+    "sigmoid": Function(_sigmoid, lambda x, z: z * (1 - z), lambda x: 10 + 2 * _size(np.minimum(x, 0)), _curved(0.1)),
 }
 # tanh.approx.f32 is within 2^-11, relative (PTX ISA); the kernels take it for 16-bit data, on NVIDIA.
-APPROXIMATE = {sp.tanh: replace(FUNCTIONS[sp.tanh], error=_ulps(2**12))}
+FUNCTIONS["tanh.approx"] = replace(FUNCTIONS["tanh"], error=_ulps(2**12))
 # `a / b` is div.full: 2 ulp (PTX ISA).
 QUOTIENT = 4.0

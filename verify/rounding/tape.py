@@ -23,6 +23,7 @@ from refold.verify.rounding.functions import QUOTIENT, Function
 # flushed to zero below 2^-126, the others end in subnormals.
 UNIT = {"float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
 TINY = {"float32": 2.0**-126, "float16": 2.0**-25, "bfloat16": 2.0**-126}
+WHOLE = 2.0**24  # below it float32 has every whole number
 LARGEST = {"float32": 3.4028e38, "float16": 65504.0, "bfloat16": 3.3895e38}
 U = UNIT["float32"]
 
@@ -44,7 +45,8 @@ class Node:
     """One value: `exact` in float64, `computed` in float32; `parents` with the derivatives by them.
 
     `local` bounds what one rounding adds here, `remainder` what the linear approximation leaves out, `error` how far
-    a computed value can be from the exact one. `kind` says whose the rounding is, `step` in which tile.
+    a computed value can be from the exact one. `kind` says whose the rounding is, `step` in which tile. `rounded` says
+    whether anything on the way here rounds, at whatever values.
     """
 
     exact: Array
@@ -57,6 +59,13 @@ class Node:
     step: int = 0
     repeat: int = 1
     rounds: bool = False
+    rounded: bool = False
+    factors: tuple[Node, Node] | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of it are whole numbers that no rounding has touched."""
+        return not self.rounded and bool(np.all(np.isfinite(self.exact) & (np.trunc(self.exact) == self.exact)))
 
 
 class Tape:
@@ -106,29 +115,40 @@ class Tape:
         remainder = np.where(finite, remainder, 0.0)
         error = carried + repeat * local + remainder
         single, rounds = computed.astype(np.float32), bool(np.any(np.asarray(rate) != 0))
-        node = Node(exact, single, kept, local, remainder, error, kind or self.kind, self.step, repeat, rounds)
+        if not kept and not rounds and not np.any(bend):
+            return Node(exact, single)
+        rounded = rounds or any(p.rounded for p, _ in kept)
+        node = Node(exact, single, kept, local, remainder, error, kind or self.kind, self.step, repeat, rounds, rounded)
         self.nodes.append(node)
         return node
 
-    def sum_of(self, terms: list[Node]) -> Node:
-        """The sum of a few terms in an order that is not known; of two, the rounding is relative to the result."""
-        terms = [t for t in terms if t.kind or np.any(t.exact)] or terms[:1]  # x + 0 is x
-        if len(terms) == 1:
-            return terms[0]
-        z, computed = terms[0].exact, terms[0].computed
-        for t in terms[1:]:
-            z, computed = z + t.exact, computed + t.computed
-        size: Any = np.abs(z) if len(terms) == 2 else sum(np.abs(t.exact) for t in terms)
-        return self.record(z, computed, [(t, np.ones_like(z)) for t in terms], (len(terms) - 1) * U, size=size)
+    def plus(self, a: Node, b: Node, sign: float = 1.0, *, exact: bool = False) -> Node:
+        """`a + sign b`; an `exact` one is part of an operation whose roundings are recorded elsewhere."""
+        z = np.asarray(a.exact + sign * b.exact)
+        a, b = self.apart(a), self.apart(b)
+        if _is_nothing(b) and np.shape(a.exact) == z.shape:
+            return a
+        if _is_nothing(a) and np.shape(b.exact) == z.shape:
+            return b if sign == 1 else self.times(b, self.constant(sign))
+        free = exact or (a.is_whole and b.is_whole and bool(np.all(np.abs(z) < WHOLE)))
+        parents = ((a, np.ones_like(z)), (b, np.full_like(z, sign)))
+        return self.record(z, a.computed + np.float32(sign) * b.computed, parents, 0.0 if free else U)
 
     def times(self, a: Node, b: Node) -> Node:
-        z = a.exact * b.exact
+        z = np.asarray(a.exact * b.exact)
         free = _power_of_two(a) or _power_of_two(b)
+        free = free or (a.is_whole and b.is_whole and bool(np.all(np.abs(z) < WHOLE)))
         parents = ((a, np.broadcast_to(b.exact, z.shape)), (b, np.broadcast_to(a.exact, z.shape)))
-        return self.record(z, a.computed * b.computed, parents, 0.0 if free else U, bend=_both(a, b))
+        node = self.record(z, a.computed * b.computed, parents, 0.0 if free else U, bend=_both(a, b))
+        node.factors = None if free else (a, b)
+        return node
+
+    def apart(self, a: Node) -> Node:
+        """A product in a sum, with a rounding of its own: there it may be fused, and where else it is used not."""
+        return a if a.factors is None else self.times(*a.factors)
 
     def over(self, a: Node, b: Node) -> Node:
-        z = a.exact / b.exact
+        z = np.asarray(a.exact / b.exact)
         parents = ((a, np.broadcast_to(1 / b.exact, z.shape)), (b, -z / b.exact))
         off = b.error / np.abs(b.exact)
         bend = np.where(off < 1, (a.error / np.abs(b.exact) + np.abs(z) * off) * off / (1 - off), np.inf)
@@ -149,10 +169,10 @@ class Tape:
         return self.record(z, np.where(condition, a.computed, b.computed), ((a, yes), (b, 1 - yes)))
 
     def larger(self, a: Node, b: Node) -> Node:
-        return self.one_of(a.exact >= b.exact, a, b, np.maximum)
+        return self.one_of(a.exact >= b.exact, a, b, np.fmax)
 
     def smaller(self, a: Node, b: Node) -> Node:
-        return self.one_of(a.exact <= b.exact, a, b, np.minimum)
+        return self.one_of(a.exact <= b.exact, a, b, np.fmin)
 
     def one_of(self, condition: Any, a: Node, b: Node, function: Callable[..., Any]) -> Node:
         """The larger or smaller: of two that are nearer than their errors, the other one may be taken."""
@@ -165,30 +185,50 @@ class Tape:
         return node
 
     def total(self, a: Node, axis: int, kind: str, scale: float = 1.0) -> Node:
-        """The sum along an axis in an order that is not known: each step rounds by at most the sum of magnitudes."""
+        """The sum along an axis in an order that is not known: each step rounds by at most the sum of magnitudes.
+
+        What is 0 and nothing else, as a masked position is, is no term of it.
+        """
+        a = self.apart(a)
         z = a.exact.sum(axis=axis, keepdims=True)
         size = np.abs(a.exact).sum(axis=axis, keepdims=True)
         computed = np.cumsum(a.computed, axis=axis, dtype=np.float32).take([-1], axis=axis)
-        count = a.exact.shape[axis] - 1
-        rate = scale * U if count else 0.0
-        return self.record(z, computed, ((a, np.ones_like(a.exact)),), rate, size=size, kind=kind, repeat=count + 1)
+        free = a.exact.shape[axis] == 1 or (a.is_whole and bool(np.all(size < WHOLE)))
+        rate = 0.0 if free else scale * U
+        parents = ((a, np.ones_like(a.exact)),)
+        return self.record(z, computed, parents, rate, size=size, kind=kind, repeat=self.terms(a, axis))
+
+    def terms(self, a: Node, axis: int) -> int:
+        """How many terms a sum along an axis has at most."""
+        live = (a.exact != 0) | (np.asarray(a.error) != 0)
+        return max(int(np.count_nonzero(live, axis=axis).max(initial=0)), 1)
 
     def extreme(self, a: Node, axis: int, largest: bool) -> Node:
-        at = (np.argmax if largest else np.argmin)(a.exact, axis=axis, keepdims=True)
+        """The largest or smallest along an axis; what is no number is passed over."""
+        some = np.where(np.isnan(a.exact), -np.inf if largest else np.inf, a.exact)
+        at = (np.argmax if largest else np.argmin)(some, axis=axis, keepdims=True)
         one = np.zeros_like(a.exact)
         np.put_along_axis(one, at, 1.0, axis)
         function = np.max if largest else np.min
-        z = function(a.exact, axis=axis, keepdims=True)
+        z = function(some, axis=axis, keepdims=True)
         reach = np.take_along_axis(a.error + one, at, axis) - 1 + a.error
-        bend = np.where((one == 0) & (np.abs(a.exact - z) < reach), reach, 0.0).max(axis=axis, keepdims=True)
-        node = self.record(z, function(a.computed, axis=axis, keepdims=True), ((a, one),), bend=bend)
+        bend = np.where((one == 0) & (np.abs(some - z) < reach), reach, 0.0).max(axis=axis, keepdims=True)
+        best = (np.fmax if largest else np.fmin).reduce(a.computed, axis=axis, keepdims=True)
+        node = self.record(z, best, ((a, one),), bend=bend)
         node.error = np.where(np.isfinite(z), np.max(a.error + 0 * one, axis=axis, keepdims=True), 0.0)
         return node
+
+    def wide(self, a: Node, shape: tuple[int, ...]) -> Node:
+        """The same values repeated along axes in which there is one."""
+        z = np.broadcast_to(a.exact, shape)
+        return self.record(z, np.broadcast_to(a.computed, shape), ((a, np.ones_like(z)),))
 
     def cast(self, a: Node, dtype: str, kind: str) -> Node:
         if dtype == "float32":
             return a
         same, slope = rounded(a.computed, dtype), np.ones_like(a.exact)
+        if not a.kind and np.array_equal(same, a.exact, equal_nan=True):
+            return a
         size = np.where(np.abs(a.exact) + a.error < LARGEST[dtype], np.abs(a.exact), np.inf)
         return self.record(a.exact, same, ((a, slope),), UNIT[dtype], size=size, kind=kind, tiny=TINY[dtype])
 
@@ -212,6 +252,10 @@ def _within(value: Array, shape: tuple[int, ...]) -> Array:
     """Sums over the dimensions that a reduction has left with length 1."""
     axes = tuple(n for n, size in enumerate(shape) if size == 1 and value.ndim == len(shape) and value.shape[n] != 1)
     return value.sum(axis=axes, keepdims=True) if axes else value
+
+
+def _is_nothing(a: Node) -> bool:
+    return not a.kind and not np.any(a.exact)
 
 
 def _power_of_two(a: Node) -> bool:

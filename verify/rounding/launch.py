@@ -1,0 +1,138 @@
+"""Launches the kernels of a plan on a tape: their arguments at given inputs, every program of every stage in turn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from refold.schedule.lower.kernels import Kernels
+from refold.spec import Index
+from refold.spec.evaluate import Inputs
+from refold.spec.heads import is_integral
+from refold.verify.rounding.adjoint import tighten
+from refold.verify.rounding.kinds import Arithmetic
+from refold.verify.rounding.memory import Memory
+from refold.verify.rounding.run import Object, Run
+from refold.verify.rounding.tape import Node, Tape
+from refold.verify.rounding.tiles import Tile
+
+SHORT = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
+# What changes no result: how loads are made and kept, and when kernels begin.
+WORDS: dict[str, Object] = {"INDEX": "int32", "BOX": False, "OVERLAP": False, "STAGES": 2, "EVICT": ""}
+Settle = Callable[[Tape, Node, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """The kernels of a plan at given inputs. All rows are one tile, and tiles have the lengths of the axes within."""
+
+    made: Kernels
+    given: Inputs
+    arithmetic: Arithmetic
+
+    def run(self, tape: Tape, settle: Settle = tighten) -> tuple[Memory, int]:
+        """What memory holds after all stages, and how long the longest inner sum is."""
+        data = {f"{t.name}_ptr": self.given.arrays[t].ravel() for t in self.made.given.spec.tensors}
+        memory, longest, arguments = Memory(data), 1, self.arguments(tape)
+        programs, parts = self.programs, self.arithmetic.parts
+        stages = [(self.made.rolling, (programs, 1))]
+        if parts > 1:
+            stages = [(self.made.parts, (programs, parts)), (self.made.finish, (programs, self.chunks))]
+        functions = {f.name: f for f in self.made.functions}
+        order = {a: n for n, a in enumerate(self.made.given.spec.axes)}
+        for kernel, grid in stages:
+            for program in product(*map(range, grid)):
+                run = Run(tape, memory, self.made.roles.fold, order, functions, settle)
+                run.program, run.grid = program, grid
+                run.names = {p.text: arguments[p.text] for p in kernel.parameters}
+                tape.kind, tape.step = "finish", 0
+                run.run(kernel.body)
+                longest = max(longest, run.longest)
+        return memory, longest
+
+    def length(self, axis: Index) -> int:
+        return self.given.sizes[axis]
+
+    @property
+    def fold(self) -> int:
+        return self.length(self.made.roles.fold)
+
+    @property
+    def batch(self) -> int:
+        return math.prod(self.length(a) for a in self.made.roles.batch)
+
+    @property
+    def rows(self) -> int:
+        """The rows of a tile: all, or all that share what is packed."""
+        roles = self.made.roles
+        if roles.rows is None:
+            return 1
+        return self.number(roles.group) if roles.group is not None else self.length(roles.rows)
+
+    @property
+    def programs(self) -> int:
+        roles = self.made.roles
+        groups = 1 if roles.group is None or roles.rows is None else -(-self.length(roles.rows) // self.rows)
+        return self.batch * groups * (self.rows > 0)
+
+    @property
+    def chunk(self) -> int:
+        """The length of a part."""
+        tiles = -(-self.fold // self.arithmetic.block)
+        return self.arithmetic.block * max(1, -(-tiles // self.arithmetic.parts))
+
+    @property
+    def chunks(self) -> int:
+        """The programs that write what varies with the axis, each its part."""
+        written = any(self.made.roles.fold in f.axes for f in self.made.given.finish)
+        return max(1, -(-self.fold // self.chunk)) if written else 1
+
+    def number(self, expr: Any) -> int:
+        return round(float(self.given.walk()(expr)))
+
+    def arguments(self, tape: Tape) -> dict[str, Object]:
+        """What the launcher passes, by name; a float is rounded once, and is the same wherever it stands."""
+        made, spec = self.made, self.made.given.spec
+        tape.kind = "finish"
+        found: dict[str, Object] = {**WORDS, **self._constants()}
+        scalars = made.host | {p: p.name for p in spec.params if p not in made.host}
+        for expr, text in scalars.items():
+            value = float(self.given.walk()(expr))
+            whole = is_integral(expr)
+            data: Any = np.asarray(round(value)) if whole else tape.constant(value, exact=False)
+            found[text] = Tile("int32" if whole else "fp32", (), data)
+        for text, n in self._integers().items():
+            found[text] = Tile("int64", (), np.asarray(n))
+        operands, result = SHORT[self.arithmetic.operands], SHORT[self.arithmetic.result]
+        dtypes = {t.name: "int32" if t.is_integer else operands for t in spec.tensors}
+        dtypes |= {o.name: result for o in spec.outputs}
+        dtypes |= {f"part_{a.symbol}": "int32" if a.reducer == "argmax" else "fp32" for a in made.plan.accumulators}
+        for name, dtype in dtypes.items():
+            found[f"{name}_ptr"] = Tile(f"*{dtype}", (), np.asarray(0), f"{name}_ptr")
+        return found
+
+    def _constants(self) -> dict[str, Object]:
+        block, roles = self.arithmetic.block, self.made.roles
+        inner = {f"{word}_{a.name}": self.length(a) for word in ("SIZE", "BLOCK") for a in roles.inner}
+        narrow = self.arithmetic.operands != "float32"
+        return {
+            "OPERAND": self.arithmetic.operands, "FAST": narrow, "BLOCK_M": self.rows, "BLOCK_N": block,
+            "ONE_TILE": self.fold <= block, "RAGGED": self.fold % block > 0 or self.fold == 0, **inner,
+        }  # fmt: skip
+
+    def _integers(self) -> dict[str, int]:
+        spec = self.made.given.spec
+        found = {f"size_{a.name}": self.length(a) for a in spec.axes}
+        found |= {"size_lead": 1, "size_batch": self.batch, "side": max(self.batch, 1)}
+        found |= {"parts": self.arithmetic.parts, "chunk": self.chunk}
+        named = [(t.name, t.axes) for t in spec.tensors] + [(o.name, o.axes) for o in spec.outputs]
+        for name, axes in named:
+            found |= {f"{name}_lead0": 0, f"{name}_lead1": 0}
+            for n, axis in enumerate(axes):
+                found[f"{name}_{axis.name}"] = math.prod(self.length(a) for a in axes[n + 1 :])
+        return found
