@@ -20,6 +20,7 @@ from refold.emit.runtime import helpers
 from refold.schedule import ir
 from refold.schedule.lower.kernels import Kernels, kernels
 from refold.spec import Tensor, axes, fold, oo, pipeline, tanh, where
+from refold.spec.evaluate import evaluate
 from refold.verify import Proof, Result
 from refold.verify.certificate.document import contents
 from refold.verify.rounding.adjoint import spread
@@ -82,6 +83,20 @@ def test_nothing_exceeds_the_bound(data: st.DataObject) -> None:
     for m in analyse(MADE[name], Arithmetic(8, parts, dtype, dtype), inputs).values():
         assert not np.isnan(m.bound).any()
         assert (error(m) <= m.bound * (1 + 1e-9) + 2.0**-48 * np.abs(np.nan_to_num(m.exact))).all()
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize("name", [*PLANS, "argmax", "gqa_decode", "sigmoid_attention"])
+def test_over_the_reals_the_kernels_give_what_the_pipeline_says(name: str, parts: int) -> None:
+    plan, rng = PLANS.get(name) or example(name), np.random.default_rng(0)
+    inputs: dict[str, Any] = {str(p.name): SCALARS.get(str(p.name), 0.5) for p in plan.spec.params}
+    lengths = {"i": 2, "h": 4, "g": 2, "d": 3, "e": 2}
+    inputs |= {t.name: rng.standard_normal([lengths.get(a.name, 9) for a in t.axes]) for t in plan.spec.tensors}
+    found = analyse(kernels(plan, name), Arithmetic(4, parts), inputs)
+    wanted = evaluate(plan.spec, inputs)
+    assert found.keys() == wanted.keys()
+    for output, m in found.items():
+        np.testing.assert_allclose(m.exact, wanted[output], 1e-9)
 
 
 def test_of_the_textbook_variance_the_bound_is_another_than_of_welfords() -> None:
