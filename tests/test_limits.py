@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -21,7 +22,8 @@ from refold.verify import Checked, derive_within, verify
 from refold.verify.deadline import Limit, OutOfTime, doing, stoppable, within
 from refold.verify.result import Disproof
 from refold.verify.smt import formulas as z3
-from refold.verify.smt import second
+from refold.verify.smt import second, solver
+from refold.verify.smt.processor import within_seconds
 from refold.verify.smt.solver import settle
 
 # A script that keeps cvc5 busy for long, whatever it counts: the cubes of reals at which a form of degree 9 is small.
@@ -121,6 +123,22 @@ def test_what_is_done_in_time_is_not_stopped() -> None:
     assert within(limit, work) == "proved" and not limit.over and not stops
 
 
+def test_work_that_ends_as_it_is_stopped_is_late() -> None:
+    stopped = threading.Event()
+
+    def stop() -> None:
+        stopped.set()
+        time.sleep(0.2)
+
+    def work() -> str:
+        with stoppable(stop):
+            stopped.wait()
+        return "canceled"
+
+    limit = Limit(0.1)
+    assert within(limit, work) is None and limit.over
+
+
 def test_an_error_is_no_time_out() -> None:
     def fails() -> None:
         raise KeyError
@@ -146,6 +164,55 @@ def test_what_was_answered_in_time_is_kept(monkeypatch: pytest.MonkeyPatch) -> N
     assert isinstance(report, Disproof) and report.verdict == "unknown" and late
     assert sum(r.verdict == "proved" for r in report.results) > 5
     assert report.results[-1].note.startswith("the time limit of 4 s ran out while ")
+
+
+def test_time_that_passes_costs_cvc5_nothing() -> None:
+    yes = "(set-logic ALL)(declare-fun u () Real)(assert (< (* u u) {}.0))(check-sat)"
+    assert second.opinion(yes.format(-1)) == "unsat"
+    running = second._OWN.process
+    assert running is not None
+    # Another has the processor for longer than the limit is.
+    running.popen.send_signal(signal.SIGSTOP)
+    threading.Timer(1.0, running.popen.send_signal, [signal.SIGCONT]).start()
+    assert second.opinion(yes.format(-2), cpu_s=0.5) == "unsat" and second._OWN.process is running
+
+
+def test_cvc5_ends_by_the_clock_of_the_processor() -> None:
+    assert second.opinion(HARD, 10**9, cpu_s=0.2) == "unknown" and second._OWN.process is None
+    assert second.opinion("(set-logic ALL)(assert false)(check-sat)") == "unsat"
+
+
+def test_the_clock_of_a_thread_counts_its_work_alone() -> None:
+    stops: list[str] = []
+    with within_seconds(0.2, lambda: stops.append("waiting")):
+        time.sleep(0.5)
+    assert stops == []
+    with within_seconds(0.2, lambda: stops.append("working")):
+        while not stops:
+            sp.symbols("x")
+    assert stops == ["working"]
+    with within_seconds(0.1, lambda: stops.append("late")):
+        pass
+    time.sleep(0.2)
+    assert stops == ["working"]
+
+
+def test_work_that_z3_does_not_count_is_stopped() -> None:
+    with z3.own_context():
+        x, y, z = z3.Ints("x y z")
+        assert solver.check([x * x * x + y * y * y + z * z * z == 42], 100, 10**9)[0] == z3.unknown
+
+
+def test_z3_stops_at_the_same_place_whatever_the_time() -> None:
+    def effort() -> int:
+        with z3.own_context():
+            x, y, z = z3.Ints("x y z")
+            outcome, found = solver.check([x * x * x + y * y * y + z * z * z == 42], 25)
+            assert outcome == z3.unknown
+            return int(found.statistics().get_key_value("rlimit count"))
+
+    # A limit of seconds would be another place each time.
+    assert 100_000 < effort() == effort() < 200_000
 
 
 def test_a_derivation_that_hangs_is_unknown() -> None:

@@ -52,7 +52,8 @@ _LIMIT: ContextVar[Limit | None] = ContextVar("refold_limit", default=None)
 def within(limit: Limit, work: Callable[[], T]) -> T | None:
     """The result of `work`; None where its time ran out first, which `limit.over` says then.
 
-    The earlier of two limits holds. No `with` block: what comes up as one is left would be outside of it.
+    Work that ends as it is stopped is late too: a solver that is stopped says that it does not know. The earlier of two
+    limits holds. No `with` block: what comes up as one is left would be outside of it.
     """
     outer = _LIMIT.get()
     limit.thread = threading.get_ident()
@@ -61,15 +62,15 @@ def within(limit: Limit, work: Callable[[], T]) -> T | None:
     limit.end = min(last, float("inf") if limit.seconds is None else time.monotonic() + limit.seconds)
     token = _LIMIT.set(limit)
     watch = _Watch(limit)
+    value: T | None = None
     try:
         if limit.end < last:
             watch.start()
-        return work()
+        value = work()
     except OutOfTime:
         if limit.end == last:
             raise
         limit.over = True
-        return None
     finally:
         while not watch.ended:
             try:
@@ -77,6 +78,8 @@ def within(limit: Limit, work: Callable[[], T]) -> T | None:
             except OutOfTime:
                 limit.over = limit.end < last
         _LIMIT.reset(token)
+    limit.over = limit.over or watch.stopping
+    return None if limit.over else value
 
 
 def doing(what: str) -> None:
@@ -106,7 +109,7 @@ class _Watch:
     """The second thread of one limit. It shares no lock with the first, which could be stopped while it holds one."""
 
     def __init__(self, limit: Limit) -> None:
-        self.limit, self.closed, self.raising, self.ended = limit, False, False, False
+        self.limit, self.closed, self.stopping, self.raising, self.ended = limit, False, False, False, False
         self.asleep = threading.Lock()
         self.asleep.acquire()
 
@@ -118,6 +121,7 @@ class _Watch:
         if not self.asleep.acquire(timeout=min(threading.TIMEOUT_MAX, max(0.0, self.limit.end - time.monotonic()))):
             with _SILENCE:
                 while not self.closed:
+                    self.stopping = True
                     for stop in list(self.limit.stops):
                         stop()
                     self.raising = True

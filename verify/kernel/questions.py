@@ -14,7 +14,7 @@ from refold.verify.result import Result
 from refold.verify.smt import formulas as z3
 from refold.verify.smt import smtlib
 from refold.verify.smt.query import Query, answered, plain_query
-from refold.verify.smt.solver import ask
+from refold.verify.smt.solver import ask, check
 from refold.verify.smt.values import model_words
 
 TIMEOUT_MS = 5_000
@@ -118,18 +118,11 @@ def _renamed(formulas: list[Any], names: Names) -> list[Any]:
 def _example(question: IndexQuestion, extra: Any, timeout_ms: int) -> Any:
     """A model in which every multiple of the block is one, at a small concrete block."""
     for block in BLOCKS if question.block is not None else (0,):
-        solver = _solver(timeout_ms, *question.hypotheses, *question.exact, extra)
+        formulas = [*question.hypotheses, *question.exact, extra]
         if question.block is not None:
-            solver.add(question.block == block)
-            for n, value in enumerate(question.aligned):
-                solver.add(value == block * z3.Int(f"multiple!{n}"))
-        if solver.check() == z3.sat:
+            formulas.append(question.block == block)
+            formulas += [value == block * z3.Int(f"multiple!{n}") for n, value in enumerate(question.aligned)]
+        outcome, solver = check(formulas, timeout_ms)
+        if outcome == z3.sat:
             return solver.model()
     return None
-
-
-def _solver(timeout_ms: int, *formulas: Any) -> Any:
-    solver = z3.Solver()
-    solver.set("timeout", timeout_ms)
-    solver.add(*formulas)
-    return solver

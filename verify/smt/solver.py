@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from functools import cached_property
@@ -26,11 +25,17 @@ from refold.verify.smt import formulas as z3
 from refold.verify.smt import second, smtlib
 from refold.verify.smt.encode import Encoder, Undecided, Undefined
 from refold.verify.smt.formula import Texts, Unwritable
+from refold.verify.smt.processor import within_seconds
 from refold.verify.smt.query import Answer, Query, plain_query
 from refold.verify.smt.values import model_words
 
 TIMEOUT_MS = 10_000
 # In units of the solver's own work, not seconds, so that the same is found on every machine, however busy it is.
+# A millisecond is so many: what an idle machine does in about that time.
+UNITS_PER_MS = 4_000
+# Some work counts as none, such as to read a large polynomial: it is stopped after so many times the milliseconds, by
+# the clock of the processor.
+UNCOUNTED = 1.5
 QUICK = 20_000
 FEASIBLE = 1_000_000
 TEXT = 10_000_000
@@ -289,31 +294,26 @@ class _Search:
         return False
 
     def check(self, formulas: list[Any], effort: int = 0) -> tuple[Any, Any]:
-        """Whether formulas can hold together, within so much effort (0: any) and the time of a question."""
+        """Whether formulas can hold together, within so much effort (0: that of the question's time)."""
         outcome, solver = check(formulas, self.timeout_ms, effort)
         if outcome == z3.sat:
             self.models = [solver.model(), *self.models[: MODELS - 1]]
         return outcome, solver
 
 
-def check(formulas: list[Any], timeout_ms: int, effort: int) -> tuple[Any, Any]:
-    """Whether formulas can hold together, within so much effort (0: any) and time; and the solver that says so."""
+def check(formulas: list[Any], timeout_ms: int, effort: int = 0) -> tuple[Any, Any]:
+    """Whether formulas can hold together, within so much effort (0: that of the time); and the solver that says so."""
     solver = z3.Solver()
-    solver.set("timeout", timeout_ms)
-    solver.set("rlimit", effort)
-    # The timeout is of `check` alone, and a large polynomial can keep `add` busy for minutes.
-    watch = threading.Timer(2 * timeout_ms / 1000, solver.ctx.interrupt)
-    watch.start()
+    solver.set("rlimit", effort or timeout_ms * UNITS_PER_MS)
     try:
-        for formula in formulas:
-            z3.Z3_solver_assert(solver.ctx.ref(), solver.solver, formula.as_ast())
-        return solver.check(), solver
+        with within_seconds(UNCOUNTED * timeout_ms / 1000, solver.ctx.interrupt):
+            for formula in formulas:
+                z3.Z3_solver_assert(solver.ctx.ref(), solver.solver, formula.as_ast())
+            return solver.check(), solver
     except z3.Z3Exception as error:
         if not _was_stopped(error):
             raise
         return z3.unknown, solver
-    finally:
-        watch.cancel()
 
 
 def _was_stopped(error: Exception) -> bool:
