@@ -21,4 +21,4 @@ CLAIM = claim(
     step=step,
     finish=finish,
 )
-EXPECTED = ("step n", "after element 0", "one element at a time")
+EXPECTED = ("finish kl", "at the end", "one element at a time")

@@ -14,4 +14,4 @@ CLAIM = claim(
     merge=lambda a, b: {"n": a.n + b.n, "t": a.t + b.t},
     finish=lambda a: a.t / minimum(a.n, 200),
 )
-EXPECTED = ("claim", None, "one element at a time")
+EXPECTED = ("finish t", "at the end", "one element at a time")

@@ -10,4 +10,4 @@ CLAIM = claim(
     step=lambda a, c: {"n": a.n + 1, "q": a.q + c.x**2},
     finish=lambda a, c: c.w * c.x / (sqrt(a.q / a.n) + eps),
 )
-EXPECTED = ("claim", None, "one element at a time")
+EXPECTED = ("finish y", "at the end", "one element at a time")

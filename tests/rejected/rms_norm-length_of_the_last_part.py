@@ -12,4 +12,4 @@ CLAIM = claim(
     finish=lambda a, c: c.w * c.x / sqrt(a.q / a.n + eps),
     empty_parts=False,
 )
-EXPECTED = ("claim", None, "then merged")
+EXPECTED = ("merge n", "merging [0] with [1]", "then merged")

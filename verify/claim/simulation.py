@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import permutations, product
 from typing import Any, TypeAlias
 
@@ -12,6 +13,7 @@ import sympy as sp
 
 from refold.algebra import Accumulator, Plan, State
 from refold.algebra.monoid import monoid
+from refold.algebra.names import Names
 from refold.algebra.plan import counts
 from refold.algebra.run import Runner
 from refold.spec import Where
@@ -35,6 +37,19 @@ def read_state(claim: Claim, plan: Plan) -> dict[State, sp.Expr]:
     """
     with np.errstate(all="ignore"):
         return _read(claim, plan)
+
+
+def readable(claim: Claim, plan: Plan) -> tuple[Plan, dict[State, sp.Expr]]:
+    """The plan by which a claim is read, and its meaning: with a count of positions where only that gives one."""
+    meaning = read_state(claim, plan)
+    if len(meaning) == len(claim.left) or any(a.reducer == "count" for a in plan.accumulators):
+        return plan, meaning
+    names = Names(plan.spec)
+    names.taken |= {str(a.symbol) for a in plan.accumulators}
+    count = State(names.take("n"))
+    counting = replace(plan, accumulators=(*plan.accumulators, Accumulator(count, "count", sp.S.One, count, (), 1, ())))
+    more = read_state(claim, counting)
+    return (counting, more) if len(more) > len(meaning) else (plan, meaning)
 
 
 def _read(claim: Claim, plan: Plan) -> dict[State, sp.Expr]:
@@ -194,9 +209,13 @@ def _failing(symbol: State, meaning: Meaning, trials: Sequence[_Trial]) -> Itera
 
 
 def _supported(claim: Claim, symbol: State, meaning: Meaning, trials: Sequence[_Trial]) -> bool:
-    """Whether finish reads a component or one of its own laws holds: else nothing speaks for what was guessed."""
+    """Whether finish reads a component or one of its own laws holds: else nothing speaks for what was guessed.
+
+    Nor does finish for a number: `t exp(-n)` needs n = 0 wherever t is right, whatever n is.
+    """
     laws = {"step", "merge"} if claim.merge is not None else {"step"}
-    return any(symbol in e.free_symbols for e in claim.finish) or not laws <= set(_failing(symbol, meaning, trials))
+    needed = meaning[symbol].has(State) and any(symbol in e.free_symbols for e in claim.finish)
+    return needed or not laws <= set(_failing(symbol, meaning, trials))
 
 
 def _reads(claim: Claim, symbol: State) -> set[State]:

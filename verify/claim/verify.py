@@ -11,10 +11,10 @@ from refold.algebra import Plan, Refusal, State, derive
 from refold.spec.mathematics import text
 from refold.verify.claim.claim import Claim
 from refold.verify.claim.run import subject_of
-from refold.verify.claim.simulation import guarded, read_state, something
+from refold.verify.claim.simulation import Meaning, guarded, readable, something
 from refold.verify.deadline import Limit, doing, within
 from refold.verify.laws import irregular
-from refold.verify.laws.reach import Reach, eq
+from refold.verify.laws.reach import Reach, at_the_end, eq
 from refold.verify.obligation import Defined, Obligation, discharge
 from refold.verify.refute.divergence import claim_divergence
 from refold.verify.refute.replay import arrays, search
@@ -51,19 +51,28 @@ def _verify_claim(claim: Claim, progress: Progress | None, results: list[Result]
     if found is None:
         found = within(Limit(LOOK), lambda: witness(claim, SHORT))
     doing("while the fused form was derived")
-    plan = derive(claim.spec)
+    plan, meaning = _read(claim, derive(claim.spec), notify)
     if found is None:
-        _relate(claim, plan, notify, results)
+        _relate(claim, plan, meaning, notify, results)
         if all(r.verdict == "proved" for r in results):
             return Checked(claim.spec, tuple(results), versions(), claim)
         notify("looking for an input")
         doing("while a solver was asked for an input that is wrong")
         found = within(Limit(LOOK), lambda: witness(claim, lengths_past(marks)))
-    shown = (_refuted(claim, plan, found),) if found is not None else tuple(results)
+    shown = (_refuted(claim, plan, meaning, found),) if found is not None else tuple(results)
     return Checked(claim.spec, shown, versions(), claim)
 
 
-def _relate(claim: Claim, plan: Plan | Refusal, notify: Progress, results: list[Result]) -> None:
+def _read(claim: Claim, plan: Plan | Refusal, notify: Progress) -> tuple[Plan | Refusal, Meaning]:
+    """What the components of a claim mean, and the plan over whose states."""
+    if isinstance(plan, Refusal):
+        return plan, {}
+    notify("identifying the state")
+    doing("while the meaning of the state was looked for")
+    return readable(claim, plan)
+
+
+def _relate(claim: Claim, plan: Plan | Refusal, meaning: Meaning, notify: Progress, results: list[Result]) -> None:
     """Relates the state of a claim to that of the derived form, as far as each can be done."""
     if isinstance(plan, Refusal):
         note = f"the spec itself was not derived: {plan.reason}"
@@ -74,9 +83,6 @@ def _relate(claim: Claim, plan: Plan | Refusal, notify: Progress, results: list[
     results.append(Result("derived form", claimed, proof.verdict, proof.seconds, ""))
     if isinstance(proof, Disproof):
         return
-    notify("identifying the state")
-    doing("while the meaning of the state was looked for")
-    meaning = read_state(claim, plan)
     missing = [n for n, s in zip(claim.names, claim.left, strict=True) if s not in meaning]
     if missing:
         results += [Result(f"state {n}", f"what {n} is", "unknown", 0.0, "", note=_unread(plan)) for n in missing]
@@ -100,14 +106,13 @@ def _unshown(result: Result) -> Result:
     return replace(result, verdict="unknown", note=f"not proved, and no input was found that shows it: {result.note}")
 
 
-def _refuted(claim: Claim, plan: Plan | Refusal, example: Counterexample) -> Result:
+def _refuted(claim: Claim, plan: Plan | Refusal, meaning: Meaning, example: Counterexample) -> Result:
     """The obligation that a run breaks: the one behind its first wrong state, else that the outputs are the spec's."""
     outputs = ", ".join(o.name for o in claim.spec.outputs)
     name, shown, note = "claim", f"the claimed form computes {outputs}", ""
     if isinstance(plan, Refusal):
         note = f"no derived form to follow the run by: {plan.reason}"
     else:
-        meaning = read_state(claim, plan)
         divergence, trace = claim_divergence(claim, plan, meaning, arrays(claim.spec, example), example.order)
         example = replace(example, divergence=divergence, trace=trace)
         if divergence is not None:
@@ -188,6 +193,7 @@ def _obligations(
         guard = (f.guard,) if f.guard is not sp.true else ()
         assumptions = (
             *reach.state(state),
+            *at_the_end(plan, f.expr, expr),
             *member,
             *guard,
             *something(plan, state),

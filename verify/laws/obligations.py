@@ -15,7 +15,7 @@ from refold.algebra.situation import divisors_in_choices, fails_when_empty
 from refold.algebra.tiles import live_where
 from refold.spec import Size, Where
 from refold.spec.mathematics import text
-from refold.verify.laws.reach import Reach, eq, put_elements, written
+from refold.verify.laws.reach import Reach, at_the_end, eq, put_elements, written
 from refold.verify.laws.readings import Readings, regular
 from refold.verify.obligation import Defined, Obligation
 
@@ -255,7 +255,8 @@ def finishes(plan: Plan, reach: Reach) -> Iterator[Obligation]:
         guard = (f.guard,) if f.guard is not sp.true else ()
         needed = regular(plan, sp.Tuple(f.expr, wanted))
         # Where the spec has no value, an output may be anything.
-        assumptions = (*needed, *reach.state(state), *member, *guard, Defined(wanted))
+        end = at_the_end(plan, f.expr, wanted)
+        assumptions = (*needed, *reach.state(state), *end, *member, *guard, Defined(wanted))
         yield Obligation(f"finish {f.name}", f"{f.name} = {text(f.expr)}", assumptions, _outputs(f.expr, wanted))
         if guard:
             # The value of nothing is not to be seen anywhere else; `empty` runs what remains.

@@ -93,6 +93,13 @@ class Reach:
         return tuple(found)
 
 
+def at_the_end(plan: Plan, *exprs: sp.Basic) -> tuple[sp.Basic, ...]:
+    """What the final state is beside any other: that of the whole axis, so that a count is the length."""
+    if not any(plan.axis.size in e.free_symbols for e in exprs):
+        return ()
+    return tuple(eq(a.symbol, plan.axis.size) for a in plan.accumulators if a.reducer == "count" and a.element == 1)
+
+
 def _finite(value: sp.Expr, unit: sp.Expr) -> sp.Basic:
     """That a maximum or minimum is not the infinity that it is of nothing."""
     return (sp.Gt if unit is -sp.oo else sp.Lt)(value, unit, evaluate=False)
