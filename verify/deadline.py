@@ -1,4 +1,4 @@
-"""One wall-clock limit for all that a verification derives, runs and asks, in whatever thread it is at work.
+"""One limit of time for all that a verification derives, runs and asks, in whatever thread it is at work.
 
 When the time is over, a second thread stops what runs outside of Python (a solver, another process) and raises
 `OutOfTime` inside of the first, where it leaves SymPy, NumPy and refold's own loops at their next step. It does so
@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 AGAIN_S = 0.02
 Stop = Callable[[], Any]
+Clock = Callable[[], float]
 T = TypeVar("T")
 
 
@@ -29,10 +30,13 @@ class OutOfTime(BaseException):
 
 @dataclass(slots=True)
 class Limit:
-    """One limit: the seconds that it gives (None: any), what is at work now, and whether its time ran out."""
+    """One limit: the seconds that it gives (None: any), what is at work now, and whether its time ran out.
+
+    `clock` makes the clock that they are read from: time that passes, or `work_clock`.
+    """
 
     seconds: float | None
-    end: float = float("inf")
+    clock: Callable[[], Clock] = lambda: time.monotonic
     outer: Limit | None = None
     thread: int = 0
     doing: str = ""
@@ -58,17 +62,16 @@ def within(limit: Limit, work: Callable[[], T]) -> T | None:
     outer = _LIMIT.get()
     limit.thread = threading.get_ident()
     limit.outer = outer if outer is not None and outer.thread == limit.thread else None
-    last = float("inf") if limit.outer is None else limit.outer.end
-    limit.end = min(last, float("inf") if limit.seconds is None else time.monotonic() + limit.seconds)
     token = _LIMIT.set(limit)
     watch = _Watch(limit)
     value: T | None = None
     try:
-        if limit.end < last:
-            watch.start()
+        if limit.seconds is not None:
+            watch.start(limit.seconds)
         value = work()
     except OutOfTime:
-        if limit.end == last:
+        if not watch.stopping:
+            # The time of a limit around this one.
             raise
         limit.over = True
     finally:
@@ -76,7 +79,7 @@ def within(limit: Limit, work: Callable[[], T]) -> T | None:
             try:
                 watch.close()
             except OutOfTime:
-                limit.over = limit.end < last
+                limit.over = watch.stopping
         _LIMIT.reset(token)
     limit.over = limit.over or watch.stopping
     return None if limit.over else value
@@ -113,22 +116,26 @@ class _Watch:
         self.asleep = threading.Lock()
         self.asleep.acquire()
 
-    def start(self) -> None:
+    def start(self, seconds: float) -> None:
         """Begins to watch."""
-        _thread.start_new_thread(self.run, ())
+        now = self.limit.clock()
+        _thread.start_new_thread(self.run, (now, now() + seconds))
 
-    def run(self) -> None:
-        if not self.asleep.acquire(timeout=min(threading.TIMEOUT_MAX, max(0.0, self.limit.end - time.monotonic()))):
-            with _SILENCE:
-                while not self.closed:
-                    self.stopping = True
-                    for stop in list(self.limit.stops):
-                        stop()
-                    self.raising = True
-                    if not self.closed:
-                        _raise(self.limit.thread, OutOfTime)
-                    self.raising = False
-                    self.asleep.acquire(timeout=AGAIN_S)
+    def run(self, now: Clock, end: float) -> None:
+        while (left := end - now()) > 0:
+            # No clock goes faster than time passes.
+            if self.asleep.acquire(timeout=min(threading.TIMEOUT_MAX, left)):
+                return
+        with _SILENCE:
+            while not self.closed:
+                self.stopping = True
+                for stop in list(self.limit.stops):
+                    stop()
+                self.raising = True
+                if not self.closed:
+                    _raise(self.limit.thread, OutOfTime)
+                self.raising = False
+                self.asleep.acquire(timeout=AGAIN_S)
 
     def close(self) -> None:
         """Ends the thread, and takes back what it raised and nothing has met yet."""

@@ -16,6 +16,7 @@ from refold.verify.deadline import Limit, doing, within
 from refold.verify.laws import irregular
 from refold.verify.laws.reach import Reach, at_the_end, eq
 from refold.verify.obligation import Defined, Obligation, discharge
+from refold.verify.processor import work_clock
 from refold.verify.refute.divergence import claim_divergence
 from refold.verify.refute.replay import arrays, search
 from refold.verify.refute.samples import marks_of
@@ -24,7 +25,7 @@ from refold.verify.result import Checked, Counterexample, Disproof, Result
 from refold.verify.smt.query import answered
 from refold.verify.verify import Progress, invariants_of, late, verify, versions
 
-# Seconds for a counterexample, where expressions grow beyond what a solver is asked about.
+# Seconds of this thread's work for a counterexample, where expressions grow beyond what a solver is asked about.
 LOOK = 60.0
 
 
@@ -49,7 +50,7 @@ def _verify_claim(claim: Claim, progress: Progress | None, results: list[Result]
     marks = marks_of(claim.spec, *claim.exprs)
     found = search(subject_of(claim), merges=claim.merge is not None, empty_parts=claim.empty_parts, marks=marks)
     if found is None:
-        found = within(Limit(LOOK), lambda: witness(claim, SHORT))
+        found = within(Limit(LOOK, work_clock), lambda: witness(claim, SHORT))
     doing("while the fused form was derived")
     plan, meaning = _read(claim, derive(claim.spec), notify)
     if found is None:
@@ -58,7 +59,7 @@ def _verify_claim(claim: Claim, progress: Progress | None, results: list[Result]
             return Checked(claim.spec, tuple(results), versions(), claim)
         notify("looking for an input")
         doing("while a solver was asked for an input that is wrong")
-        found = within(Limit(LOOK), lambda: witness(claim, lengths_past(marks)))
+        found = within(Limit(LOOK, work_clock), lambda: witness(claim, lengths_past(marks)))
     shown = (_refuted(claim, plan, meaning, found),) if found is not None else tuple(results)
     return Checked(claim.spec, shown, versions(), claim)
 

@@ -20,12 +20,12 @@ from refold.verify.certificate.certificate import (
 )
 from refold.verify.certificate.cofactors import conjuncts, is_equation, prove, variables
 from refold.verify.deadline import stoppable
+from refold.verify.processor import within_seconds
 from refold.verify.result import Verdict
 from refold.verify.smt import formulas as z3
 from refold.verify.smt import second, smtlib
 from refold.verify.smt.encode import Encoder, Undecided, Undefined
 from refold.verify.smt.formula import Texts, Unwritable
-from refold.verify.smt.processor import within_seconds
 from refold.verify.smt.query import Answer, Query, plain_query
 from refold.verify.smt.values import model_words
 

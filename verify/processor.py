@@ -12,7 +12,7 @@ from typing import Any
 @contextmanager
 def within_seconds(seconds: float, stop: Callable[[], Any]) -> Iterator[None]:
     """Within, `stop` is called once this thread has worked for so many seconds; to wait for others is no work."""
-    ended, now = threading.Event(), _clock()
+    ended, now = threading.Event(), work_clock()
     end = now() + seconds
 
     def watch() -> None:
@@ -30,7 +30,7 @@ def within_seconds(seconds: float, stop: Callable[[], Any]) -> Iterator[None]:
         ended.set()
 
 
-def _clock() -> Callable[[], float]:
+def work_clock() -> Callable[[], float]:
     """The work of this thread, for whatever thread asks; where the system does not tell, the time that passes."""
     if not hasattr(time, "pthread_getcpuclockid"):  # macOS and Windows
         return time.monotonic
