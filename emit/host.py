@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 
 import sympy as sp
 from sympy.core.relational import Relational
@@ -10,6 +11,7 @@ from sympy.core.relational import Relational
 from refold.emit.heads import FORMS
 from refold.emit.text import Val, call, choice, infix, negative, number
 from refold.errors import EmitError
+from refold.schedule import ir
 from refold.spec import Index, Param, Size, Where
 from refold.spec.arithmetic import quotient_of, signed
 
@@ -75,3 +77,19 @@ def scalar(expr: sp.Basic) -> Val:
     if type(expr) in FORMS:
         return Val(FORMS[type(expr)].host.format(x=scalar(expr.args[0]).text))
     raise EmitError(f"no Python text for {expr}: write it with the heads that `refold.spec` knows")
+
+
+def programs(count: ir.Value, words: Mapping[str, str]) -> Val:
+    """How many programs a launch has; `words` are what the launcher calls the arguments of the kernel."""
+    match count:
+        case ir.Number(value):
+            return number(value)
+        case ir.Name(text):
+            return Val(words[text])
+        case ir.Binary("cdiv", a, b):
+            return call("triton.cdiv({}, {})", programs(a, words), programs(b, words))
+        case ir.Binary("maximum", a, b):
+            return call("max({}, {})", programs(a, words), programs(b, words))
+        case ir.Binary("*", a, b):
+            return infix("*", programs(a, words), programs(b, words))
+    raise EmitError(f"no Python text for the grid {count}: make it of products, quotients and maxima")

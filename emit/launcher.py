@@ -5,26 +5,28 @@ from __future__ import annotations
 import sympy as sp
 
 from refold.algebra import Plan
-from refold.algebra.bounds import slope
 from refold.emit import hopper, runtime
-from refold.emit.host import host
+from refold.emit.host import host, programs
 from refold.emit.operator import as_tuple, call_lines, operator_words
 from refold.emit.reach import limited, reaches
 from refold.emit.reference import is_whole, reference_lines
 from refold.emit.source import wrap
 from refold.emit.triton import module_lines
 from refold.emit.weights import bounded_weights
-from refold.errors import EmitError
 from refold.schedule import ir
+from refold.schedule.launch import Within, launch, sized_by
 from refold.schedule.lower.definitions import tile_axes
 from refold.schedule.lower.kernels import Kernels
 from refold.schedule.lower.renaming import public
 from refold.schedule.lower.ring import Place, Ring
 from refold.schedule.walk import contains
-from refold.spec import Fold, Index, Output, Read, Spec, TensorName, Where
+from refold.spec import Fold, Index, Output, Read, Spec, TensorName
 
 # What the header says of a kernel that has not run; `refold.emit.trial` puts there how it ran.
 UNTRIED = "It has not been run yet."
+# What the launcher calls the arguments that grids are made of.
+GRID = {"size_batch": "batch", "BLOCK_M": "block_m", "group_size": "group", "groups": "groups", "chunk": "chunk",
+        "parts": "parts"}  # fmt: skip
 # What kernels and launcher import, beside what loads the runtime.
 IMPORTS = "import torch\nimport triton\nimport triton.language as tl\n"
 
@@ -114,24 +116,6 @@ def _names(axes: tuple[Index, ...]) -> str:
     return "(" + "".join(f'"{a.name}", ' for a in axes).rstrip(" ") + ")"
 
 
-def sized_by(spec: Spec) -> tuple[dict[Index, Index], list[tuple[Index, Index, str]], list[Index]]:
-    """Axes as long as another one (no tensor has them), pairs that must be equally long, axes that nothing tells."""
-    declared = {a for t in spec.tensors for a in t.axes}
-    same: dict[Index, Index] = {}
-    pairs: list[tuple[Index, Index, str]] = []
-    for o in spec.outputs:
-        for read in sp.preorder_traversal(o.expr):
-            if isinstance(read, Read):
-                for axis, index in zip(read.tensor.axes, read.indices, strict=True):
-                    if isinstance(index, Index) and index != axis:
-                        if index not in declared and index not in same:
-                            same[index] = axis
-                        elif (axis, index, read.name) not in pairs:
-                            pairs.append((axis, index, read.name))
-    unknown = [a for a in spec.axes if a not in declared and a not in same]
-    return same, pairs, unknown
-
-
 def _signature(spec: Spec) -> list[str]:
     return [t.name for t in spec.tensors]
 
@@ -176,12 +160,13 @@ def _launcher(plan: Plan, name: str, k: Kernels, ring: Ring | None) -> str:
     body = [f"inputs = {{{', '.join(f'{_q(t)}: {t}' for t in tensors)}}}", "size = rt.sizes(TABLES, inputs)"]
     body += [f"size[{_q(a.name)}] = rt.length(TABLES, {_q(a.name)}, {a.name})" for a in unknown]
     body += [f"rt.check_equal(TABLES, size, {_q(a.name)}, {_q(b.name)}, {_q(t)})" for a, b, t in pairs]
-    inner = ", ".join(_q(a.name) for a in roles.inner)
-    body += [f"rt.check_positive(TABLES, size, {inner})"] if inner else []
+    how = launch(k)
+    filled = ", ".join(_q(a.name) for a in how.filled)
+    body += [f"rt.check_positive(TABLES, size, {filled})"] if filled else []
     for p in spec.params:
         kind = f"integer={bool(p.is_integer)}, positive={bool(p.is_positive)}"
         body += [f"{p.name} = rt.scalar(TABLES, {_q(p.name)}, {p.name}, {kind})"]
-    body += _index_checks(plan, k)
+    body += dict.fromkeys(map(_index_check, how.inside))
     body += [f"{p.name} = rt.limited({p.name}, {host(sp.Max(0, *rest))})" for p, rest in limited(plan, roles).items()]
     body += [
         f"device = {tensors[0]}.device",
@@ -214,10 +199,9 @@ def _launcher(plan: Plan, name: str, k: Kernels, ring: Ring | None) -> str:
         body += [f"block_m, block_n = rt.row_blocks(TABLES, block_m, block_n, {row})"]
         body += [f"num_warps = num_warps or rt.row_warps(TABLES, block_m, block_n, {fold}, {itemsize})"]
         body += ["slots = 2 * rt.units(device)"]
-    programs = (
-        "batch" + (" * triton.cdiv(" + rows + ", block_m)" if roles.rows else "") + (" * groups" if roles.group else "")
-    )
-    body += [f"programs = {programs}"]
+    words_here = {f"size_{a.name}": f"size[{_q(a.name)}]" for a in spec.axes} | GRID
+    grids = {stage: tuple(programs(n, words_here).text for n in how.grid(stage)) for stage in k.stages}
+    body += [f"programs = {grids['rolling'][0]}"]
     body += [f"parts, chunk = rt.schedule(TABLES, schedule, splits, programs, {fold}, block_n, slots)"]
     args = [f'"{text}": {host(expr)}' for expr, text in k.host.items()]
     args += [f'"{p.name}": {p.name}' for p in spec.params if p not in k.host]
@@ -253,14 +237,14 @@ def _launcher(plan: Plan, name: str, k: Kernels, ring: Ring | None) -> str:
         dtype = "int32" if a.reducer == "argmax" else "float32"
         work += [f'"part_{a.symbol}_ptr": (({", ".join(dims)}), torch.{dtype})']
     body += wrap("work = {", work, "}", 4)
-    chunks = "max(1, triton.cdiv(" + fold + ", chunk))" if any(roles.fold in f.axes for f in plan.finish) else "1"
+    count, chunks = grids["finish"]
     last = ["programs", "args", "options_2"]
     body += ['options_2 = options | ({"launch_pdl": True} if args["OVERLAP"] else {})']
     if chunks == "1" and not contains(k.finish, ir.Dot):
         # A tile is for what its rows share: the merge shares nothing, so that its rows may go to more programs.
-        count = "".join([f"{rows} * " if roles.rows else "", "groups * " if roles.group else "", "batch"])
-        body += [f"few, options_2 = rt.merging({count}, block_m, max(pads.values(), default=1), options_2, device)"]
-        last = [programs.replace("block_m", "few"), 'args | {"BLOCK_M": few}', "options_2"]
+        pieces = "".join([f"{rows} * " if roles.rows else "", "groups * " if roles.group else "", "batch"])
+        body += [f"few, options_2 = rt.merging({pieces}, block_m, max(pads.values(), default=1), options_2, device)"]
+        last = [count.replace("block_m", "few"), 'args | {"BLOCK_M": few}', "options_2"]
     body += ["launches = [", f"    ({k.parts.name}, (programs, parts), args, options),"]
     body += [f"    ({k.finish.name}, ({last[0]}, {chunks}), {last[1]}, {last[2]}),", "]"]
     body += [f"return rt.Call(TABLES, device, layout, launches, work, copied{boxed})"]
@@ -273,30 +257,12 @@ def _q(name: str) -> str:
     return f'"{name}"'
 
 
-def _index_checks(plan: Plan, k: Kernels) -> list[str]:
-    """Index maps such as `k[h // group, j, d]` stay inside of their tensors, which only the sizes can tell.
-
-    Along a tile's axis the two ends are looked at, where no condition may keep the others from being read.
-    """
-    lines: dict[str, None] = {}
-    kept = {s for o in plan.spec.outputs for w in o.expr.atoms(Where) for s in w.args[0].free_symbols}
-    still = {*k.roles.batch, *([k.roles.rows] if k.roles.group is not None else [])}
-    for o in plan.spec.outputs:
-        for read in sp.preorder_traversal(o.expr):
-            if not isinstance(read, Read):
-                continue
-            for axis, index in zip(read.tensor.axes, read.indices, strict=True):
-                axes = {s for s in index.free_symbols if isinstance(s, Index)}
-                ends = len(axes) == 1 and not axes & (still | kept) and all(slope(index, a) for a in axes)
-                if isinstance(index, Index) or index.has(Read) or not (ends or axes <= still):
-                    continue
-                if len(axes) > 1:
-                    raise EmitError(f"{read.name} is read at {index}, an index of several axes: use one axis an index")
-                every = "[::max(1, size[{0}] - 1)]" if ends else ""
-                loop = "".join(f" for {a.name} in range(size[{_q(a.name)}])" + every.format(_q(a.name)) for a in axes)
-                values = f"lambda: [{host(index)}{loop}]"
-                lines[f"rt.check_within(TABLES, {_q(read.name)}, {_q(axis.name)}, size, {values})"] = None
-    return list(lines)
+def _index_check(found: Within) -> str:
+    """Looks at an index of a read, where only the sizes can tell that it is inside of its tensor."""
+    every = "[::max(1, size[{0}] - 1)]" if found.ends else ""
+    loop = "".join(f" for {a.name} in range(size[{_q(a.name)}])" + every.format(_q(a.name)) for a in found.over)
+    values = f"lambda: [{host(found.index)}{loop}]"
+    return f"rt.check_within(TABLES, {_q(found.tensor)}, {_q(found.axis.name)}, size, {values})"
 
 
 def reference_text(spec: Spec, users: dict[str, str]) -> str:

@@ -12,7 +12,7 @@ from refold.algebra.roles import Roles
 from refold.emit import runtime
 from refold.emit.domain import Domain, domain_of
 from refold.emit.hopper import file_name
-from refold.emit.launcher import sized_by
+from refold.schedule.launch import sized_by
 from refold.schedule.lower.kernels import Kernels
 from refold.schedule.lower.renaming import public
 from refold.spec import Index, Param, Read, Spec

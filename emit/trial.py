@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from refold.emit import interpreter
 from refold.emit.bundle import Kernel
 from refold.emit.domain import Draw
-from refold.emit.launcher import sized_by
 from refold.emit.prooftest import domain_at, integers_of, scalars_of, sizes_of
 from refold.errors import EmitError
+from refold.schedule.launch import sized_by
 from refold.schedule.lower.kernels import Kernels, kernels
 from refold.schedule.lower.renaming import public
 

@@ -9,12 +9,12 @@ import sympy as sp
 from refold.algebra import Plan
 from refold.algebra.roles import Roles, assign, operands
 from refold.emit.host import scalar
-from refold.emit.launcher import sized_by
 from refold.emit.prooftest import domain_at, integers_of, marks_of, sizes_of
 from refold.emit.text import SIGN
 from refold.measure.attention import attention_of
 from refold.measure.case import Attention, Case
 from refold.measure.library import calls_of
+from refold.schedule.launch import sized_by
 from refold.spec import Fold, Index, Read, Spec
 from refold.spec.arithmetic import quotient_of
 

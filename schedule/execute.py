@@ -15,7 +15,7 @@ from refold.schedule import ir, loops, memory, values
 from refold.schedule.conditions import FALSE, TRUE, both, negate, select
 from refold.schedule.dtypes import dtype_named, is_pointer, sort_of
 from refold.schedule.helpers import HELPERS
-from refold.schedule.integers import whole
+from refold.schedule.integers import value_of, whole
 from refold.schedule.outcome import Effect, Event, Outcome, Written
 from refold.schedule.terms import Term, pointer, symbol
 from refold.schedule.tiles import NoMeaning, Tile, cast, each, filled, tile_of
@@ -46,6 +46,27 @@ class Machine:
     # What every kernel may call: in the operations of its text, or as what it stands for.
     helpers: Mapping[str, ir.Function] = field(default_factory=lambda: HELPERS)
 
+    # --- what a reading of one lane for all has otherwise ---------------------------------------------------------
+
+    def lanes(self, node: ir.Lanes) -> Tile:
+        """0, 1, ..., as many as the compiler knows."""
+        count = self.extent(values.value(self, node.block))
+        return Tile("int32", filled((count,), [whole(k) for k in range(count)]))
+
+    def extent(self, length: Object) -> int:
+        """The length of an axis of a tile."""
+        known = value_of(length.lanes.item()) if isinstance(length, Tile) else length
+        if not isinstance(known, int):
+            raise NoMeaning(f"a tile of {known} lanes")
+        return known
+
+    def folded(self, result: Tile) -> Tile:
+        """What a fold of lanes gives."""
+        return result
+
+    def touches(self, node: ir.Load | ir.Store, place: Tile, mask: Tile | None) -> None:
+        """Takes note of an access to memory."""
+
     @property
     def epoch(self) -> int:
         """How many writes stand before this moment: a read sees what they left."""
@@ -75,7 +96,9 @@ class Machine:
                 pass
             case ir.Store(place, value, mask):
                 held = None if mask is None else values.tile(self, mask)
-                memory.write(self, values.tile(self, place), values.tile(self, value), held)
+                at = values.tile(self, place)
+                self.touches(statement, at, held)
+                memory.write(self, at, values.tile(self, value), held)
             case ir.If(condition, body, other):
                 return self.branch(condition, body, other)
             case ir.For():

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 import numpy as np
 
-from refold.schedule import folds, integers, ir, memory
+from refold.schedule import folds, ir, memory
 from refold.schedule.dtypes import dtype_named, is_pointer, sort_of
 from refold.schedule.helpers import EXTREMA, extreme
 from refold.schedule.operations import binary, chosen, literal, unary
@@ -52,8 +52,8 @@ def value(machine: Machine, node: ir.Value) -> Object:
             return word
         case ir.Program(axis, count):
             return Tile("int32", filled((), [symbol(f"{'programs' if count else 'program'} {axis}", "int")]))
-        case ir.Lanes(block):
-            return Tile("int32", filled((n := size(machine, block),), [integers.whole(k) for k in range(n)]))
+        case ir.Lanes():
+            return machine.lanes(node)
         case ir.Full(shape, number, dtype):
             full = cast_to(machine, operand(machine, number), dtype)
             return Tile(full.dtype, np.broadcast_to(full.lanes, [size(machine, n) for n in shape]))
@@ -86,19 +86,20 @@ def value(machine: Machine, node: ir.Value) -> Object:
             repeated = tile(machine, x)
             return Tile(repeated.dtype, np.broadcast_to(repeated.lanes, shape), repeated.narrow)
         case ir.Load(place, mask, other):
-            parts = (None if p is None else tile(machine, p) for p in (mask, other))
-            return memory.load(machine, tile(machine, place), *parts)
+            to, held, rest = tile(machine, place), *(None if p is None else tile(machine, p) for p in (mask, other))
+            machine.touches(node, to, held)
+            return memory.load(machine, to, held, rest)
         case ir.Fetch(descriptor, corner, shape):
             at = [tile(machine, c).lanes.item() for c in corner]
             return memory.fetch(machine, described(machine, descriptor), at, tuple(size(machine, n) for n in shape))
         case ir.Dot(a, b, into, precision):
             start = None if into is None else tile(machine, into)
-            return folds.dot(tile(machine, a), tile(machine, b), start, precision)
+            return machine.folded(folds.dot(tile(machine, a), tile(machine, b), start, precision))
         case ir.Reduce(reducer, x, place):
             whole = tile(machine, x)
             if place is None:
                 whole = Tile(whole.dtype, whole.lanes.reshape(-1), whole.narrow)
-            return folds.reduce(reducer, whole, place or 0)
+            return machine.folded(folds.reduce(reducer, whole, place or 0))
         case ir.Extern(function, args, dtype):
             tiles = [tile(machine, a) for a in args]
             named = dtype_of(machine, dtype)
@@ -133,13 +134,14 @@ def results(machine: Machine, node: ir.Value) -> tuple[Object, ...]:
         case ir.Combine():
             tiles = [tile(machine, x) for x in node.xs]
             folding = machine.functions[node.function]
-            return folds.combine(
+            found = folds.combine(
                 lambda args: tuple(as_tile(r) for r in machine.call(folding, args)),
                 tiles,
                 node.place,
                 scan=node.scan,
                 reverse=node.reverse,
             )
+            return tuple(map(machine.folded, found))
         case ir.Method(_, name) if name in EFFECTS:
             machine.effect(name)
             return ()
@@ -158,11 +160,7 @@ def known(machine: Machine, node: ir.Value) -> Any:
 
 def size(machine: Machine, node: ir.Value) -> int:
     """The length of an axis."""
-    result = value(machine, node)
-    length = integers.value_of(result.lanes.item()) if isinstance(result, Tile) else result
-    if not isinstance(length, int):
-        raise NoMeaning(f"a tile of {length} lanes")
-    return length
+    return machine.extent(value(machine, node))
 
 
 def described(machine: Machine, name: ir.Name) -> Descriptor:

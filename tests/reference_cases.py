@@ -18,8 +18,9 @@ from support import trial, written
 from support.pipelines import draw
 
 import refold.examples
-from refold.emit.launcher import reference_text, sized_by, tables_text
+from refold.emit.launcher import reference_text, tables_text
 from refold.emit.runtime import refold_runtime as rt
+from refold.schedule.launch import sized_by
 from refold.spec import (
     Ref,
     Scalar,

@@ -1,0 +1,124 @@
+"""How the kernels of a plan are launched: their grids, and what the launcher has checked of lengths and indices.
+
+The launcher prints these values, and the index obligations rest on them and on nothing else that it does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sympy as sp
+
+from refold.algebra.bounds import slope
+from refold.algebra.plan import Plan
+from refold.algebra.roles import Roles, access
+from refold.errors import EmitError
+from refold.schedule import ir
+from refold.schedule.lower.kernels import Kernels
+from refold.schedule.lower.stages import CHUNK, PARTS
+from refold.schedule.lower.words import BLOCK_M, scalar, size
+from refold.spec import Index, Read, Spec, Where
+
+GROUP_SIZE, GROUPS, SIZE_BATCH = (scalar(n) for n in ("group_size", "groups", "size_batch"))
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """The launcher refuses lengths at which an index leaves an axis of its tensor, at the positions that it looks at.
+
+    These are all positions of `over`; with `ends` the first and the last of its one axis.
+    """
+
+    tensor: str
+    axis: Index
+    index: sp.Expr
+    over: tuple[Index, ...]
+    ends: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """The grid of every stage, over the arguments of its kernel, and what is so of lengths whenever it is launched.
+
+    `group` is how many rows are packed. `equal` are axes of one length, `filled` those of at least one position,
+    `inside` the indices that were looked at. `leading` says that `size_batch` is the product of two leading lengths
+    and of those of these axes.
+    """
+
+    grids: tuple[tuple[str, tuple[ir.Value, ...]], ...]
+    group: sp.Expr | None
+    leading: tuple[Index, ...]
+    equal: tuple[tuple[Index, Index], ...]
+    filled: tuple[Index, ...]
+    inside: tuple[Within, ...]
+
+    def grid(self, stage: str) -> tuple[ir.Value, ...]:
+        """How many programs a stage has along every axis of its grid."""
+        return dict(self.grids)[stage]
+
+
+def launch(made: Kernels) -> Launch:
+    """The launch of the kernels of a plan. Raises `EmitError` for an index that the launcher cannot check."""
+    plan, roles = made.given, made.roles
+    programs = _programs(roles)
+    chunks: ir.Value = ir.Number(1)
+    if any(roles.fold in f.axes for f in plan.finish):
+        chunks = ir.Binary("maximum", chunks, ir.Binary("cdiv", size(roles.fold, roles), CHUNK))
+    grids = {"rolling": (programs,), "parts": (programs, PARTS), "finish": (programs, chunks)}
+    same, pairs, _ = sized_by(plan.spec)
+    equal = [*same.items(), *((a, b) for a, b, _ in pairs)]
+    clamped = [a for _, a, index in _reads(plan) if access(index, roles) == "clamped"]
+    filled = dict.fromkeys([*roles.inner, *clamped])
+    return Launch(tuple(grids.items()), roles.group, roles.batch, tuple(equal), tuple(filled), _inside(plan, roles))
+
+
+def _programs(roles: Roles) -> ir.Value:
+    """One for every tile of rows of every batch."""
+    if roles.rows is None:
+        return SIZE_BATCH
+    rows = size(roles.rows, roles) if roles.group is None else GROUP_SIZE
+    tiles = ir.Binary("*", SIZE_BATCH, ir.Binary("cdiv", rows, BLOCK_M))
+    return tiles if roles.group is None else ir.Binary("*", tiles, GROUPS)
+
+
+def _reads(plan: Plan) -> list[tuple[Read, Index, sp.Expr]]:
+    """Every index of a read, with the axis of the tensor that it is along."""
+    return [(n, a, i) for o in plan.spec.outputs for n in sp.preorder_traversal(o.expr) if isinstance(n, Read)
+            for a, i in zip(n.tensor.axes, n.indices, strict=True)]  # fmt: skip
+
+
+def _inside(plan: Plan, roles: Roles) -> tuple[Within, ...]:
+    """Index maps such as `k[h // group, j, d]` stay inside of their tensors, which only the sizes can tell.
+
+    Along a tile's axis the two ends are looked at, where no condition may keep the others from being read.
+    """
+    found: dict[Within, None] = {}
+    kept = {s for o in plan.spec.outputs for w in o.expr.atoms(Where) for s in w.args[0].free_symbols}
+    still = {*roles.batch, *([roles.rows] if roles.group is not None else [])}
+    for read, axis, index in _reads(plan):
+        axes = {s for s in index.free_symbols if isinstance(s, Index)}
+        ends = len(axes) == 1 and not axes & (still | kept) and all(slope(index, a) for a in axes)
+        if isinstance(index, Index) or index.has(Read) or not (ends or axes <= still):
+            continue
+        if len(axes) > 1:
+            raise EmitError(f"{read.name} is read at {index}, an index of several axes: use one axis an index")
+        found[Within(read.name, axis, index, tuple(axes), ends)] = None
+    return tuple(found)
+
+
+def sized_by(spec: Spec) -> tuple[dict[Index, Index], list[tuple[Index, Index, str]], list[Index]]:
+    """Axes as long as another one (no tensor has them), pairs that must be equally long, axes that nothing tells."""
+    declared = {a for t in spec.tensors for a in t.axes}
+    same: dict[Index, Index] = {}
+    pairs: list[tuple[Index, Index, str]] = []
+    for o in spec.outputs:
+        for read in sp.preorder_traversal(o.expr):
+            if isinstance(read, Read):
+                for axis, index in zip(read.tensor.axes, read.indices, strict=True):
+                    if isinstance(index, Index) and index != axis:
+                        if index not in declared and index not in same:
+                            same[index] = axis
+                        elif (axis, index, read.name) not in pairs:
+                            pairs.append((axis, index, read.name))
+    unknown = [a for a in spec.axes if a not in declared and a not in same]
+    return same, pairs, unknown
