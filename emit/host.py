@@ -79,17 +79,16 @@ def scalar(expr: sp.Basic) -> Val:
     raise EmitError(f"no Python text for {expr}: write it with the heads that `refold.spec` knows")
 
 
-def programs(count: ir.Value, words: Mapping[str, str]) -> Val:
-    """How many programs a launch has; `words` are what the launcher calls the arguments of the kernel."""
-    match count:
-        case ir.Number(value):
-            return number(value)
+def integer(value: ir.Value, words: Mapping[str, str]) -> Val:
+    """A number or a condition of a launch; `words` are what the launcher calls the arguments of the kernel."""
+    match value:
+        case ir.Number(n):
+            return number(n)
         case ir.Name(text):
             return Val(words[text])
-        case ir.Binary("cdiv", a, b):
-            return call("triton.cdiv({}, {})", programs(a, words), programs(b, words))
-        case ir.Binary("maximum", a, b):
-            return call("max({}, {})", programs(a, words), programs(b, words))
-        case ir.Binary("*", a, b):
-            return infix("*", programs(a, words), programs(b, words))
-    raise EmitError(f"no Python text for the grid {count}: make it of products, quotients and maxima")
+        case ir.Binary(op, a, b):
+            sides = integer(a, words), integer(b, words)
+            if op in ("cdiv", "maximum"):
+                return call("triton.cdiv({}, {})" if op == "cdiv" else "max({}, {})", *sides)
+            return infix("or" if op == "|" else op, *sides)
+    raise EmitError(f"no Python text for {value} of a launch: make it of numbers, names and their operations")

@@ -6,7 +6,7 @@ import sympy as sp
 
 from refold.algebra import Plan
 from refold.emit import hopper, runtime
-from refold.emit.host import host, programs
+from refold.emit.host import host, integer
 from refold.emit.operator import as_tuple, call_lines, operator_words
 from refold.emit.reach import limited, reaches
 from refold.emit.reference import is_whole, reference_lines
@@ -24,9 +24,9 @@ from refold.spec import Fold, Index, Output, Read, Spec, TensorName
 
 # What the header says of a kernel that has not run; `refold.emit.trial` puts there how it ran.
 UNTRIED = "It has not been run yet."
-# What the launcher calls the arguments that grids are made of.
-GRID = {"size_batch": "batch", "BLOCK_M": "block_m", "group_size": "group", "groups": "groups", "chunk": "chunk",
-        "parts": "parts"}  # fmt: skip
+# What the launcher calls the arguments that grids and flags are made of.
+CALLED = {"size_batch": "batch", "BLOCK_M": "block_m", "group_size": "group", "groups": "groups", "chunk": "chunk",
+          "BLOCK_N": "block_n", "parts": "parts"}  # fmt: skip
 # What kernels and launcher import, beside what loads the runtime.
 IMPORTS = "import torch\nimport triton\nimport triton.language as tl\n"
 
@@ -199,8 +199,8 @@ def _launcher(plan: Plan, name: str, k: Kernels, ring: Ring | None) -> str:
         body += [f"block_m, block_n = rt.row_blocks(TABLES, block_m, block_n, {row})"]
         body += [f"num_warps = num_warps or rt.row_warps(TABLES, block_m, block_n, {fold}, {itemsize})"]
         body += ["slots = 2 * rt.units(device)"]
-    words_here = {f"size_{a.name}": f"size[{_q(a.name)}]" for a in spec.axes} | GRID
-    grids = {stage: tuple(programs(n, words_here).text for n in how.grid(stage)) for stage in k.stages}
+    argument_words = {f"size_{a.name}": f"size[{_q(a.name)}]" for a in spec.axes} | CALLED
+    grids = {stage: tuple(integer(n, argument_words).text for n in how.grid(stage)) for stage in k.stages}
     body += [f"programs = {grids['rolling'][0]}"]
     body += [f"parts, chunk = rt.schedule(TABLES, schedule, splits, programs, {fold}, block_n, slots)"]
     args = [f'"{text}": {host(expr)}' for expr, text in k.host.items()]
@@ -212,8 +212,7 @@ def _launcher(plan: Plan, name: str, k: Kernels, ring: Ring | None) -> str:
         read = " + ".join(f"{t.name}.nbytes" for t in spec.tensors if roles.fold in t.axes)
         args += [f'"side": rt.side({read}, batch, device)']
     args += ['"BLOCK_M": block_m', '"BLOCK_N": block_n', "**pads"]
-    if not roles.contracts:
-        args += [f'"ONE_TILE": {fold} <= block_n', f'"RAGGED": {fold} % block_n > 0 or {fold} == 0']
+    args += [f"{_q(flag.text)}: {integer(holds, argument_words).text}" for flag, holds in how.flags]
     operand = f"rt.operand({floats}.dtype)"
     if roles.contracts and not bounded_weights(k.plan):
         body += ["# The weights of a sum have no bound, and float16 ends at 65504."]

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import assert_never
 
-from refold.schedule.outcome import Carried, Effect, Event, Loop, Outcome, Written
+from refold.schedule.outcome import Carried, Effect, Event, Loop, Outcome, Touched, Written
 from refold.schedule.rules import COMMUTATIVE, normal
 from refold.schedule.show import show
 from refold.schedule.terms import Term, make, rebuild
@@ -60,6 +60,8 @@ def _kind(event: Event) -> str:
             return f"{name} in loops {list(event.loops)}"
         case Loop():
             return f"a loop in loops {list(event.loops)}"
+        case Touched(tensor):
+            return f"an access to {tensor}"
         case _:
             assert_never(event)
 

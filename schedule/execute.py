@@ -64,8 +64,8 @@ class Machine:
         """What a fold of lanes gives."""
         return result
 
-    def touches(self, node: ir.Load | ir.Store, place: Tile, mask: Tile | None) -> None:
-        """Takes note of an access to memory."""
+    def touches(self, node: ir.Load | ir.Store, place: Tile, mask: Tile | None, value: Tile | None = None) -> None:
+        """Takes note of an access to memory, of a store with what it writes."""
 
     @property
     def epoch(self) -> int:
@@ -96,9 +96,9 @@ class Machine:
                 pass
             case ir.Store(place, value, mask):
                 held = None if mask is None else values.tile(self, mask)
-                at = values.tile(self, place)
-                self.touches(statement, at, held)
-                memory.write(self, at, values.tile(self, value), held)
+                at, what = values.tile(self, place), values.tile(self, value)
+                self.touches(statement, at, held, what)
+                memory.write(self, at, what, held)
             case ir.If(condition, body, other):
                 return self.branch(condition, body, other)
             case ir.For():

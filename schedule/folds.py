@@ -50,7 +50,7 @@ def reduce(reducer: ir.Reducer, x: Tile, place: int) -> Tile:
     def fold(*terms: Term) -> Term:
         return _INTEGERS[reducer](*terms) if sort == "int" else make(f"reduce {reducer}", sort, terms)
 
-    return Tile(x.dtype, each(fold, *np.moveaxis(x.lanes, place, 0)))
+    return Tile(x.dtype, each(fold, *map(_array, np.moveaxis(x.lanes, place, 0))))
 
 
 def combine(

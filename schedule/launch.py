@@ -16,7 +16,7 @@ from refold.errors import EmitError
 from refold.schedule import ir
 from refold.schedule.lower.kernels import Kernels
 from refold.schedule.lower.stages import CHUNK, PARTS
-from refold.schedule.lower.words import BLOCK_M, scalar, size
+from refold.schedule.lower.words import BLOCK_M, BLOCK_N, ONE_TILE, RAGGED, scalar, size
 from refold.spec import Index, Read, Spec, Where
 
 GROUP_SIZE, GROUPS, SIZE_BATCH = (scalar(n) for n in ("group_size", "groups", "size_batch"))
@@ -42,10 +42,11 @@ class Launch:
 
     `group` is how many rows are packed. `equal` are axes of one length, `filled` those of at least one position,
     `inside` the indices that were looked at. `leading` says that `size_batch` is the product of two leading lengths
-    and of those of these axes.
+    and of those of these axes; `flags` are conditions on lengths that the compiler knows.
     """
 
     grids: tuple[tuple[str, tuple[ir.Value, ...]], ...]
+    flags: tuple[tuple[ir.Name, ir.Value], ...]
     group: sp.Expr | None
     leading: tuple[Index, ...]
     equal: tuple[tuple[Index, Index], ...]
@@ -69,7 +70,18 @@ def launch(made: Kernels) -> Launch:
     equal = [*same.items(), *((a, b) for a, b, _ in pairs)]
     clamped = [a for _, a, index in _reads(plan) if access(index, roles) == "clamped"]
     filled = dict.fromkeys([*roles.inner, *clamped])
-    return Launch(tuple(grids.items()), roles.group, roles.batch, tuple(equal), tuple(filled), _inside(plan, roles))
+    return Launch(tuple(grids.items()), _flags(roles), roles.group, roles.batch, tuple(equal), tuple(filled),
+                  _inside(plan, roles))  # fmt: skip
+
+
+def _flags(roles: Roles) -> tuple[tuple[ir.Name, ir.Value], ...]:
+    """Whether a row is one tile, and whether the end of the axis cuts one; every tile of a dot asks its masks."""
+    if roles.contracts:
+        return ()
+    length, zero = size(roles.fold, roles), ir.Number(0)
+    cut = ir.Binary(">", ir.Binary("%", length, BLOCK_N), zero)
+    ragged = ir.Binary("|", cut, ir.Binary("==", length, zero))
+    return ((ONE_TILE, ir.Binary("<=", length, BLOCK_N)), (RAGGED, ragged))
 
 
 def _programs(roles: Roles) -> ir.Value:

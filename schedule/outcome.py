@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -60,7 +61,22 @@ class Loop:
     loops: tuple[int, ...]
 
 
-Event: TypeAlias = Written | Effect | Loop
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """An access to one element of a tensor: where, under which condition, in which loops, by a lane of which axes.
+
+    A store has a value. Only a reading of one lane for all takes note of these.
+    """
+
+    tensor: str
+    offset: Term
+    condition: Term
+    loops: tuple[int, ...]
+    axes: tuple[Hashable, ...]
+    value: Term | None
+
+
+Event: TypeAlias = Written | Effect | Loop | Touched
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,6 @@ from refold.algebra.tiles import FULL_HI, FULL_LO, HI, LO, Choose, Down, TileRan
 from refold.emit import emit
 from refold.spec import Predicate, Tensor, exp, fold, log, oo, pipeline, where
 from refold.verify import Proof, Result, verify
-from refold.verify.kernel.accesses import program_questions
 from refold.verify.kernel.indexing import tile_questions
 from refold.verify.kernel.questions import IndexQuestion, answer
 from refold.verify.laws import obligations
@@ -148,20 +147,6 @@ def test_a_wrong_line_is_refuted(edit: Callable[[Choose], Choose | None], name: 
     result = verdicts(roles, Edited(ranges, edit))[name]
     assert result.verdict == "refuted", result
     assert result.note.startswith("not so at BLOCK_N = ")
-
-
-def test_a_program_that_writes_what_another_writes_is_refuted() -> None:
-    plan = plan_of("causal")
-    roles = assign(plan)
-    fine = {q.name: answer(q).verdict for q in program_questions(plan, roles, tile_ranges(plan, roles))}
-    assert set(fine.values()) == {"proved"}
-    # An output without the axis of the rows: every row of every program writes the one element.
-    wrong = replace(plan, finish=tuple(replace(f, axes=tuple(a for a in f.axes if a != I)) for f in plan.finish))
-    found = {q.name: answer(q) for q in program_questions(wrong, roles, tile_ranges(wrong, roles))}[
-        "index write once o"
-    ]
-    assert found.verdict == "refuted"
-    assert "tile_i = " in found.note
 
 
 def test_a_read_beyond_its_axis_is_refuted() -> None:

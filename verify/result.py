@@ -9,7 +9,7 @@ from typing import Any, Literal
 from refold.algebra import Plan
 from refold.algebra.run import Order
 from refold.spec import Spec
-from refold.verify.certificate.certificate import Certificate, scripts
+from refold.verify.certificate.certificate import Certificate, joined_scripts, scripts
 from refold.verify.claim.claim import Claim
 from refold.verify.refute.trace import Divergence, Moment
 from refold.verify.rounding.bounds import Bound, bounds
@@ -104,6 +104,12 @@ class _Report:
         from refold.verify.display import report_html
 
         return report_html(self)
+
+
+def joined(name: str, claim: str, parts: list[Result], note: str) -> Result:
+    """One result of several that are proved."""
+    proof = tuple(dict.fromkeys(c for p in parts for c in p.proof))
+    return Result(name, claim, "proved", sum(p.seconds for p in parts), joined_scripts(proof), note=note, proof=proof)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

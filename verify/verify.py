@@ -12,7 +12,6 @@ from refold.algebra.monoid import monoid
 from refold.errors import RefoldError, within_depth
 from refold.spec import Spec
 from refold.verify.certificate import comparison
-from refold.verify.certificate.certificate import joined_scripts
 from refold.verify.claim.claim import Claim
 from refold.verify.deadline import Limit, doing, within
 from refold.verify.kernel.indexing import index_questions
@@ -23,7 +22,7 @@ from refold.verify.obligation import Obligation, discharge
 from refold.verify.refute.divergence import plan_divergence
 from refold.verify.refute.replay import Subject, arrays, run_form, search
 from refold.verify.refute.violation import violated
-from refold.verify.result import Checked, Counterexample, Disproof, Proof, Result
+from refold.verify.result import Checked, Counterexample, Disproof, Proof, Result, joined
 from refold.verify.smt.formulas import own_context
 from refold.verify.smt.query import answered
 
@@ -145,7 +144,7 @@ def _find_invariants(plan: Plan, notify: Progress) -> tuple[Reach, list[Result]]
                     break
             else:
                 reach = reach.knowing(a.symbol, formula, shown)
-                results.append(_joined(f"invariant {a.symbol}", shown, found, INDUCTION))
+                results.append(joined(f"invariant {a.symbol}", shown, found, INDUCTION))
     return reach, results
 
 
@@ -251,17 +250,12 @@ def _conditions(needed: safety.Conditions, plan: Plan) -> Result:
     parts = [_strongest(alternatives, plan) for alternatives in needed.parts]
     failed = next((p for p in parts if p.verdict != "proved"), None)
     note = "; ".join(dict.fromkeys(p.note for p in parts if p.note))
-    return failed or _joined(found.name, "; ".join(p.claim for p in parts), parts, note)
+    return failed or joined(found.name, "; ".join(p.claim for p in parts), parts, note)
 
 
 def _result(obligation: Obligation, plan: Plan) -> Result:
     found = answered(obligation.name, obligation.claim, discharge(obligation, plan))
     return replace(found, note=obligation.note) if found.verdict == "proved" else replace(found, question=obligation)
-
-
-def _joined(name: str, claim: str, parts: list[Result], note: str) -> Result:
-    proof = tuple(c for p in parts for c in p.proof)
-    return Result(name, claim, "proved", sum(p.seconds for p in parts), joined_scripts(proof), note=note, proof=proof)
 
 
 def _version(name: str) -> str:

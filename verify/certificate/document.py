@@ -13,10 +13,10 @@ from types import MappingProxyType
 from typing import Any
 
 from refold.algebra import Plan
-from refold.algebra.roles import layout
 from refold.verify.certificate import recheck
 from refold.verify.certificate.certificate import Certificate, from_json, joined_scripts, scripts, to_json
 from refold.verify.certificate.words import fingerprint
+from refold.verify.kernel.emitted import kernels_of
 from refold.verify.result import Proof, Record, Result
 from refold.verify.rounding.bounds import HOLDS
 
@@ -50,7 +50,7 @@ def text_hash(text: str) -> str:
 
 def program(plan: Plan) -> dict[str, Any]:
     """The shape of a plan, from which the checker knows what has to be proved of it."""
-    folded = layout(plan) is not None
+    folded = kernels_of(plan) is not None
     outputs = [f.name for f in plan.finish]
     loads = dict.fromkeys(t.name for t in plan.spec.tensors)
     index = [*(f"{what}: {how}" for how in ("rolling", "split") for what in ("visit", "skipped", "unmasked")),

@@ -8,7 +8,7 @@ from typing import Any
 import sympy as sp
 
 from refold.algebra import Plan
-from refold.algebra.roles import Roles, axes_of, layout
+from refold.algebra.roles import Roles, assign, axes_of
 from refold.algebra.tiles import (
     BLOCK_N,
     CHUNK,
@@ -22,23 +22,28 @@ from refold.algebra.tiles import (
     tile_ranges,
     whole,
 )
-from refold.verify.kernel.accesses import product, program_questions
+from refold.schedule.launch import launch
+from refold.verify.kernel.accesses import access_questions
+from refold.verify.kernel.emitted import kernels_of
 from refold.verify.kernel.integers import Integers
-from refold.verify.kernel.questions import IndexQuestion
+from refold.verify.kernel.programs import product, program_questions
+from refold.verify.kernel.questions import IndexQuestion, IndexQuestions
 from refold.verify.smt import formulas as z3
 from refold.verify.smt.monomials import linear
 
 
-def index_questions(plan: Plan) -> Iterator[IndexQuestion]:
-    """Every question about the tiles, programs and accesses of the kernels of a plan; none where it has no layout."""
-    roles = layout(plan)
-    if roles is None:
+def index_questions(plan: Plan) -> Iterator[IndexQuestion | IndexQuestions]:
+    """Every question about the tiles, programs and accesses of the kernels of a plan; none where it has none."""
+    made = kernels_of(plan)
+    if made is None:
         return
+    roles = assign(plan)
     ranges = tile_ranges(plan, roles)
     yield from tile_questions(roles, ranges)
     if ranges.held(roles):
         yield from held_questions()
-    yield from program_questions(plan, roles, ranges)
+    yield from program_questions(roles, ranges)
+    yield from access_questions(made, launch(made))
 
 
 def tile_questions(roles: Roles, ranges: TileRanges) -> Iterator[IndexQuestion]:

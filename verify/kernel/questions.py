@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from refold.verify.certificate import comparison
 from refold.verify.certificate.certificate import Names
 from refold.verify.deadline import doing
-from refold.verify.result import Result
+from refold.verify.result import Result, joined
 from refold.verify.smt import formulas as z3
 from refold.verify.smt import smtlib
 from refold.verify.smt.query import Query, answered, plain_query
@@ -29,7 +30,12 @@ class _Answered(threading.local):
     """
 
     def __init__(self) -> None:
-        self.results: dict[tuple[str, ...], Result] = {}
+        self.results: dict[Hashable, Result] = {}
+
+    def named(self, key: Hashable, question: IndexQuestion) -> Result:
+        """The same answer to another question."""
+        known = self.results[key]
+        return replace(known, name=question.name, claim=question.claim, note=known.note or question.note)
 
 
 _ANSWERED = _Answered()
@@ -51,11 +57,39 @@ class IndexQuestion:
     block: Any = None
     exact: tuple[Any, ...] = ()
     note: str = ""
+    # What it is the question about, where that is known without its text.
+    key: Hashable = None
 
 
-def answer(question: IndexQuestion, timeout_ms: int = TIMEOUT_MS) -> Result:
+@dataclass(frozen=True, slots=True)
+class IndexQuestions:
+    """Several questions that are one obligation; `unread` says what of the kernels has no reading."""
+
+    name: str
+    claim: str
+    parts: tuple[IndexQuestion, ...]
+    unread: str = ""
+
+
+def answer(question: IndexQuestion | IndexQuestions, timeout_ms: int = TIMEOUT_MS) -> Result:
+    """Proved of all parts; else what became of the first that is not."""
+    if isinstance(question, IndexQuestion):
+        return _one(question, timeout_ms)
+    if question.unread or not question.parts:
+        return Result(question.name, question.claim, "unknown", 0.0, "", note=question.unread or "nothing was read")
+    found = []
+    for part in question.parts:
+        found.append(_one(replace(part, name=question.name, claim=question.claim), timeout_ms))
+        if found[-1].verdict != "proved":
+            return found[-1]
+    return joined(question.name, question.claim, found, "; ".join(dict.fromkeys(r.note for r in found if r.note)))
+
+
+def _one(question: IndexQuestion, timeout_ms: int) -> Result:
     """Proved; refuted with numbers at a block of at most 4; else unknown. Hypotheses without a model prove nothing."""
     doing(f"while {question.name} was asked")
+    if question.key is not None and question.key in _ANSWERED.results and comparison.read() is None:
+        return _ANSWERED.named(question.key, question)
     with comparison.query_context():
         # What Z3 finds depends on all that a context has seen before.
         return _answer(_translated(question), timeout_ms)
@@ -80,9 +114,9 @@ def _answer(question: IndexQuestion, timeout_ms: int) -> Result:
         # What was asked in this process is not what the file says.
         read = answered(question.name, question.claim, ask(asked))
         return replace(read, note=read.note or question.note)
-    key = (question.name, question.claim, question.note, smtlib.script(formulas))
+    key = smtlib.script(formulas) if question.key is None else question.key
     if key in _ANSWERED.results:
-        return _ANSWERED.results[key]
+        return _ANSWERED.named(key, question)
     found = ask(asked, timeout_ms)
     verdict, note = found.verdict, found.note or question.note
     proof = () if found.certificate is None else (found.certificate,)

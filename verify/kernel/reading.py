@@ -23,8 +23,8 @@ from refold.schedule.lower.kernels import Kernels
 from refold.schedule.lower.scope import is_host
 from refold.schedule.show import show
 from refold.schedule.terms import Term, below, make, real_of, symbol
+from refold.schedule.wholes import whole
 from refold.spec import Fold, Index, Param, Read, Size, Where
-from refold.spec.arithmetic import quotient_of
 from refold.spec.heads import Symbol, at_an_element, folded, is_integral, sigmoid
 from refold.verify.kernel.small import LANES, Small
 
@@ -243,29 +243,16 @@ class Reading:
 
     def integer(self, expr: Any, where: Mapping[Index, Term]) -> Term:
         """An integer expression of positions, sizes and integer data, as the kernel computes it."""
+        return whole(expr, lambda part: self.leaf(part, where))
+
+    def leaf(self, expr: Any, where: Mapping[Index, Term]) -> Term:
+        """A position, a length, or a whole number in memory."""
         match expr:
             case Index():
                 return where[expr]
-            case sp.Integer():
-                return integers.whole(int(expr))
             case Size():
                 axis = Index(expr.name)
                 return integers.whole(LANES) if axis in self.made.roles.inner else symbol(f"size_{expr.name}", "int")
-            case Param():
-                return symbol(expr.name, "int")
-            case sp.Add():
-                return integers.add(*(self.integer(a, where) for a in expr.args))
-            case sp.Mul() if is_integral(expr):
-                total = integers.whole(1)
-                for factor in expr.args:
-                    total = integers.multiply(total, self.integer(factor, where))
-                return total
-            case sp.floor():
-                above, below_ = (self.integer(a, where) for a in quotient_of(expr))
-                return integers.quotient(above, below_)
-            case sp.Mod():
-                above, base = (self.integer(a, where) for a in expr.args)
-                return integers.subtract(above, integers.multiply(integers.quotient(above, base), base))
             case Read():
                 return self.read(expr, where)
         raise Unread(f"the integer {expr}")

@@ -50,14 +50,14 @@ class Small:
 
 def executed(made: Kernels, kernel: ir.Function) -> Small:
     """A kernel of a plan on terms. Raises `NoMeaning` where it does something of which no meaning is known."""
-    types, constants = _arguments(made, kernel)
+    types, constants = arguments(made, kernel)
     machine = Machine({f.name: f for f in made.functions}, helpers=MEANT)
     machine.names = {p.text: argument_of(p.text, types, constants) for p in kernel.parameters}
     machine.run(kernel.body)
     return Small(Outcome(tuple(machine.events)), machine.names)
 
 
-def _arguments(made: Kernels, kernel: ir.Function) -> tuple[dict[str, str], dict[str, Any]]:
+def arguments(made: Kernels, kernel: ir.Function) -> tuple[dict[str, str], dict[str, Any]]:
     """The types of the arguments of a kernel and its constants: floats are those of the accumulators."""
     spec = made.plan.spec
     types = {f"{t.name}_ptr": "*i32" if t.is_integer else "*fp32" for t in spec.tensors}

@@ -1,0 +1,151 @@
+"""Obligations about memory are read off the kernels: proved of them, and not of kernels in which one thing is wrong."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass, replace
+from functools import cache
+from typing import Any
+
+import pytest
+
+from refold import Plan, derive
+from refold.schedule import ir
+from refold.schedule.launch import Launch, launch
+from refold.schedule.lower.kernels import Kernels
+from refold.verify.kernel.accesses import access_questions
+from refold.verify.kernel.emitted import kernels_of
+from refold.verify.kernel.questions import answer
+from refold.verify.smt.formulas import own_context
+
+# A second that a solver cannot decide is enough to see that a mutant is not proved.
+LIMIT_MS = 1_000
+
+
+@cache
+def made(name: str) -> Kernels:
+    plan = derive(importlib.import_module(f"refold.examples.{name}").SPEC)
+    assert isinstance(plan, Plan)
+    kernels = kernels_of(plan)
+    assert kernels is not None
+    return kernels
+
+
+def open_of(kernels: Kernels, wanted: set[str] | None = None, how: Launch | None = None) -> set[str]:
+    """The obligations that are not proved, of some or of all."""
+    with own_context():
+        every = access_questions(kernels, how or launch(kernels))
+        asked = [q for q in every if wanted is None or q.name.removeprefix("index ") in wanted]
+        results = [answer(q, LIMIT_MS) for q in asked]
+    return {r.name.removeprefix("index ") for r in results if r.verdict != "proved"}
+
+
+def changed(node: Any, change: Callable[[Any], Any]) -> Any:
+    """A node with `change` applied to every node in it, from the inside out."""
+    if isinstance(node, tuple):
+        return tuple(changed(n, change) for n in node)
+    if is_dataclass(node) and not isinstance(node, type):
+        new = {f.name: changed(getattr(node, f.name), change) for f in fields(node) if f.name != "axes"}
+        return change(replace(node, **new))
+    return node
+
+
+def with_change(name: str, change: Callable[[Any], Any]) -> Kernels:
+    """The kernels of an example with every node of all functions changed."""
+    old = made(name)
+    functions = tuple(replace(f, body=changed(f.body, change)) for f in old.functions)
+    stages = {s: replace(f, body=changed(f.body, change)) for s, f in old.stages.items()}
+    assert (functions, stages) != (old.functions, old.stages)
+    return replace(old, functions=functions, stages=stages)
+
+
+def tensor_of(place: ir.Value) -> str:
+    """Whose element a place is."""
+    while not isinstance(place, ir.Name):
+        place = place.x if isinstance(place, ir.Spread) else place.a  # type: ignore[union-attr]
+    return place.text
+
+
+def unmasked_load(node: Any) -> Any:
+    if isinstance(node, ir.Load) and tensor_of(node.place) in ("k_ptr", "x_ptr") and node.mask is not None:
+        return replace(node, mask=None, other=None)
+    return node
+
+
+def unmasked_store(node: Any) -> Any:
+    if isinstance(node, ir.Store) and tensor_of(node.place) in ("o_ptr", "y_ptr"):
+        return replace(node, mask=None)
+    return node
+
+
+def at_most(node: Any) -> Any:
+    """`i <= size_i` where `i < size_i` was."""
+    if isinstance(node, ir.Let) and node.target.text == "in_i" and isinstance(node.value, ir.Binary):
+        return replace(node, value=replace(node.value, op="<="))
+    return node
+
+
+def other_stride(node: Any) -> Any:
+    """Two axes of a tensor with each other's stride."""
+    names = {"o_i": "o_e", "o_e": "o_i", "x_i": "x_j", "x_j": "x_i"}
+    if isinstance(node, ir.Binary) and node.op == "*" and isinstance(node.b, ir.Name) and node.b.text in names:
+        return replace(node, b=ir.Name(names[node.b.text]))
+    return node
+
+
+def no_step(node: Any) -> Any:
+    """Every program has the first rows."""
+    return replace(node, value=ir.Number(0)) if isinstance(node, ir.Let) and node.target.text == "i0" else node
+
+
+def one_tile_more(node: Any) -> Any:
+    """The loops without masks go on for one tile."""
+    if isinstance(node, ir.For) and isinstance(node.stop, ir.Name) and node.stop.text == "full_hi":
+        return replace(node, stop=ir.Binary("+", node.stop, ir.Name("BLOCK_N", kind="constant")))
+    return node
+
+
+def shared_part(node: Any) -> Any:
+    """All parts leave their state at one place."""
+    if isinstance(node, ir.Store) and tensor_of(node.place).startswith("part_"):
+        return replace(node, place=changed(node.place, lambda n: ir.Number(0) if n == ir.Name("part") else n))
+    return node
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "wanted"),
+    [
+        ("logsumexp", unmasked_load, {"loads x"}),
+        ("logsumexp", unmasked_store, {"stores y"}),
+        ("logsumexp", at_most, {"stores y", "workspace m, l"}),
+        ("logsumexp", other_stride, {"loads x"}),
+        ("logsumexp", no_step, {"write once y", "workspace m, l"}),
+        ("logsumexp", shared_part, {"workspace m, l"}),
+        *(pytest.param("attention", *case, marks=pytest.mark.slow) for case in (
+            (unmasked_load, {"loads k"}), (unmasked_store, {"stores o"}), (other_stride, {"stores o"}),
+            (one_tile_more, {"loads k", "loads v"}),
+        )),
+        pytest.param("softmax", unmasked_store, {"stores y"}, marks=pytest.mark.slow),
+    ],
+)  # fmt: skip
+def test_a_wrong_kernel_is_not_proved(name: str, change: Callable[[Any], Any], wanted: set[str]) -> None:
+    assert open_of(with_change(name, change), wanted) == wanted
+
+
+@pytest.mark.parametrize("name", ["logsumexp", pytest.param("paged_decode", marks=pytest.mark.slow)])
+def test_right_kernels_are_proved(name: str) -> None:
+    assert open_of(made(name)) == set()
+
+
+def test_a_grid_that_is_too_long_is_not_proved() -> None:
+    """A program too many is at a batch that does not exist."""
+    old = launch(made("logsumexp"))
+    longer = tuple((s, tuple(ir.Binary("+", n, ir.Number(1)) for n in grid)) for s, grid in old.grids)
+    assert open_of(made("logsumexp"), {"loads x"}, replace(old, grids=longer)) == {"loads x"}
+
+
+def test_an_index_that_the_launcher_does_not_check_is_not_proved() -> None:
+    old = launch(made("gqa"))
+    assert old.inside
+    assert open_of(made("gqa"), {"loads q", "loads k"}, replace(old, inside=())) == {"loads k"}

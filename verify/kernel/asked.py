@@ -1,0 +1,93 @@
+"""Questions about terms of integers, each with those facts and lemmas alone that an answer needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from refold.schedule.terms import Term, below
+from refold.verify.certificate import comparison
+from refold.verify.kernel.lemmas import Lemmas
+from refold.verify.kernel.linear import Linear
+from refold.verify.kernel.questions import IndexQuestion
+from refold.verify.smt import formulas as z3
+
+# In units of the solver's own work.
+EFFORT = 20_000_000
+Key = tuple[frozenset[Term], tuple[Term, ...]]
+
+
+@dataclass(slots=True)
+class Asked:
+    """The questions that were made, each once."""
+
+    known: dict[Key, tuple[IndexQuestion, bool]] = field(default_factory=dict)
+    formulas: Linear = field(default_factory=Linear)
+    meanings: dict[Term, tuple[Term, ...]] = field(default_factory=dict)
+    instances: dict[tuple[Term, Term], Term] = field(default_factory=dict)
+
+    def question(
+        self,
+        facts: Iterable[Term],
+        goals: Iterable[Term],
+        more: Iterable[Term] = (),
+        twins: Mapping[Term, Term] | None = None,
+    ) -> IndexQuestion:
+        """Whether facts imply goals; with `more` facts where some of them are needed."""
+        if more and comparison.read() is not None:
+            return self.made([*facts, *more], [*goals], twins or {})[0]
+        found, shown = self.made([*facts], [*goals], twins or {})
+        return found if shown or not more else self.made([*facts, *more], [*goals], twins or {})[0]
+
+    def made(self, facts: list[Term], goals: list[Term], twins: Mapping[Term, Term]) -> tuple[IndexQuestion, bool]:
+        """The question, and whether a proof of it was found."""
+        key = (frozenset(facts), tuple(goals))
+        if key not in self.known:
+            self.known[key] = self._made(key, facts, goals, twins)
+        return self.known[key]
+
+    def _made(
+        self, key: Key, facts: list[Term], goals: list[Term], twins: Mapping[Term, Term]
+    ) -> tuple[IndexQuestion, bool]:
+        write, integers = self.formulas, {a: b for a, b in twins.items() if a.sort == "int"}
+        lemmas = Lemmas(integers, self.meanings, self.instances).gather([*facts, *goals])
+        goal = z3.And(*write.all(goals))
+        hypotheses = write.all([*facts, *lemmas])
+        within = write.within([*facts, *lemmas, *goals])
+        hypotheses += [sign for p in within for sign in write.signs.get(p, ())]
+        needed = None if comparison.read() is not None else _needed(hypotheses, goal)
+        exact = tuple(write.exact[p] for p in within if p in write.exact)
+        kept = tuple(hypotheses if needed is None else needed)
+        return IndexQuestion("", "", kept, goal, exact=exact, key=key), needed is not None
+
+
+def _needed(hypotheses: list[Any], goal: Any) -> list[Any] | None:
+    """Those hypotheses that a proof of the goal uses, if one is found."""
+    solver = z3.Solver()
+    solver.set("rlimit", EFFORT)
+    marks = {f"known {n}": formula for n, formula in enumerate(hypotheses)}
+    for mark, formula in marks.items():
+        solver.assert_and_track(formula, z3.Bool(mark))
+    solver.add(z3.Not(goal))
+    if solver.check() != z3.unsat:
+        return None
+    core = {str(mark) for mark in solver.unsat_core()}
+    return [formula for mark, formula in marks.items() if mark in core]
+
+
+def conjuncts(condition: Term) -> tuple[Term, ...]:
+    """What holds by itself where a condition holds."""
+    return condition.args if condition.op == "and" else (condition,)
+
+
+def near(facts: Iterable[Term], goals: Iterable[Term]) -> list[Term]:
+    """Those facts that speak of something that goals speak of, and what is known of each of their symbols alone."""
+    about = {f: _symbols(f) for f in facts}
+    here = {s for g in goals for s in _symbols(g)}
+    beside = {s for symbols in about.values() if symbols & here for s in symbols}
+    return [f for f, symbols in about.items() if symbols & here or (len(symbols) == 1 and symbols <= beside)]
+
+
+def _symbols(t: Term) -> set[Term]:
+    return {x for x in below(t) if not x.args and x.op not in ("polynomial", "true", "false")}

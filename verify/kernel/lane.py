@@ -1,0 +1,158 @@
+"""Executes the kernels of a plan at one lane that stands for all: sizes, blocks, programs and lanes are symbols.
+
+What a kernel touches in memory is noted with everything that decides whether it is: the mask, the conditions on the
+way, and the loops around it. A fold of lanes is a value of which nothing is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+from refold.schedule import integers, ir, values
+from refold.schedule.conditions import TRUE, both, negate
+from refold.schedule.execute import Machine, Object
+from refold.schedule.execute import argument as argument_of
+from refold.schedule.launch import Launch
+from refold.schedule.lower.kernels import Kernels
+from refold.schedule.lower.words import block_of
+from refold.schedule.outcome import Loop, Touched
+from refold.schedule.terms import Term, below, make, symbol
+from refold.schedule.tiles import NoMeaning, Tile, cast, each, filled
+from refold.schedule.wholes import whole
+from refold.spec import Index
+from refold.verify.kernel.small import MEANT, arguments
+
+# What the launcher passes is a product of these: a chunk is whole tiles, a batch all leading positions.
+TILES_OF_A_CHUNK, LEAD0, LEAD1 = (symbol(n, "int") for n in ("tiles of a chunk", "leading 0", "size_lead"))
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """What a kernel touches in one case of the flags of its compilation, and what is so in that case.
+
+    `blocks` are the lengths of a tile, `grid` how many programs there are; `names` what the kernel's names are at its
+    end.
+    """
+
+    touches: tuple[Touched, ...]
+    loops: Mapping[int, Loop]
+    blocks: Mapping[Hashable, Term]
+    grid: tuple[Term, ...]
+    facts: tuple[Term, ...]
+    names: Mapping[str, Object]
+
+
+def lane_of(axis: Hashable) -> Term:
+    """The lane of a tile along an axis."""
+    return symbol(f"lane {axis}", "int")
+
+
+def program_of(axis: int) -> Term:
+    return symbol(f"program {axis}", "int")
+
+
+@dataclass(slots=True)
+class LaneMachine(Machine):
+    """A machine whose tiles have one lane along every axis."""
+
+    blocks: dict[Hashable, Term] = field(default_factory=dict)
+
+    def lanes(self, node: ir.Lanes) -> Tile:
+        block = values.tile(self, node.block).lanes.item()
+        if self.blocks.setdefault(node.axes[0], block) is not block:
+            raise NoMeaning(f"tiles of two lengths along {node.axes[0]}")
+        return Tile("int32", filled((1,), [lane_of(node.axes[0])]))
+
+    def extent(self, length: Object) -> int:
+        return 1
+
+    def folded(self, result: Tile) -> Tile:
+        return Tile(result.dtype, each(lambda t: make("fold of lanes", t.sort, (t,)), result.lanes))
+
+    def touches(self, node: ir.Load | ir.Store, place: Tile, mask: Tile | None, value: Tile | None = None) -> None:
+        (at,) = place.lanes.ravel().tolist()
+        holds = [TRUE] if mask is None else cast(mask, "int1").lanes.ravel().tolist()
+        if at.op != "pointer":
+            raise NoMeaning(f"a pointer that is a {at.op}")
+        what = None if value is None else value.lanes.ravel().tolist()[0]
+        when, axes = both(self.path, *holds), node.place.axes
+        self.events.append(Touched(str(at.data), at.args[0], when, self.inside, axes, what))
+
+
+def reached(lane: Lane, value: Term) -> set[Term]:
+    """All that a value depends on, through what loops carry and how often they run."""
+    carried = {(n, c.name): c for n, loop in lane.loops.items() for c in loop.carried}
+    found: set[Term] = set()
+    left = [value]
+    while left:
+        new = {*below(left.pop())} - found
+        found |= new
+        for t in new:
+            if t.op in ("state", "last", "iteration", "trips"):
+                number = t.data[0] if isinstance(t.data, tuple) else t.data
+                assert isinstance(number, int)
+                loop = lane.loops[number]
+                left += [loop.start, loop.stop, loop.step, loop.condition]
+            if t.op in ("state", "last"):
+                assert isinstance(t.data, tuple)
+                c = carried[t.data[0], t.data[1]]
+                left += [x for lanes in (c.start, c.then) for x in lanes.ravel().tolist()]
+    return found
+
+
+def executions(made: Kernels, stage: str, how: Launch) -> Iterator[Lane]:
+    """A kernel in every case of the flags that it is compiled for."""
+    kernel = made.stages[stage]
+    flags = [f for f, _ in how.flags if f in kernel.parameters]
+    for chosen in product((False, True), repeat=len(flags)):
+        yield _executed(made, stage, how, dict(zip(flags, chosen, strict=True)))
+
+
+def _executed(made: Kernels, stage: str, how: Launch, flags: Mapping[ir.Name, bool]) -> Lane:
+    kernel, names = made.stages[stage], given(made, how)
+    types, constants = arguments(made, kernel)
+    machine = LaneMachine({f.name: f for f in made.functions}, helpers=MEANT)
+    for p in kernel.parameters:
+        machine.names[p.text] = names.get(p.text) or argument_of(p.text, types, constants)
+    machine.names |= {f.text: value for f, value in flags.items()}
+    machine.run(kernel.body)
+    there = LaneMachine({})
+    there.names = {**names}
+    facts = []
+    for flag, meaning in how.flags:
+        if flag in flags:
+            holds = values.tile(there, meaning).lanes.item()
+            facts.append(holds if flags[flag] else negate(holds))
+    grid = tuple(values.tile(there, n).lanes.item() for n in how.grid(stage))
+    touches = tuple(e for e in machine.events if isinstance(e, Touched))
+    loops = {e.number: e for e in machine.events if isinstance(e, Loop)}
+    return Lane(touches, loops, machine.blocks, grid, tuple(facts), machine.names)
+
+
+def length(axis: Index, made: Kernels) -> Term:
+    """The length of an axis."""
+    return symbol(f"SIZE_{axis.name}" if axis in made.roles.inner else f"size_{axis.name}", "int")
+
+
+def number(term: Term) -> Tile:
+    """An integer of the program."""
+    return Tile("int32", filled((), [term]))
+
+
+def given(made: Kernels, how: Launch) -> dict[str, Tile]:
+    """The integers that a launcher passes, by name; those that it makes of others, of these."""
+    roles = made.roles
+    lengths = {a: length(a, made) for a in made.given.spec.axes}
+    found: dict[str, Any] = {f"size_{a.name}": n for a, n in lengths.items()}
+    found |= {f"SIZE_{a.name}": lengths[a] for a in roles.inner}
+    blocks = {block_of(a, roles).text for a in roles.tiles}
+    found |= {n: symbol(n, "int") for n in (*blocks, "BLOCK_M", "parts", "side", "size_lead")}
+    found |= {"chunk": integers.multiply(found["BLOCK_N"], TILES_OF_A_CHUNK),
+              "size_batch": integers.product(LEAD0, LEAD1, *(lengths[a] for a in how.leading))}  # fmt: skip
+    if how.group is not None and roles.rows is not None:
+        group = whole(how.group, lambda size: lengths[Index(size.name)])
+        found |= {"group_size": group, "groups": integers.quotient_up(lengths[roles.rows], group)}
+    return {name: number(term) for name, term in found.items()}
