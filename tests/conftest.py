@@ -28,9 +28,9 @@ def pytest_configure(config: pytest.Config) -> None:
     # Registered, because the hooks of a conftest.py do not see the folders above it.
     config.pluginmanager.register(RootIsNotATestPackage())
     if not hasattr(config, "workerinput"):
-        # Proofs that were kept are none of the user's; workers inherit the folder.
+        # Proofs and kernels that were kept are none of the user's, nor of another run; workers inherit the folder.
         folder = tempfile.mkdtemp(prefix="refold-tests-")
-        os.environ["REFOLD_CACHE"] = folder
+        os.environ.update(REFOLD_CACHE=f"{folder}/refold", TRITON_CACHE_DIR=f"{folder}/triton")
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,11 @@ def test_no_test_measures_time(path: Path) -> None:
 def test_a_timing_is_noticed() -> None:
     assert timings("@settings(deadline=None)\ndef f(): pass") == ["deadline, line 1"]
     assert timings("import time\nstart = time.perf_counter()") == ["clock, line 2"]
+
+
+def test_what_is_kept_is_of_this_run_alone() -> None:
+    kept = [Path(os.environ[name]) for name in ("REFOLD_CACHE", "TRITON_CACHE_DIR")]
+    assert len({path.parent for path in kept}) == 1 and kept[0].parent.name.startswith("refold-tests-")
 
 
 SLOW = (Path(__file__).parent / "slow.txt").read_text(encoding="utf-8").splitlines()
