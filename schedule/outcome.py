@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -76,7 +76,18 @@ class Touched:
     value: Term | None
 
 
-Event: TypeAlias = Written | Effect | Loop | Touched
+@dataclass(frozen=True, slots=True)
+class Called:
+    """A function of the module that was called: its arguments by name, and what it gave. Noted as accesses are."""
+
+    name: str
+    arguments: Mapping[str, object]
+    results: tuple[object, ...]
+    condition: Term
+    loops: tuple[int, ...]
+
+
+Event: TypeAlias = Written | Effect | Loop | Touched | Called
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
 from functools import cache
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -15,8 +16,11 @@ from refold.schedule import ir
 from refold.schedule.launch import Launch, launch
 from refold.schedule.lower.kernels import Kernels
 from refold.verify.kernel.accesses import access_questions
+from refold.verify.kernel.asked import Asked
 from refold.verify.kernel.emitted import kernels_of
+from refold.verify.kernel.lane import lanes_of
 from refold.verify.kernel.questions import answer
+from refold.verify.kernel.visits import visit_questions
 from refold.verify.smt.formulas import own_context
 
 # A second that a solver cannot decide is enough to see that a mutant is not proved.
@@ -34,10 +38,15 @@ def made(name: str) -> Kernels:
 
 def open_of(kernels: Kernels, wanted: set[str] | None = None, how: Launch | None = None) -> set[str]:
     """The obligations that are not proved, of some or of all."""
+    how = how or launch(kernels)
     with own_context():
-        every = access_questions(kernels, how or launch(kernels))
-        asked = [q for q in every if wanted is None or q.name.removeprefix("index ") in wanted]
-        results = [answer(q, LIMIT_MS) for q in asked]
+        read, asked = lanes_of(kernels, how), Asked()
+        loops = visit_questions(kernels, how, read, asked)
+        memory = access_questions(kernels, how, read, asked)
+        # Questions take longer to make than to answer.
+        every = chain(loops, memory) if wanted is None else loops if min(wanted).startswith("loops") else memory
+        chosen = [q for q in every if wanted is None or q.name.removeprefix("index ") in wanted]
+        results = [answer(q, LIMIT_MS) for q in chosen]
     return {r.name.removeprefix("index ") for r in results if r.verdict != "proved"}
 
 
@@ -113,9 +122,45 @@ def shared_part(node: Any) -> Any:
     return node
 
 
+def doubled_step(node: Any) -> Any:
+    if isinstance(node, ir.For) and node.step == ir.Name("BLOCK_N", kind="constant"):
+        return replace(node, step=ir.Binary("*", node.step, ir.Number(2)))
+    return node
+
+
+def without_loop(node: Any) -> Any:
+    """Without the loop that asks no masks."""
+    if isinstance(node, ir.For) and isinstance(node.stop, ir.Name) and node.stop.text in ("full_hi", "last"):
+        return ir.Note("nothing")
+    return node
+
+
+def without_masks(node: Any) -> Any:
+    """The loop to the end of the range without masks, too."""
+    if isinstance(node, ir.For) and isinstance(node.stop, ir.Name) and node.stop.text == "hi":
+        return changed(node, lambda n: ir.Number(False) if n == ir.Number(True) else n)
+    return node
+
+
+def twice(node: Any) -> Any:
+    """The last loop from the beginning."""
+    if isinstance(node, ir.For) and isinstance(node.start, ir.Name) and node.start.text == "full_hi":
+        return replace(node, start=ir.Name("lo"))
+    return node
+
+
+def one_row_less(node: Any) -> Any:
+    """The causal end of the range one position early."""
+    if node == ir.Binary("+", ir.Name("last_row"), ir.Number(1)):
+        return ir.Name("last_row")
+    return node
+
+
 @pytest.mark.parametrize(
     ("name", "change", "wanted"),
     [
+        *(("causal_attention", change, {"loops: rolling"}) for change in (doubled_step, without_masks, one_row_less)),
+        ("logsumexp", without_loop, {"loops: rolling", "loops: split"}),
         ("logsumexp", unmasked_load, {"loads x"}),
         ("logsumexp", unmasked_store, {"stores y"}),
         ("logsumexp", at_most, {"stores y", "workspace m, l"}),
@@ -126,7 +171,11 @@ def shared_part(node: Any) -> Any:
             (unmasked_load, {"loads k"}), (unmasked_store, {"stores o"}), (other_stride, {"stores o"}),
             (one_tile_more, {"loads k", "loads v"}),
         )),
-        pytest.param("softmax", unmasked_store, {"stores y"}, marks=pytest.mark.slow),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in (
+            ("softmax", unmasked_store, {"stores y"}), ("causal_attention", twice, {"loops: rolling"}),
+            ("logsumexp", doubled_step, {"loops: rolling", "loops: split"}),
+            ("document", without_loop, {"loops: rolling"}),
+        )),
     ],
 )  # fmt: skip
 def test_a_wrong_kernel_is_not_proved(name: str, change: Callable[[Any], Any], wanted: set[str]) -> None:

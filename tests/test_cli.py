@@ -926,5 +926,5 @@ def test_recheck_of_what_is_no_proof(text: str, error: str, refold: Callable[...
 
 def test_a_proof_is_kept(refold: Callable[..., Ran], softmax: str) -> None:
     assert "obligations proved in" in refold("verify", softmax).out
-    assert "44 of 44 obligations proved earlier, and rechecked now" in refold("verify", softmax).out
+    assert "46 of 46 obligations proved earlier, and rechecked now" in refold("verify", softmax).out
     assert "obligations proved in" in refold("verify", softmax, "--fresh").out

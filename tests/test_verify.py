@@ -135,6 +135,8 @@ ATTENTION = [
     "index loads v",
     "index workspace m, l",
     "index workspace acc",
+    "index loops: rolling",
+    "index loops: split",
 ]
 
 

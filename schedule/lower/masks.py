@@ -109,14 +109,14 @@ def _overall(reducer: ir.Reducer, tile: ir.Value) -> ir.Value:
 
 def _assignment(choice: Choose, scope: Scope) -> ir.Let:
     val, name = _value(choice.expr, scope), scalar(choice.name.name)
-    if choice.kind and not _plain(choice.expr):
+    if choice.kind and not plain(choice.expr):
         val = scope.host.call("_position", val)
     if choice.kind:
         val = ir.Binary("maximum" if choice.kind == "max" else "minimum", name, val)
     return ir.Let(name, val)
 
 
-def _plain(expr: sp.Expr) -> bool:
+def plain(expr: sp.Expr) -> bool:
     """Whether an end of a range is a few rows and lengths, of at most 2^30 each, and a small number."""
     terms = sp.Add.make_args(expr)
     symbols = [t for t in terms if isinstance(t if t.is_Symbol else -t, Size) or t in (FIRST_ROW, LAST_ROW)]
@@ -140,7 +140,7 @@ def _value(expr: sp.Expr, scope: Scope) -> ir.Value:
             args = sorted(expr.args, key=lambda a: not a.has(Down, Up))
             form: ir.BinaryOp = "maximum" if isinstance(expr, sp.Max) else "minimum"
             return ir.Binary(form, *(_value(a, scope) for a in args))
-    if _plain(expr):
+    if plain(expr):
         return scope.integer(expr)
     inner = scope.inside(())
     inner.whole |= {row: ir.Cast(scalar(row.name), INDEX) for row in (FIRST_ROW, LAST_ROW)}

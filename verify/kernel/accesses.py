@@ -15,17 +15,18 @@ from refold.schedule.rules import normal
 from refold.schedule.terms import Term, below, make, rebuild, symbol
 from refold.schedule.tiles import NoMeaning
 from refold.verify.kernel.asked import Asked, conjuncts, near
-from refold.verify.kernel.lane import Lane, executions, lane_of, program_of, reached
+from refold.verify.kernel.lane import Lane, Lanes, lane_of, program_of, reached
 from refold.verify.kernel.launched import (
     Dimension,
     blocks_of,
     dimensions,
+    held,
     iteration_of,
     launch_facts,
     loop_facts,
     positions,
 )
-from refold.verify.kernel.lemmas import at_most, less, positive, same
+from refold.verify.kernel.lemmas import at_most, less, same
 from refold.verify.kernel.multiples import simplified
 from refold.verify.kernel.questions import IndexQuestion, IndexQuestions
 
@@ -40,15 +41,12 @@ class Place:
     at: tuple[Term, ...]
 
 
-def access_questions(made: Kernels, how: Launch) -> Iterator[IndexQuestions]:
+def access_questions(made: Kernels, how: Launch, read: Lanes, asked: Asked) -> Iterator[IndexQuestions]:
     """All that is asked of what kernels touch in memory, one obligation a tensor and kind of access."""
-    asked = Asked()
-    shapes = dimensions(made, how)
-    unread: list[str] = []
-    lanes: list[list[Place]] = []
-    for stage in made.stages:
+    shapes, unread, lanes = dimensions(made, how), [*read.unread.values()], list[list[Place]]()
+    for stage, cases in read.stages.items():
         try:
-            lanes += [[*_places(lane, made, how, shapes)] for lane in executions(made, stage, how)]
+            lanes += [[*_places(lane, made, how, shapes)] for lane in cases]
         except NoMeaning as error:
             unread.append(f"{stage}: {error}")
 
@@ -80,16 +78,13 @@ def access_questions(made: Kernels, how: Launch) -> Iterator[IndexQuestions]:
 
 
 def _places(lane: Lane, made: Kernels, how: Launch, shapes: Mapping[str, tuple[Dimension, ...]]) -> Iterator[Place]:
-    known, blocks = [*launch_facts(lane, made, how)], blocks_of(lane)
+    known = [*launch_facts(lane, made, how)]
     for touched in dict.fromkeys(lane.touches):
         at = positions(touched.offset, shapes[touched.tensor])
         if at is None:
             raise NoMeaning(f"an offset of {touched.tensor} that is no sum of strides times positions")
-        facts = [*known, touched.condition, *loop_facts(lane, touched.loops)]
-        simple = simplified([*at, *facts], blocks)
-        # That they are positive is what it was simplified by.
-        held = (*map(positive, blocks), *dict.fromkeys(f for f in simple[len(at) :] if f is not TRUE))
-        yield Place(lane, touched, held, tuple(simple[: len(at)]))
+        facts = held([*known, touched.condition, *loop_facts(lane, touched.loops)], lane)
+        yield Place(lane, touched, facts, tuple(simplified(at, blocks_of(lane))))
 
 
 def _inside(place: Place, shape: tuple[Dimension, ...], asked: Asked) -> Iterator[IndexQuestion]:

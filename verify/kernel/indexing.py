@@ -22,12 +22,16 @@ from refold.algebra.tiles import (
     tile_ranges,
     whole,
 )
-from refold.schedule.launch import launch
+from refold.schedule.launch import Launch, launch
+from refold.schedule.lower.kernels import Kernels
 from refold.verify.kernel.accesses import access_questions
+from refold.verify.kernel.asked import Asked
 from refold.verify.kernel.emitted import kernels_of
 from refold.verify.kernel.integers import Integers
+from refold.verify.kernel.lane import lanes_of
 from refold.verify.kernel.programs import product, program_questions
 from refold.verify.kernel.questions import IndexQuestion, IndexQuestions
+from refold.verify.kernel.visits import visit_questions
 from refold.verify.smt import formulas as z3
 from refold.verify.smt.monomials import linear
 
@@ -43,7 +47,14 @@ def index_questions(plan: Plan) -> Iterator[IndexQuestion | IndexQuestions]:
     if ranges.held(roles):
         yield from held_questions()
     yield from program_questions(roles, ranges)
-    yield from access_questions(made, launch(made))
+    yield from module_questions(made, launch(made))
+
+
+def module_questions(made: Kernels, how: Launch) -> Iterator[IndexQuestions]:
+    """Those that are read off the kernels themselves."""
+    read, asked = lanes_of(made, how), Asked()
+    yield from access_questions(made, how, read, asked)
+    yield from visit_questions(made, how, read, asked)
 
 
 def tile_questions(roles: Roles, ranges: TileRanges) -> Iterator[IndexQuestion]:

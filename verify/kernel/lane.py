@@ -6,7 +6,7 @@ way, and the loops around it. A fold of lanes is a value of which nothing is kno
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
@@ -18,7 +18,7 @@ from refold.schedule.execute import argument as argument_of
 from refold.schedule.launch import Launch
 from refold.schedule.lower.kernels import Kernels
 from refold.schedule.lower.words import block_of
-from refold.schedule.outcome import Loop, Touched
+from refold.schedule.outcome import Called, Loop, Touched
 from refold.schedule.terms import Term, below, make, symbol
 from refold.schedule.tiles import NoMeaning, Tile, cast, each, filled
 from refold.schedule.wholes import whole
@@ -38,6 +38,7 @@ class Lane:
     """
 
     touches: tuple[Touched, ...]
+    calls: tuple[Called, ...]
     loops: Mapping[int, Loop]
     blocks: Mapping[Hashable, Term]
     grid: tuple[Term, ...]
@@ -72,6 +73,12 @@ class LaneMachine(Machine):
     def folded(self, result: Tile) -> Tile:
         return Tile(result.dtype, each(lambda t: make("fold of lanes", t.sort, (t,)), result.lanes))
 
+    def call(self, function: ir.Function, args: tuple[Object, ...]) -> tuple[Object, ...]:
+        results = Machine.call(self, function, args)
+        named = dict(zip((p.text for p in function.parameters), args, strict=True))
+        self.events.append(Called(function.name, named, results, self.path, self.inside))
+        return results
+
     def touches(self, node: ir.Load | ir.Store, place: Tile, mask: Tile | None, value: Tile | None = None) -> None:
         (at,) = place.lanes.ravel().tolist()
         holds = [TRUE] if mask is None else cast(mask, "int1").lanes.ravel().tolist()
@@ -103,12 +110,26 @@ def reached(lane: Lane, value: Term) -> set[Term]:
     return found
 
 
-def executions(made: Kernels, stage: str, how: Launch) -> Iterator[Lane]:
-    """A kernel in every case of the flags that it is compiled for."""
-    kernel = made.stages[stage]
-    flags = [f for f, _ in how.flags if f in kernel.parameters]
-    for chosen in product((False, True), repeat=len(flags)):
-        yield _executed(made, stage, how, dict(zip(flags, chosen, strict=True)))
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """What the kernels of a plan do at their one lane, by stage: in every case of the flags, or why it is not known."""
+
+    stages: Mapping[str, tuple[Lane, ...]]
+    unread: Mapping[str, str]
+
+
+def lanes_of(made: Kernels, how: Launch) -> Lanes:
+    """Executes every kernel."""
+    stages: dict[str, tuple[Lane, ...]] = {}
+    unread: dict[str, str] = {}
+    for stage, kernel in made.stages.items():
+        flags = [f for f, _ in how.flags if f in kernel.parameters]
+        cases = (dict(zip(flags, chosen, strict=True)) for chosen in product((False, True), repeat=len(flags)))
+        try:
+            stages[stage] = tuple(_executed(made, stage, how, case) for case in cases)
+        except NoMeaning as error:
+            unread[stage] = f"{stage}: {error}"
+    return Lanes(stages, unread)
 
 
 def _executed(made: Kernels, stage: str, how: Launch, flags: Mapping[ir.Name, bool]) -> Lane:
@@ -129,7 +150,8 @@ def _executed(made: Kernels, stage: str, how: Launch, flags: Mapping[ir.Name, bo
     grid = tuple(values.tile(there, n).lanes.item() for n in how.grid(stage))
     touches = tuple(e for e in machine.events if isinstance(e, Touched))
     loops = {e.number: e for e in machine.events if isinstance(e, Loop)}
-    return Lane(touches, loops, machine.blocks, grid, tuple(facts), machine.names)
+    calls = tuple(e for e in machine.events if isinstance(e, Called))
+    return Lane(touches, calls, loops, machine.blocks, grid, tuple(facts), machine.names)
 
 
 def length(axis: Index, made: Kernels) -> Term:

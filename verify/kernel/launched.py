@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from refold.schedule import integers
-from refold.schedule.conditions import both, nonnegative
+from refold.schedule.conditions import TRUE, both, nonnegative
 from refold.schedule.integers import Product, multiply, products, subtract, whole
 from refold.schedule.launch import Launch, Within
 from refold.schedule.lower.definitions import tile_axes
@@ -17,7 +17,7 @@ from refold.schedule.wholes import whole as whole_of
 from refold.spec import Index
 from refold.verify.kernel.lane import LEAD0, LEAD1, TILES_OF_A_CHUNK, Lane, lane_of, length, program_of
 from refold.verify.kernel.lemmas import ONE, implies, less, positive, same
-from refold.verify.kernel.multiples import without
+from refold.verify.kernel.multiples import simplified, without
 
 # The launcher refuses an axis of so many positions.
 LONGEST = 2**30
@@ -75,6 +75,12 @@ def launch_facts(lane: Lane, made: Kernels, how: Launch) -> Iterator[Term]:
         yield from (positive(group), *_divides(group))
     for check in how.inside:
         yield from _checked(check, lane, made, lambda axis: lengths[axis])
+
+
+def held(facts: Iterable[Term], lane: Lane) -> tuple[Term, ...]:
+    """Facts simplified by what is positive, and that it is."""
+    blocks = blocks_of(lane)
+    return (*map(positive, blocks), *dict.fromkeys(f for f in simplified(facts, blocks) if f is not TRUE))
 
 
 def loop_facts(lane: Lane, loops: Iterable[int]) -> Iterator[Term]:

@@ -72,6 +72,8 @@ class Lemmas:
         for p in asked:
             self.share(p)
             self.order(p)
+        for end in (a for t in below(*conditions) if t.op in ("least", "greatest") for a in t.args):
+            self.share(end)
         self.pairs()
         self.congruent()
         return [*self.facts]

@@ -1,0 +1,164 @@
+"""The obligation that a kernel visits the tiles of its ranges, read off its loops and calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import combinations
+
+import sympy as sp
+
+from refold.algebra.tiles import BLOCK_N, CHUNK, FULL_HI, FULL_LO, HI, LO, PART, SPLIT, Down, RowMax, RowMin, Up, whole
+from refold.schedule import integers
+from refold.schedule.conditions import TRUE, both, either, negate, select
+from refold.schedule.integers import add, multiply, quotient, quotient_up
+from refold.schedule.launch import Launch
+from refold.schedule.lower.kernels import Kernels
+from refold.schedule.lower.masks import plain
+from refold.schedule.outcome import Called
+from refold.schedule.terms import Term, make, symbol
+from refold.schedule.tiles import NoMeaning, Tile, cast
+from refold.schedule.wholes import whole as term_of
+from refold.spec import Index, Read, Size
+from refold.verify.kernel.asked import Asked
+from refold.verify.kernel.lane import TILES_OF_A_CHUNK, Lane, Lanes, length
+from refold.verify.kernel.launched import blocks_of, held, iteration_of, launch_facts
+from refold.verify.kernel.lemmas import at_most, less
+from refold.verify.kernel.multiples import cofactor, simplified
+from refold.verify.kernel.questions import IndexQuestion, IndexQuestions
+
+# A tile, by its number, and where it begins.
+TILE, BLOCK = symbol("tile", "int"), symbol("BLOCK_N", "int")
+BEGIN = multiply(TILE, BLOCK)
+SCHEDULES = {"rolling": "rolling", "parts": "split"}
+# Where `_position` ends, so that 32 bits hold what is computed with it.
+LAST_POSITION = 2147418112
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """The tiles that one call of the step visits: when it does so, and whether it asks the masks."""
+
+    here: Term
+    masked: bool
+
+
+def visit_questions(made: Kernels, how: Launch, read: Lanes, asked: Asked) -> Iterator[IndexQuestions]:
+    """What is asked of the loops of the kernels that go over the axis."""
+    claim = "the loops visit every tile in [lo, hi), none twice, and without masks in [full_lo, full_hi) alone"
+    for stage, schedule in SCHEDULES.items():
+        parts: list[IndexQuestion] = []
+        unread = read.unread.get(stage, "")
+        try:
+            parts += (_question(made, stage, how, lane, asked) for lane in read.stages.get(stage, ()))
+        except NoMeaning as error:
+            unread = f"{stage}: {error}"
+        yield IndexQuestions(f"index loops: {schedule}", claim, tuple(parts), unread)
+
+
+def _question(made: Kernels, stage: str, how: Launch, lane: Lane, asked: Asked) -> IndexQuestion:
+    ends = _ends(made, stage, lane)
+    visits = [_visit(lane, call) for call in lane.calls if call.name == "_step"]
+    chosen = both(at_most(ends[LO], BEGIN), less(BEGIN, ends[HI]))
+    goals = [either(negate(chosen), *(v.here for v in visits))]
+    goals += (negate(both(a.here, b.here)) for a, b in combinations(visits, 2))
+    bare = both(at_most(ends.get(FULL_LO, ends[LO]), BEGIN), less(BEGIN, ends[FULL_HI]))
+    goals += (either(negate(v.here), bare) for v in visits if not v.masked)
+    return asked.question(held(launch_facts(lane, made, how), lane), simplified(goals, blocks_of(lane)))
+
+
+def _visit(lane: Lane, call: Called) -> Visit:
+    """When a call visits a tile: where it is the call's own, or in a loop that comes to it."""
+    begin, masked = call.arguments["j0"], call.arguments.get("MASKED", True)
+    if not isinstance(begin, Tile) or not isinstance(masked, bool):
+        raise NoMeaning("a step whose tile or masks are not known")
+    at = begin.lanes.item()
+    if call.condition not in (TRUE, *_live(lane, at)):
+        raise NoMeaning("a step under a condition that is not the summary of its tile")
+    if not call.loops:
+        return Visit(both(at_most(at, BEGIN), at_most(BEGIN, at)), masked)
+    if len(call.loops) > 1:
+        raise NoMeaning("a step in a loop within a loop")
+    (number,) = call.loops
+    loop = lane.loops[number]
+    (start,) = simplified([loop.start], blocks_of(lane))
+    if (
+        loop.condition is not TRUE
+        or loop.step is not BLOCK
+        or at is not add(loop.start, multiply(BLOCK, iteration_of(number)))
+    ):
+        raise NoMeaning("a loop that does not go from tile to tile")
+    if multiply(cofactor(start, (BLOCK,)), BLOCK) is not start:
+        raise NoMeaning("a loop that does not begin with a tile")
+    return Visit(both(at_most(start, BEGIN), less(BEGIN, loop.stop)), masked)
+
+
+def _live(lane: Lane, at: Term) -> Iterator[Term]:
+    """What the summary of a tile says."""
+    for call in lane.calls:
+        begin = call.arguments.get("j0")
+        if call.name == "_live" and isinstance(begin, Tile) and begin.lanes.item() is at:
+            (result,) = call.results
+            if isinstance(result, Tile):
+                yield cast(result, "int1").lanes.item()
+
+
+def _ends(made: Kernels, stage: str, lane: Lane) -> dict[sp.Symbol, Term]:
+    """The ends of ranges by their formulas, which `index visit`, `skipped` and `unmasked` are about."""
+    start, stop = whole(made.roles.fold) if stage == "rolling" else SPLIT
+    env: dict[sp.Symbol, Term] = {}
+
+    def leaf(expr: sp.Expr) -> Term:
+        match expr:
+            case Down():
+                return multiply(quotient(value(expr.args[0]), BLOCK), BLOCK)
+            case Up():
+                return multiply(quotient_up(value(expr.args[0]), BLOCK), BLOCK)
+            case RowMax() | RowMin():
+                rows = _name(lane, f"in_{made.roles.rows}")
+                limit = integers.whole(-(2**31) if isinstance(expr, RowMax) else 2**31 - 1)
+                return make("fold of lanes", "int", (select(rows, value(expr.args[0]), limit),))
+            case Size():
+                return length(Index(expr.name), made)
+            case Read():
+                return _read(expr, made, lane, value)
+            case sp.Symbol() if expr in env:
+                return env[expr]
+            case sp.Symbol() if expr == BLOCK_N:
+                return BLOCK
+            case sp.Symbol() if expr == CHUNK:
+                return multiply(BLOCK, TILES_OF_A_CHUNK)
+            case sp.Symbol():
+                return _name(lane, "part" if expr == PART else expr.name)
+        raise NoMeaning(f"the end {expr} of a range")
+
+    def value(expr: sp.Expr) -> Term:
+        return term_of(expr, leaf)
+
+    for choice in made.ranges.choices(made.roles, start, stop):
+        new = value(choice.expr)
+        if choice.kind:
+            if not plain(choice.expr):
+                new = integers.least(integers.greatest(new, integers.whole(0)), integers.whole(LAST_POSITION))
+            new = (integers.greatest if choice.kind == "max" else integers.least)(env[choice.name], new)
+        env[choice.name] = new
+    return env
+
+
+def _name(lane: Lane, name: str) -> Term:
+    """What a name of the kernel stands for at its one lane."""
+    value = lane.names.get(name)
+    if not isinstance(value, Tile):
+        raise NoMeaning(f"no value of {name}")
+    (term,) = value.lanes.ravel().tolist()
+    assert isinstance(term, Term)
+    return term
+
+
+def _read(read: Read, made: Kernels, lane: Lane, value: Callable[[sp.Expr], Term]) -> Term:
+    """What memory holds at a place of an integer tensor."""
+    keys = ("lead0", "lead1", *read.tensor.axes)
+    at = [_name(lane, "lead0"), _name(lane, "lead1"), *(value(i) for i in read.indices)]
+    strides = (symbol(made.strides[read.tensor.name, key], "int") for key in keys)
+    offset = add(*(multiply(i, s) for i, s in zip(at, strides, strict=True)))
+    return make("read", "int", (offset,), (f"{read.tensor.name}_ptr", 0, "int32"))
