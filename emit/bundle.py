@@ -18,7 +18,7 @@ from refold.schedule.lower.renaming import function_name
 from refold.verify import Proof
 from refold.verify.certificate import recheck
 from refold.verify.certificate.document import document
-from refold.verify.certificate.files import write_whole
+from refold.verify.certificate.files import write_together
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,10 @@ class Kernel:
         return {f"{self.name}.py": self.source} | {file: text for file, text in beside.items() if text}
 
     def write(self, folder: str | Path) -> tuple[Path, ...]:
-        """Writes the bundle, with the checker of the proof and its SMT-LIB texts in NAME.smt2/; returns the paths."""
+        """Writes the bundle, with the checker of the proof and its SMT-LIB texts in NAME.smt2/; returns the paths.
+
+        Either all of it is written or nothing, so that no kernel stands beside the tests and the proof of another.
+        """
         root = Path(folder)
         files = {
             **self.code,
@@ -71,12 +74,8 @@ class Kernel:
             if result.smt2:
                 slug = re.sub(r"[^A-Za-z0-9]+", "-", result.name).strip("-")
                 files[f"{self.name}.smt2/{n:02}-{slug}.smt2"] = result.smt2
-        paths = []
-        for name, text in files.items():
-            path = root / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, text)
-            paths.append(path)
+        paths = {root / name: text for name, text in files.items()}
+        write_together(paths)
         return tuple(paths)
 
     def __str__(self) -> str:

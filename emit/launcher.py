@@ -280,8 +280,10 @@ def reference_text(spec: Spec, users: dict[str, str]) -> str:
         "size = rt.sizes(TABLES, inputs, check=False)",
     ]
     body += [f"size[{_q(a.name)}] = {a.name}" for a in unknown]
-    floats = next((t.name for t in spec.tensors if not t.is_integer), names[0])
-    body += [f"dtype, device = {floats}.dtype, {floats}.device", "lead = rt.broadcast(TABLES, inputs)", "out = {}"]
+    floats = next((t.name for t in spec.tensors if not t.is_integer), "")
+    # Of integers alone the oracle is in float64, whatever is asked for; the kernel gives float32.
+    dtype = f"{floats}.dtype" if floats else "torch.float64"
+    body += [f"dtype, device = {dtype}, {floats or names[0]}.device", "lead = rt.broadcast(TABLES, inputs)", "out = {}"]
     written = reference_lines(spec)
     text = "\n".join(written)
     for a in spec.axes:

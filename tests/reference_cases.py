@@ -47,7 +47,7 @@ from refold.spec import (
 b, i, j, d, e = axes("b i j d e")
 x, y, w = Tensor("x", i, j), Tensor("y", i, j), Tensor("w", j)
 q, k, v, z = Tensor("q", i, d), Tensor("k", j, d), Tensor("v", j, e), Tensor("z", j, i)
-n = Tensor("n", i, dtype="int64")
+n, whole = Tensor("n", i, dtype="int64"), Tensor("whole", i, j, dtype="int32")
 A, c, u = Scalar("A", integer=True, positive=True), Scalar("c", integer=True), Scalar("u")
 score = fold.sum(q[i, d] * k[j, d], over=d) / sqrt(d.size)
 
@@ -115,6 +115,13 @@ CASES: dict[str, Callable[[], Spec]] = {
         r=fold.sum(relu(minimum(x[i, j], maximum(y[i, j], w[j]))) - relu(-x[i, j]), over=j)[i]
     ),
     "argmax behind a mask": lambda: pipeline(at=fold.argmax(where(j <= i, x[i, j], -oo), over=j)[i]),
+    "argmax of integers behind a mask": lambda: pipeline(
+        at=fold.argmax(where(j <= i, whole[i, j], -oo), over=j)[i]
+    ),
+    "argmax of mixed dtypes": lambda: pipeline(
+        at=fold.argmax(where(j <= i, whole[i, j], x[i, j] * w[j]), over=j)[i],
+        r=fold.max(where(j <= i, whole[i, j], -oo) + x[i, j], over=j)[i],
+    ),
     "any and all": lambda: pipeline(
         a=fold.any(j > i + 3, over=j)[i], r=(fold.all(j < i, over=j) - fold.sum(x[i, j], over=j))[i]
     ),

@@ -38,6 +38,7 @@ k = Tensor("k", j, d)[j, d]
 distance = fold.sum((Tensor("q", i, d)[i, d] - k) ** 2, over=d)
 PIPELINES: dict[str, Callable[[], Spec]] = {
     "mean": lambda: pipeline(o=mean[i]),
+    "sum of integers": lambda: pipeline(o=total(Tensor("n", i, j, dtype="int32")[i, j] * j)[i]),
     "mean of cubes": lambda: pipeline(o=(total(x**3) / n)[i]),
     "root of the mean square": lambda: pipeline(o=sqrt(total(x**2) / n)[i]),
     "rms norm without eps": lambda: pipeline(o=(x / sqrt(total(x**2) / n))[i, j]),

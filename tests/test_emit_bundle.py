@@ -16,6 +16,7 @@ from refold import Plan, axes, derive, exp, fold, pipeline
 from refold.emit import Kernel, emit
 from refold.emit.targets import TARGETS, compile_for
 from refold.errors import EmitError, UsageError
+from refold.report.bundle import write_bundle
 from refold.verify import Proof, Result
 from refold.verify.certificate import recheck
 from refold.verify.certificate.certificate import Certificate, Leaf, Script, joined_scripts
@@ -93,6 +94,29 @@ def test_what_is_written(tmp_path: Path) -> None:
     assert (tmp_path / "rows.smt2/00-merge-l-associative.smt2").read_text().count("(reset)") == 1
     assert str(kernel).startswith("kernel rows: rows.py (")
     assert "```python" in kernel._repr_markdown_()
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["a new folder", "over a bundle"])
+def test_what_fails_midway_leaves_no_half_of_a_bundle(
+    before: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel, folder = kernel_of("softmax"), tmp_path / "new"
+    if before:
+        kernel_of("argmax").write(folder)
+    kept = {p: p.read_text() for p in folder.rglob("*") if p.is_file()}
+    write, full = Path.write_text, iter(range(3))
+
+    def until_full(path: Path, *args: Any, **options: Any) -> int:
+        if next(full, None) is None:
+            write(path, "half", encoding="utf-8")
+            raise OSError(28, "No space left on device", str(path))
+        return write(path, *args, **options)
+
+    monkeypatch.setattr(Path, "write_text", until_full)
+    with pytest.raises(UsageError, match="cannot be written: No space left on device: give another folder"):
+        write_bundle(kernel, folder)
+    assert {p: p.read_text() for p in folder.rglob("*") if p.is_file()} == kept
+    assert folder.exists() == before
 
 
 def test_compile_gives_a_function(tmp_path: Path) -> None:

@@ -149,9 +149,10 @@ def check(size, dtype, options, block_m=16, **kinds):
     inputs = draw(size, dtype, **kinds)
     lengths = {a: size[axis] for a, axis in AXES.items()}
     expected = bounds(inputs, dtype, lengths)
-    # Outputs start as NaN: what the kernel does not write is seen.
+    # Outputs start as NaN: what the kernel does not write is seen. Of integers alone they are float32.
+    kind = dtype if any(n not in INTEGERS for n in inputs) else torch.float32
     out = {
-        n: torch.full_like(v, torch.nan, dtype=dtype) if v.dtype.is_floating_point else torch.full_like(v, -7)
+        n: torch.full_like(v, torch.nan, dtype=kind) if v.dtype.is_floating_point else torch.full_like(v, -7)
         for n, (v, _) in expected.items()
     }
     blocks = {"block_m": block_m, "block_n": 16} if block_m else {}

@@ -121,14 +121,14 @@ class Encoder:
 
     def relation(self, cond: Any) -> Any:
         left, right = cond.lhs, cond.rhs
+        if left == right:
+            self.define(left)
+            return z3.BoolVal(cond.rel_op in ("==", "<=", ">="))
         if is_index(cond):
             # A predicate over indices is the same proposition wherever it occurs.
             positive = cond if cond.rel_op in ("<=", "<", "==") else cond.negated
             atom = z3.Bool(self.name("", positive))
             return atom if positive is cond else z3.Not(atom)
-        if left == right:
-            self.define(left)
-            return z3.BoolVal(cond.rel_op in ("==", "<=", ">="))
         if right in (sp.oo, -sp.oo):
             return self.at_limit(left, cond.rel_op, 1 if right == sp.oo else -1)
         if cond.rel_op in ("==", "!="):
