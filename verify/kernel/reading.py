@@ -18,22 +18,39 @@ from sympy.core.relational import Relational
 from refold.algebra import Plan, State
 from refold.algebra.base2 import exp2
 from refold.schedule import integers
-from refold.schedule.conditions import FALSE, TRUE, compare_integers, negate
+from refold.schedule.conditions import (
+    FALSE,
+    TRUE,
+    compare_integers,
+    negate,
+    nonnegative,
+    zero,
+)  # fmt: skip
 from refold.schedule.lower.kernels import Kernels
-from refold.schedule.lower.scope import is_host
+from refold.schedule.lower.scope import GROUP, is_host
 from refold.schedule.show import show
 from refold.schedule.terms import Term, below, make, real_of, symbol
+from refold.schedule.tiles import terms
 from refold.schedule.wholes import whole
 from refold.spec import Fold, Index, Param, Read, Size, Where
 from refold.spec.heads import Symbol, at_an_element, folded, is_integral, sigmoid
+from refold.verify.kernel.cases import Excluded, Truths, Undecided, Unread
 from refold.verify.kernel.small import LANES, Small
 
 _FUNCTIONS: dict[str, Any] = {
     "exp2": exp2, "exp": sp.exp, "log": sp.log, "sin": sp.sin, "cos": sp.cos, "erf": sp.erf, "abs": sp.Abs,
     "sqrt": sp.sqrt, "floor": sp.floor, "tanh": sp.tanh, "sigmoid": sigmoid, "power": sp.Pow,
 }  # fmt: skip
-_REDUCED = {"reduce sum": sp.Add, "reduce prod": sp.Mul, "reduce max": sp.Max, "reduce min": sp.Min}
+_REDUCED = {"reduce sum": sp.Add, "reduce prod": sp.Mul}
+_OF_INTEGERS: dict[str, Any] = {
+    "polynomial": None, "least": integers.least, "greatest": integers.greatest, "//": integers.quotient,
+    "%": integers.remainder,
+}  # fmt: skip
 _RELATIONS: dict[str, Any] = {"==": sp.Eq, "<": sp.Lt, "<=": sp.Le}
+
+
+# The group of the rows of a program, in the place of `floor(row / rows of a group)`.
+_SHARED = sp.Dummy("group", integer=True, nonnegative=True)
 
 
 class Datum(Symbol):
@@ -50,22 +67,26 @@ class Whole(Symbol):
         return sp.Symbol.__new__(cls, f"n{number}", integer=True)
 
 
-class Unread(Exception):
-    """Something that has no reading; the text says what."""
-
-
 @dataclass(slots=True)
 class Reading:
-    """Both sides in one case: `truths` decides conditions on integers; `where` is the position of every axis."""
+    """Both sides in one case: `truths` decides conditions on integers; `where` is the position of every axis.
+
+    A condition that the kernel asks, and of which the case says nothing, parts the case. In `free` tiles the masks of
+    the plan need not be asked: that all of them hold there is an index obligation.
+    """
 
     made: Kernels
     small: Small
-    truths: Mapping[Term, bool]
-    # What a condition that the kernel does not ask is, such as a mask in tiles without one.
-    unasked: bool | None = None
+    truths: Truths
+    asked: frozenset[Term] = frozenset()
+    free: bool = False
+    # Whether data is taken to point into its tensors: elsewhere a sum is no number, which no state says.
+    pointing: bool = False
     literals: Mapping[float, Any] = field(default_factory=dict)
     atoms: dict[Term, sp.Symbol] = field(default_factory=dict)
     memo: dict[Term, sp.Basic] = field(default_factory=dict)
+    choices: dict[Term, Term] = field(default_factory=dict)
+    planned: dict[tuple[Any, ...], Any] = field(default_factory=dict)
 
     # --- what a kernel computes ------------------------------------------------------------------------------------
 
@@ -76,6 +97,8 @@ class Reading:
         return self.memo[term]
 
     def _kernel(self, t: Term) -> Any:
+        if t.sort == "int":
+            return self.number(t)
         match t.op:
             case "number":
                 value = real_of(t)
@@ -84,7 +107,7 @@ class Reading:
             case "symbol":
                 return self.scalar(str(t.data))
             case "read":
-                return self.atom(t)
+                return self.atom(self.kept(make("read", t.sort, tuple(map(self.settled, t.args)), t.data)))
             case "state" | "last":
                 assert isinstance(t.data, tuple)
                 return State(str(t.data[1]))
@@ -101,8 +124,7 @@ class Reading:
             case "negative":
                 return -self.kernel(t.args[0])
             case "maximum" | "larger" | "minimum" | "smaller":
-                extreme = sp.Max if t.op in ("maximum", "larger") else sp.Min
-                return extreme(*map(self.kernel, t.args))
+                return extreme(sp.Max if t.op in ("maximum", "larger") else sp.Min, *map(self.kernel, t.args))
             case "dot":
                 start, *pairs = map(self.kernel, t.args)
                 return start + sp.Add(*(a * b for a, b in zip(pairs[::2], pairs[1::2], strict=True)))
@@ -112,6 +134,8 @@ class Reading:
                 return self.number(t.args[0])
             case "extern" if str(t.data) in _FUNCTIONS:
                 return _FUNCTIONS[str(t.data)](*map(self.kernel, t.args))
+            case "reduce max" | "reduce min":
+                return extreme(sp.Max if t.op == "reduce max" else sp.Min, *map(self.kernel, t.args))
             case op if op in _REDUCED:
                 return _REDUCED[op](*map(self.kernel, t.args))
             case op if op in _FUNCTIONS:
@@ -145,11 +169,19 @@ class Reading:
     def number(self, t: Term) -> Any:
         """An integer as a number among floats."""
         total = sp.S.Zero
-        for factors, coefficient in integers.products(t).items():
+        for factors, coefficient in integers.products(self.settled(t)).items():
             total += coefficient * sp.Mul(*(self._whole(a) for a in factors))
         return total
 
-    def _whole(self, t: Term) -> sp.Symbol:
+    def _whole(self, t: Term) -> Any:
+        match t.op:
+            case "state" | "last":
+                assert isinstance(t.data, tuple)
+                return State(str(t.data[1]))
+            case "least" | "greatest":
+                return (sp.Min if t.op == "least" else sp.Max)(*map(self.number, t.args))
+            case "select":
+                return Where(self._condition(t.args[0]), *map(self.number, t.args[1:]))
         if t not in self.atoms:
             self.atoms[t] = Whole(len(self.atoms))
         return self.atoms[t]
@@ -160,6 +192,13 @@ class Reading:
             self.atoms[t] = Datum(len(self.atoms))
         return self.atoms[t]
 
+    def kept(self, t: Term) -> Term:
+        """A read of what the kernel does not write, as if it were the first thing that the kernel does."""
+        assert isinstance(t.data, tuple)
+        name, _, dtype = t.data
+        written = {str(terms(s.places)[0].data) for s in self.small.outcome.stores}
+        return t if name in written else make("read", t.sort, t.args, (name, 0, dtype))
+
     def scalar(self, name: str) -> sp.Symbol:
         """A number that the launcher passes; one that is positive wherever there is an element is so."""
         expr = next((e for e, text in self.made.host.items() if text == name), None)
@@ -169,6 +208,9 @@ class Reading:
     # --- conditions on integers ------------------------------------------------------------------------------------
 
     def holds(self, c: Term) -> bool:
+        """What a condition is in this case. Raises `Undecided` where the case does not say it."""
+        if c.op in (">=0", "==0") and c not in self.truths:
+            c = self._settled_condition(c)
         if c in (TRUE, FALSE):
             return c is TRUE
         if c in self.truths:
@@ -182,17 +224,49 @@ class Reading:
                 return any(map(self.holds, c.args))
             case "not":
                 return not self.holds(c.args[0])
-        if self.unasked is None:
+        if not self.asks(c):
             raise Unread(f"a condition that the kernel does not ask: {show(c)}")
-        return self.unasked
+        raise Undecided(c)
+
+    def asks(self, c: Term) -> bool:
+        """Whether the kernel asks a condition, or its negation."""
+        return c in self.asked or negate(c) in self.asked
+
+    def _settled_condition(self, c: Term) -> Term:
+        """The comparison of what the choices in it come to."""
+        return (nonnegative if c.op == ">=0" else zero)(self.settled(c.args[0]))
+
+    def settled(self, t: Term) -> Term:
+        """An integer of which every choice is made."""
+        if t not in self.choices:
+            self.choices[t] = self._settled(t)
+        return self.choices[t]
+
+    def _settled(self, t: Term) -> Term:
+        if t.op == "select" and of_integers(t.args[0]):
+            condition, then, other = t.args
+            return self.settled(then if self.holds(condition) else other)
+        if (pointing := clamped(t)) is not None:
+            # Where data points into its tensor, as a claim about gathers says, it is where it points.
+            return self.settled(pointing)
+        args = tuple(map(self.settled, t.args)) if t.op in _OF_INTEGERS else t.args
+        if args == t.args:
+            return t
+        return integers.evaluate(t, args) if t.op == "polynomial" else _OF_INTEGERS[t.op](*args)
 
     # --- what a plan says ------------------------------------------------------------------------------------------
 
     def plan(self, expr: Any, where: Mapping[Index, Term]) -> Any:
         """An expression of the plan at a position."""
+        key = (expr, *where.items())
+        if key not in self.planned:
+            self.planned[key] = self._plan(expr, where)
+        return self.planned[key]
+
+    def _plan(self, expr: Any, where: Mapping[Index, Term]) -> Any:
         match expr:
             case Read():
-                return self.atom(self.read(expr, where))
+                return self._gathered(expr, where)
             case Index():
                 return self.number(where[expr])
             case Fold():
@@ -200,6 +274,8 @@ class Reading:
             case Where():
                 if all(of_positions(r) for r in expr.args[0].atoms(Relational)):
                     return self.plan(expr.args[1 if self.relation(expr.args[0], where) else 2], where)
+            case Relational() if of_positions(expr):
+                return sp.true if self.relation(expr, where) else sp.false
             case sp.Mul():
                 return self._product(expr, where)
             case Param():
@@ -209,6 +285,19 @@ class Reading:
         if not expr.args:
             return expr
         return expr.func(*(self.plan(a, where) for a in expr.args))
+
+    def _gathered(self, read: Read, where: Mapping[Index, Term]) -> Any:
+        """What memory holds at a place; no value where data points off an axis, as a pipeline has it."""
+        for axis, index in zip(read.tensor.axes, read.indices, strict=True):
+            if index.has(Read):
+                at, size = self.integer(index, where), self.integer(axis.size, where)
+                inside = (nonnegative(at), compare_integers("<", at, size))
+                if all(self.holds(c) for c in inside if self.asks(c) or not self.pointing):
+                    continue
+                if self.pointing:
+                    raise Excluded
+                return sp.nan
+        return self.atom(self.read(read, where))
 
     def _fold(self, fold: Fold, where: Mapping[Index, Term]) -> Any:
         """A fold along an axis that is held whole."""
@@ -238,12 +327,13 @@ class Reading:
         strides = (symbol(self.made.strides[tensor.name, key], "int") for key in keys)
         offset = integers.add(*(integers.multiply(i, s) for i, s in zip(at, strides, strict=True)))
         if tensor.is_integer:
-            return make("read", "int", (offset,), (f"{tensor.name}_ptr", 0, "i32"))
+            return make("read", "int", (offset,), (f"{tensor.name}_ptr", 0, "int32"))
         return make("read", "fp32", (offset,), (f"{tensor.name}_ptr", 0, "fp32"))
 
     def integer(self, expr: Any, where: Mapping[Index, Term]) -> Term:
         """An integer expression of positions, sizes and integer data, as the kernel computes it."""
-        return whole(expr, lambda part: self.leaf(part, where))
+        packed = self.made.roles.packed
+        return whole(expr.xreplace({packed: _SHARED}) if packed is not None else expr, lambda x: self.leaf(x, where))
 
     def leaf(self, expr: Any, where: Mapping[Index, Term]) -> Term:
         """A position, a length, or a whole number in memory."""
@@ -253,12 +343,19 @@ class Reading:
             case Size():
                 axis = Index(expr.name)
                 return integers.whole(LANES) if axis in self.made.roles.inner else symbol(f"size_{expr.name}", "int")
+            case _ if expr == _SHARED:
+                # (g n + r) // n = g for 0 <= r < n: the rows of a program are r of those that share its group g.
+                return self.small.lanes(GROUP.text)[0]
             case Read():
                 return self.read(expr, where)
         raise Unread(f"the integer {expr}")
 
     def relation(self, condition: Any, where: Mapping[Index, Term]) -> bool:
         """A predicate of positions and integer data."""
+        if self.free and not isinstance(condition, sp.And) and not condition.has(Read):
+            sides = [self._compared(r, where) for r in condition.atoms(Relational)]
+            if sides and not any(map(self.asks, sides)):
+                return True
         match condition:
             case sp.And():
                 return all(self.relation(c, where) for c in condition.args)
@@ -267,9 +364,21 @@ class Reading:
             case sp.Not():
                 return not self.relation(condition.args[0], where)
             case Relational():
-                sides = (self.integer(condition.lhs, where), self.integer(condition.rhs, where))
-                return self.holds(compare_integers(condition.rel_op, *sides))
+                return self.holds(self._compared(condition, where))
         return bool(condition)
+
+    def _compared(self, relation: Relational, where: Mapping[Index, Term]) -> Term:
+        sides = (self.integer(relation.lhs, where), self.integer(relation.rhs, where))
+        return compare_integers(relation.rel_op, *sides)
+
+
+def clamped(t: Term) -> Term | None:
+    """What an index that data gives is before it is taken into its axis: `least(greatest(x, 0), size - 1)`."""
+    if t.op != "least" or len(t.args) != 2:
+        return None
+    inner = next((a for a in t.args if a.op == "greatest" and integers.whole(0) in a.args), None)
+    found = [a for a in inner.args if a is not integers.whole(0)] if inner is not None else []
+    return found[0] if len(found) == 1 and any(b.op == "read" for b in below(found[0])) else None
 
 
 def of_positions(relation: Relational) -> bool:
@@ -283,12 +392,27 @@ def of_integers(condition: Term) -> bool:
 
 
 def conditions(*terms: Term) -> Iterator[Term]:
-    """The comparisons of integers below some terms, each with one of its negations."""
-    found: dict[Term, None] = {}
-    for t in below(*terms):
-        if t.op in (">=0", "==0") and negate(t) not in found:
-            found[t] = None
-    yield from sorted(found, key=lambda t: t.serial)
+    """The comparisons of integers below some terms, and what they are once the choices in them are made."""
+    found = {v for t in below(*terms) if t.op in (">=0", "==0") for v in _made(t)}
+    yield from sorted(found - {TRUE, FALSE}, key=lambda t: t.serial)
+
+
+def _made(c: Term) -> Iterator[Term]:
+    """A comparison, and its forms with every choice between integers made one way or the other."""
+    yield c
+    (p,) = c.args
+    chosen = p if p.op == "select" else next((t for t in p.args if t.op == "select" and p.op == "polynomial"), None)
+    for side in chosen.args[1:] if chosen is not None else ():
+        args = tuple(side if t is chosen else t for t in p.args)
+        other = (nonnegative if c.op == ">=0" else zero)(side if chosen is p else integers.evaluate(p, args))
+        yield from _made(other) if other.op in (">=0", "==0") else ()
+
+
+def extreme(head: Any, *parts: Any) -> Any:
+    """A maximum or minimum of numbers; of what is none a kernel's passes over it, and a pipeline has none."""
+    if sp.nan in parts:
+        raise Unread("an extreme of what is no number")
+    return head(*parts)
 
 
 def product(a: Any, b: Any) -> Any:

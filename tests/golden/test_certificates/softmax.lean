@@ -79,3 +79,42 @@ theorem merge_l_associative_7 (l1 E_m1 l2 E_m2 l3 E_m3 : ℝ) :
 theorem reading_2_1 (E_x_i_j : ℝ) :
     E_x_i_j = E_x_i_j := by
   ring
+
+/-- index write once y: two lanes that write one element of y are one lane of one program (lead_new is lead′) -/
+theorem index_write_once_y_1 (lead lead_new : ℝ)
+    (h1 : lead = lead_new) :
+    lead = lead_new := by
+  linear_combination (1) * h1
+
+/-- index write once y: two lanes that write one element of y are one lane of one program (tile_i_new is tile_i′) -/
+theorem index_write_once_y_2 (tile_i tile_i_new : ℝ)
+    (h1 : tile_i = tile_i_new) :
+    tile_i = tile_i_new := by
+  linear_combination (1) * h1
+
+/-- index write once y: two lanes that write one element of y are one lane of one program (lane_i_new is lane_i′; tile_i_new is tile_i′) -/
+theorem index_write_once_y_3 (lane_i lane_i_new tile_i BLOCK_M tile_i_new : ℝ)
+    (h1 : tile_i * BLOCK_M + lane_i = tile_i_new * BLOCK_M + lane_i_new)
+    (h2 : tile_i = tile_i_new) :
+    lane_i = lane_i_new := by
+  linear_combination (1) * h1 + (-BLOCK_M) * h2
+
+/-- index write once y: two lanes that write one element of y are one lane of one program (chunk_new is chunk′) -/
+theorem index_write_once_y_4 (chunk chunk_new : ℝ)
+    (h1 : chunk = chunk_new) :
+    chunk = chunk_new := by
+  linear_combination (1) * h1
+
+/-- index write once y: two lanes that write one element of y are one lane of one program (tile_of_chunk_new is tile_of_chunk′) -/
+theorem index_write_once_y_5 (tile_of_chunk tile_of_chunk_new : ℝ)
+    (h1 : tile_of_chunk = tile_of_chunk_new) :
+    tile_of_chunk = tile_of_chunk_new := by
+  linear_combination (1) * h1
+
+/-- index write once y: two lanes that write one element of y are one lane of one program (lane_j_new is lane_j′; chunk_new is chunk′; tile_of_chunk_new is tile_of_chunk′) -/
+theorem index_write_once_y_6 (lane_j lane_j_new chunk tiles_of_a_chunk tile_of_chunk BLOCK_N chunk_new tile_of_chunk_new : ℝ)
+    (h1 : (chunk * tiles_of_a_chunk + tile_of_chunk) * BLOCK_N + lane_j = (chunk_new * tiles_of_a_chunk + tile_of_chunk_new) * BLOCK_N + lane_j_new)
+    (h2 : chunk = chunk_new)
+    (h3 : tile_of_chunk = tile_of_chunk_new) :
+    lane_j = lane_j_new := by
+  linear_combination (1) * h1 + (-tiles_of_a_chunk*BLOCK_N) * h2 + (-BLOCK_N) * h3

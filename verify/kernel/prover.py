@@ -1,0 +1,141 @@
+"""Proves that two expressions over a reachable state are one value; what it was asked before it remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import sympy as sp
+
+from refold.algebra import Plan
+from refold.algebra.base2 import exp2
+from refold.algebra.monoid import Component, Monoid, monoid
+from refold.schedule.lower.kernels import Kernels
+from refold.schedule.lower.renaming import put
+from refold.spec import Where
+from refold.verify.certificate.certificate import Certificate, joined_scripts
+from refold.verify.kernel.reading import Datum, Whole, literals
+from refold.verify.laws.reach import eq
+from refold.verify.obligation import Obligation, discharge
+from refold.verify.result import Result, Verdict
+from refold.verify.smt.query import Answer
+from refold.verify.verify import invariants_of
+
+TIMEOUT_MS = 5000
+BY_EXECUTION = "by executing it: both are one expression"
+Question = tuple[tuple[Any, ...], tuple[Any, ...]]
+
+
+def plain(expr: Any) -> Any:
+    """Powers of 2 as exponentials: both are the same function of a scaled argument, and no other law is used."""
+    return expr.replace(lambda x: isinstance(x, exp2), lambda x: sp.exp(x.args[0], evaluate=False))
+
+
+@dataclass(slots=True)
+class Finding:
+    """What becomes of an obligation, case by case: certificates of what a solver was asked, and the first fault."""
+
+    name: str
+    claim: str
+    proof: dict[Certificate, None] = field(default_factory=dict)
+    fault: str | None = None
+    seconds: float = 0.0
+
+    def require(self, holds: bool, fault: str) -> None:
+        """Takes in whether something is so that no solver needs to be asked."""
+        if not holds and self.fault is None:
+            self.fault = fault
+
+    def take(self, answer: Answer) -> None:
+        """Takes in a solver's answer. A model of the solver's is no run of the kernel: it refutes nothing."""
+        self.seconds += answer.seconds
+        self.require(answer.verdict == "proved", "the solvers did not show that both are one value")
+        if answer.certificate is not None:
+            self.proof[answer.certificate] = None
+
+    @property
+    def result(self) -> Result:
+        proof = tuple(self.proof)
+        note = self.fault if self.fault is not None else "" if proof else BY_EXECUTION
+        verdict: Verdict = "proved" if self.fault is None else "unknown"
+        return Result(self.name, self.claim, verdict, self.seconds, joined_scripts(proof), note=note, proof=proof)
+
+
+@dataclass(slots=True)
+class Prover:
+    """Proves that two expressions over a reachable state are one; what it was asked before it remembers."""
+
+    made: Kernels
+    laws: Monoid = field(init=False)
+    components: Mapping[str, Component] = field(init=False)
+    known: tuple[Any, ...] = field(init=False)
+    literals: Mapping[float, Any] = field(init=False)
+    seen: dict[Question, Answer] = field(default_factory=dict)
+    pairs: dict[tuple[Any, Any, tuple[Any, ...]], tuple[Answer, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.laws, self.literals = monoid(self.made.plan), literals(self.made.plan)
+        self.components = {str(c.symbol): c for c in self.laws.state}
+        reach = invariants_of(_in_exponentials(self.made.plan))
+        self.known = tuple(f for mark in ("", "₂") for f in reach.state(reach.monoid.marked(mark)))
+
+    def same(self, got: Any, wanted: Any, known: tuple[Any, ...], into: Finding) -> None:
+        """Whether two expressions are one value, or both none, in every state of which something is `known`."""
+        if (got, wanted, known) not in self.pairs:
+            answers: list[Answer] = []
+            self._same(got, wanted, known, answers)
+            self.pairs[got, wanted, known] = tuple(answers)
+        for answer in self.pairs[got, wanted, known]:
+            into.take(answer)
+
+    def _same(self, got: Any, wanted: Any, known: tuple[Any, ...], answers: list[Answer]) -> None:
+        got, wanted = (_decided(plain(sp.sympify(x))) for x in (got, wanted))
+        if isinstance(got, Where) and isinstance(wanted, Where) and sp.nan in wanted.args:
+            self._chosen(got, wanted, known, answers)
+        elif got != wanted:
+            answers.append(self._ask(known, eq(got, wanted)))
+
+    def _chosen(self, got: Where, wanted: Where, known: tuple[Any, ...], answers: list[Answer]) -> None:
+        """Two choices of which one side is no value: the conditions agree, and so do the sides, each where it is."""
+        (c, *sides), (guard, *others) = got.args, wanted.args
+        if (sides[0] is sp.nan) != (others[0] is sp.nan):
+            c, sides = sp.Not(c), sides[::-1]
+        answers += [self._ask((*known, guard), c), self._ask((*known, sp.Not(guard)), sp.Not(c))]
+        for holds, x, y in zip((guard, sp.Not(guard)), sides, others, strict=True):
+            if x is sp.nan and y is sp.nan:
+                continue
+            if sp.nan in (x, y):
+                answers.append(Answer("unknown", 0.0, "", note="one side is no value where the other is one"))
+            else:
+                self._same(x, y, (*known, holds), answers)
+
+    def _ask(self, known: tuple[Any, ...], goal: Any) -> Answer:
+        """The solver's answer, once for every question; data is numbered in the order in which it is met."""
+        symbols = (s for x in (goal, *known) for s in sp.preorder_traversal(x))
+        order = dict.fromkeys(s for s in symbols if isinstance(s, Datum | Whole))
+        table = {s: type(s)(n) for n, s in enumerate(order)}
+        question = tuple(x.xreplace(table) for x in known), (goal.xreplace(table),)
+        if question not in self.seen:
+            self.seen[question] = discharge(Obligation("refinement", "", *question), self.made.plan, TIMEOUT_MS)
+        return self.seen[question]
+
+
+def _decided(expr: Any) -> Any:
+    """A choice that is made, or that is between two that are the same."""
+    if not isinstance(expr, Where) or not (expr.args[0] in (sp.true, sp.false) or expr.args[1] == expr.args[2]):
+        return expr
+    return _decided(expr.args[2 if expr.args[0] is sp.false else 1])
+
+
+def _in_exponentials(plan: Plan) -> Plan:
+    """The plan with exponentials for powers of 2, of which the invariants are known."""
+    heads = {e: plain(e) for e in _powers(plan)}
+    return put(plan, heads, {}) if heads else plan
+
+
+def _powers(plan: Plan) -> set[Any]:
+    parts = [x for a in plan.accumulators for x in (a.element, a.moved)]
+    parts += [x for f in plan.finish for x in (f.expr, f.guard)]
+    parts += [x for a in plan.anchors for x in (a.expr, a.regular)]
+    return {e for x in parts for e in x.atoms(exp2)}
