@@ -15,6 +15,7 @@ from refold import Plan, derive
 from refold.schedule import ir
 from refold.schedule.launch import Launch, launch
 from refold.schedule.lower.kernels import Kernels
+from refold.spec import Tensor, axes, exp, fold, log, pipeline
 from refold.verify.kernel.accesses import access_questions
 from refold.verify.kernel.asked import Asked
 from refold.verify.kernel.emitted import kernels_of
@@ -198,3 +199,17 @@ def test_an_index_that_the_launcher_does_not_check_is_not_proved() -> None:
     old = launch(made("gqa"))
     assert old.inside
     assert open_of(made("gqa"), {"loads q", "loads k"}, replace(old, inside=())) == {"loads k"}
+
+
+def test_an_index_that_is_clamped_needs_an_axis_with_a_position() -> None:
+    """Along an axis of length 0 it would be -1, which no mask stops: the launcher refuses that."""
+    b, i, j, n = axes("b i j n")
+    x, table = Tensor("x", n, i, j), Tensor("table", b, dtype="int32")
+    plan = derive(pipeline(y=log(fold.sum(exp(x[table[b], i, j]), over=j))[b, i]))
+    assert isinstance(plan, Plan)
+    kernels = kernels_of(plan)
+    assert kernels is not None
+    how = launch(kernels)
+    assert [a.name for a in how.filled] == ["n"]
+    assert open_of(kernels, {"loads x", "loads table"}) == set()
+    assert open_of(kernels, {"loads x", "loads table"}, replace(how, filled=())) == {"loads x"}
