@@ -126,7 +126,6 @@ ATTENTION = [
     "index parts: cover",
     "index parts: disjoint",
     "index digits",
-    "index grid",
     "index rounds",
     "index write once o",
     "index stores o",
@@ -137,6 +136,7 @@ ATTENTION = [
     "index workspace acc",
     "index loops: rolling",
     "index loops: split",
+    "index grid",
 ]
 
 

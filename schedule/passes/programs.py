@@ -21,7 +21,7 @@ def heaviest_first(lines: Iterable[ir.Let]) -> list[ir.Let]:
                                                 i0 = (tiles - 1 - place // beside) * BLOCK_M
                                                 batch = before + place % beside
 
-    Obligation `index order`: each tile of each batch has a program, and no two programs have the same.
+    Obligations `index grid`: each tile of each batch has a program; `index write once`: no two have the same.
     """
     whole = ir.Binary("*", TILES, SIDE)
     last = ir.Binary("-", TILES, ir.Number(1))

@@ -26,6 +26,7 @@ from refold.schedule.launch import Launch, launch
 from refold.schedule.lower.kernels import Kernels
 from refold.verify.kernel.accesses import access_questions
 from refold.verify.kernel.asked import Asked
+from refold.verify.kernel.cover import cover_questions
 from refold.verify.kernel.emitted import kernels_of
 from refold.verify.kernel.integers import Integers
 from refold.verify.kernel.lane import lanes_of
@@ -46,7 +47,7 @@ def index_questions(plan: Plan) -> Iterator[IndexQuestion | IndexQuestions]:
     yield from tile_questions(roles, ranges)
     if ranges.held(roles):
         yield from held_questions()
-    yield from program_questions(roles, ranges)
+    yield from program_questions(roles)
     yield from module_questions(made, launch(made))
 
 
@@ -55,6 +56,7 @@ def module_questions(made: Kernels, how: Launch) -> Iterator[IndexQuestions]:
     read, asked = lanes_of(made, how), Asked()
     yield from access_questions(made, how, read, asked)
     yield from visit_questions(made, how, read, asked)
+    yield from cover_questions(made, how, read, asked)
 
 
 def tile_questions(roles: Roles, ranges: TileRanges) -> Iterator[IndexQuestion]:

@@ -176,7 +176,7 @@ class Lemmas:
 
     def order(self, p: Term) -> None:
         """The sign of what stands beside a factor is that of their product; digits are equal, or one or more apart."""
-        for atom in {a for m in products(p) for a in m if a.op == "symbol"}:
+        for atom in {a for m in products(p) for a in m if a.op in ("symbol", "least", "//")}:
             difference = cofactor(p, (atom,))
             for d in (difference, subtract(difference, ONE), subtract(scale(difference, -1), ONE)):
                 self.times(d, atom)
@@ -202,6 +202,8 @@ class Lemmas:
                 if atom.op in ("least", "greatest"):
                     rest = _whole(without(product, (atom,)) or ())
                     self.add(*(implies(same(atom, a), same(_whole(product), multiply(a, rest))) for a in atom.args))
+                    for a in atom.args:
+                        self.times(subtract(a, atom) if atom.op == "least" else subtract(atom, a), rest)
 
     def monomials(self) -> list[Product]:
         """Every product of several atoms."""

@@ -1,4 +1,4 @@
-"""The obligations about programs: parts make the axis, tiles are launched, and each piece of work is done once."""
+"""The obligations about parts and rounds: parts make the axis, and each piece of work is done once."""
 
 from __future__ import annotations
 
@@ -6,18 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from refold.algebra.roles import Roles
-from refold.algebra.tiles import TileRanges
 from refold.verify.kernel.questions import IndexQuestion
 from refold.verify.smt import formulas as z3
 
 
-def program_questions(roles: Roles, ranges: TileRanges) -> Iterator[IndexQuestion]:
-    """All that is asked of how programs and parts share the work."""
+def program_questions(roles: Roles) -> Iterator[IndexQuestion]:
+    """All that is asked of how parts and rounds share the work."""
     yield from _parts()
     yield _digits()
-    yield _grid()
-    if ranges.rises(roles):
-        yield _order()
     if roles.contracts and roles.rows is not None and roles.group is None:
         yield _rounds()
 
@@ -77,44 +73,6 @@ def _digits() -> IndexQuestion:
         "number = quotient · base + digit, 0 ≤ digit < base, is unique; quotient < count iff number < count · base",
         (*facts, *hints),
         z3.And(unique, within),
-    )
-
-
-def _grid() -> IndexQuestion:
-    size, block, tiles, q, i = z3.Ints("size block tiles tile i")
-    facts = [size >= 0, block >= 1, *divides_up(size, block, tiles), i >= 0, i < size, q * block <= i]
-    return IndexQuestion(
-        "index grid",
-        "the tile ⌊i / block⌋ of a position is one of the ⌈size / block⌉ that are launched",
-        (*facts, i < q * block + block, product(q - tiles, block)),
-        q < tiles,
-    )
-
-
-def _order() -> IndexQuestion:
-    """Programs in an order of their own, heaviest rows first: each has a tile of a batch, and no two have the same."""
-    tiles, batches, side = z3.Ints("tiles size_batch side")
-    facts: list[Any] = [tiles >= 1, side >= 1]
-    found = []
-    for mark in ("", "′"):
-        pid, turn, place, row, column = (z3.Int(f"{n}{mark}") for n in ("pid", "turn", "place", "row", "column"))
-        before = turn * side
-        beside = z3.If(batches - before <= side, batches - before, side)
-        facts += [pid >= 0, pid < batches * tiles, turn >= 0, place >= 0, place < tiles * side]
-        facts += [pid == turn * (tiles * side) + place, row >= 0, column >= 0]
-        # `place` in base `beside`, which is positive as the batches before are fewer than all.
-        facts += [z3.Implies(beside >= 1, z3.And(column < beside, place == row * beside + column))]
-        facts += [product(before - batches, tiles), product(row - tiles, beside)]
-        found.append((pid, turn, place, row, column, before, beside))
-    (pid, turn, place, row, column, before, beside), (pid2, turn2, _, row2, column2, before2, _) = found
-    facts += [unique(turn, side, column, turn2, side, column2)]
-    inside = [row < tiles, column < beside, before + column < batches]
-    same = z3.Implies(z3.And(row == row2, before + column == before2 + column2), pid == pid2)
-    return IndexQuestion(
-        "index order",
-        "heaviest rows first: a program's tile ⌈size / block⌉ - 1 - row and batch exist, and are no other program's",
-        tuple(facts),
-        z3.And(*inside, same),
     )
 
 
