@@ -122,9 +122,9 @@ def _once(places: list[Place], asked: Asked, *, whole: bool) -> Iterator[IndexQu
         equal = [same(x, y) for x, y in zip(a.at, other[len(b.facts) :], strict=True)]
         facts = [*a.facts, *other[: len(b.facts)]]
         if a is b:
-            told = (
-                own if whole or a.touched.value is None else [t for t in own if t in reached(a.lane, a.touched.value)]
-            )
+            value = a.touched.value
+            # Where both write, the positions are equal, so that a value may depend on these.
+            told = own if whole or value is None else [t for t in own if t in reached(a.lane, value, a.at)]
             # Not equations, of which the door to the solver would look for cofactors.
             goals = [end for t in told for end in (at_most(t, twins[t]), at_most(twins[t], t))]
             if goals:

@@ -19,7 +19,7 @@ from refold.schedule.launch import Launch
 from refold.schedule.lower.kernels import Kernels
 from refold.schedule.lower.words import block_of
 from refold.schedule.outcome import Called, Loop, Touched
-from refold.schedule.terms import Term, below, make, symbol
+from refold.schedule.terms import Term, make, symbol
 from refold.schedule.tiles import NoMeaning, Tile, cast, each, filled
 from refold.schedule.wholes import whole
 from refold.spec import Index
@@ -89,24 +89,26 @@ class LaneMachine(Machine):
         self.events.append(Touched(str(at.data), at.args[0], when, self.inside, axes, what))
 
 
-def reached(lane: Lane, value: Term) -> set[Term]:
-    """All that a value depends on, through what loops carry and how often they run."""
+def reached(lane: Lane, value: Term, given: tuple[Term, ...] = ()) -> set[Term]:
+    """All that a value depends on beside what is given, through what loops carry and how often they run."""
     carried = {(n, c.name): c for n, loop in lane.loops.items() for c in loop.carried}
     found: set[Term] = set()
     left = [value]
     while left:
-        new = {*below(left.pop())} - found
-        found |= new
-        for t in new:
-            if t.op in ("state", "last", "iteration", "trips"):
-                number = t.data[0] if isinstance(t.data, tuple) else t.data
-                assert isinstance(number, int)
-                loop = lane.loops[number]
-                left += [loop.start, loop.stop, loop.step, loop.condition]
-            if t.op in ("state", "last"):
-                assert isinstance(t.data, tuple)
-                c = carried[t.data[0], t.data[1]]
-                left += [x for lanes in (c.start, c.then) for x in lanes.ravel().tolist()]
+        t = left.pop()
+        if t in found or t in given:
+            continue
+        found.add(t)
+        left += t.args
+        if t.op in ("state", "last", "iteration", "trips"):
+            number = t.data[0] if isinstance(t.data, tuple) else t.data
+            assert isinstance(number, int)
+            loop = lane.loops[number]
+            left += [loop.start, loop.stop, loop.step, loop.condition]
+        if t.op in ("state", "last"):
+            assert isinstance(t.data, tuple)
+            c = carried[t.data[0], t.data[1]]
+            left += [x for lanes in (c.start, c.then) for x in lanes.ravel().tolist()]
     return found
 
 
