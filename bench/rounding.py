@@ -169,14 +169,18 @@ class Example:
         return {n: v.double().cpu().numpy() for n, v in values.items()}
 
     def cases(self, lengths: tuple[int, ...], tries: int, long: int) -> Iterator[Case]:
-        """Patterns of tensors at random, all with one pattern first; every length, one part and three."""
+        """Patterns of tensors at random, all with one pattern first; every length, one part and three.
+
+        The long one is smooth; where there is no other, it is random and stagnant too.
+        """
         rng = np.random.default_rng(len(self.name))
         names = list(PATTERNS)
-        for n in range(max(tries, len(names))):
+        for n in range(max(tries, len(names)) if lengths else 0):
             chosen = (names[n],) * len(self.floats) if n < len(names) else tuple(rng.choice(names, len(self.floats)))
             yield Case(lengths[n % len(lengths)], 1 if n % 3 else 3, tuple(map(str, chosen)), n)
         if long and not self.square:
-            yield Case(long, 1, ("smooth",) * len(self.floats), 0, 64)
+            for pattern in ("smooth",) if lengths else ("smooth", "normal", "stagnant"):
+                yield Case(long, 1, (pattern,) * len(self.floats), 0, 64)
 
 
 def measure(example: Example, dtype: str, cases: Iterator[Case], search: int) -> list[Row]:
@@ -237,7 +241,7 @@ def main() -> int:
     """Prints the table, or its rows as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("examples", nargs="*", default=EXAMPLES)
-    parser.add_argument("--lengths", type=int, nargs="+", default=[1, 63, 64, 65, 1000])
+    parser.add_argument("--lengths", type=int, nargs="*", default=[1, 63, 64, 65, 1000], help="none: only the long one")
     parser.add_argument("--long", type=int, default=4096, help="one more length, once, in float32")
     parser.add_argument("--tries", type=int, default=16)
     parser.add_argument("--search", type=int, default=20)

@@ -8,8 +8,9 @@ fits into its width is an obligation of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TypeAlias
+from weakref import WeakKeyDictionary
 
 from refold.schedule.terms import Term, make
 
@@ -29,15 +30,22 @@ def value_of(term: Term) -> int | None:
     return parts[()] if len(parts) == 1 and () in parts else None
 
 
-def products(term: Term) -> dict[Product, int]:
+# Terms are asked for their products over and over: a term is one object, and what it is made of never changes.
+_PRODUCTS: WeakKeyDictionary[Term, Mapping[Product, int]] = WeakKeyDictionary()
+
+
+def products(term: Term) -> Mapping[Product, int]:
     """The products of atoms that an integer is the sum of, each with its coefficient."""
     if term.op != "polynomial":
         return {(term,): 1}
-    assert isinstance(term.data, tuple)
-    return {
-        tuple(a for a, power in zip(term.args, powers, strict=True) for _ in range(power)): coefficient
-        for powers, coefficient in term.data
-    }
+    found = _PRODUCTS.get(term)
+    if found is None:
+        assert isinstance(term.data, tuple)
+        found = _PRODUCTS[term] = {
+            tuple(a for a, power in zip(term.args, powers, strict=True) for _ in range(power)): coefficient
+            for powers, coefficient in term.data
+        }
+    return found
 
 
 def polynomial(parts: dict[Product, int]) -> Term:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import sympy as sp
@@ -78,8 +79,12 @@ class Kernels:
         return (*self.functions, *self.stages.values())
 
 
+@lru_cache(maxsize=4)
 def kernels(plan: Plan, name: str) -> Kernels:
-    """The kernels of a plan. Raises `EmitError` for a shape of pipeline that has no kernel yet."""
+    """The kernels of a plan. Raises `EmitError` for a shape of pipeline that has no kernel yet.
+
+    Obligations, bounds, printers and tests of a bundle all read the same ones.
+    """
     written, users = renamed(plan)
     plan = in_base2(written)
     # Of the plan as proved: base 2 changes neither axes nor predicates.

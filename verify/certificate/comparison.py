@@ -27,12 +27,13 @@ MISSING = "the proof file has no certificate of this"
 class Certificates:
     """Those of a proof file, by the name of their obligation: they answer instead of a solver.
 
-    All questions about them are put in one context: what a solver finds hangs on what its context has seen, a
-    comparison does not, and to make a context takes longer than most comparisons.
+    All questions about them are put in one context, and share the texts of its formulas: what a solver finds hangs on
+    what its context has seen, a comparison does not, and to make a context takes longer than most comparisons.
     """
 
     entries: tuple[tuple[str, tuple[Certificate, ...]], ...]
     context: z3.Room = field(default_factory=z3.new_context)
+    texts: Texts = field(default_factory=Texts)
 
     def answer(self, query: Query) -> Answer:
         """Proved where a certificate is of this very question, else unknown."""
@@ -40,7 +41,7 @@ class Certificates:
             # The unit, the lift and the merge of an invariant stand under one name.
             if query.name.startswith(name):
                 for certificate in certificates:
-                    legend = fits(query, certificate.case)
+                    legend = fits(query, certificate.case, self.texts)
                     if legend is not None:
                         answered = Certificate(certificate.case, tuple(legend.items()))
                         return Answer("proved", 0.0, joined_scripts([answered]), answered)
@@ -73,12 +74,12 @@ def query_context() -> Iterator[None]:
         yield
 
 
-def fits(query: Query, case: Case) -> dict[str, str] | None:
+def fits(query: Query, case: Case, text: Texts) -> dict[str, str] | None:
     """What the variables of a question stand for, if a case distinction is one of it; None if it is of another."""
     names = Names() if query.encoder.names is query.names else query.names
     encoder = Encoder(query.encoder.infinite, query.encoder.rising, query.encoder.coded, names=names)
     try:
-        return names.legend() if _down(query, encoder, case, Texts()) else None
+        return names.legend() if _down(query, encoder, case, text) else None
     except (Undefined, Unwritable):
         return None
 

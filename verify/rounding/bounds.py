@@ -16,8 +16,8 @@ from refold.spec.evaluate import Inputs
 from refold.spec.walk import Array
 from refold.verify.rounding.adjoint import sources as sources_of
 from refold.verify.rounding.adjoint import spread
+from refold.verify.rounding.execution import Execution
 from refold.verify.rounding.kinds import KINDS, Arithmetic, DType, Sizes
-from refold.verify.rounding.launch import Launch
 from refold.verify.rounding.memory import Memory, Write
 from refold.verify.rounding.tape import Node, Tape
 from refold.verify.rounding.tiles import POSITION
@@ -92,7 +92,7 @@ def _bounds(made: Kernels, dtype: DType) -> tuple[Bound, ...]:
         tape = Tape()
         try:
             with np.errstate(all="ignore"):
-                memory, _ = Launch(made, given, Arithmetic(2, parts, dtype, dtype)).run(tape, lambda *_: None)
+                memory, _ = Execution(made, given, Arithmetic(2, parts, dtype, dtype)).run(tape, lambda *_: None)
         except (NoMeaning, SpecError) as error:
             reasons = dict.fromkeys(names, str(error))
             break
@@ -129,7 +129,7 @@ def analyse(made: Kernels, arithmetic: Arithmetic, inputs: Mapping[str, Any]) ->
     tape, found = Tape(), {}
     with np.errstate(all="ignore"):
         try:
-            memory, longest = Launch(made, given, arithmetic).run(tape)
+            memory, longest = Execution(made, given, arithmetic).run(tape)
         except NoMeaning as error:
             raise SpecError(str(error)) from None
         length = given.sizes[made.roles.fold]

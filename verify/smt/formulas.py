@@ -26,8 +26,10 @@ class _Open(threading.local):
 
 # A term, the kind of its head, and its arguments.
 Node: TypeAlias = tuple[Any, int, tuple[Any, ...]]
-# A context of Z3, its number 1, and the terms of it that were taken apart.
-Room: TypeAlias = tuple[z3.Context, Any, dict[int, Node]]
+# A term, and its variables.
+Named: TypeAlias = tuple[Any, tuple[Any, ...]]
+# A context of Z3, its number 1, the terms of it that were taken apart, and those of which the variables are known.
+Room: TypeAlias = tuple[z3.Context, Any, dict[int, Node], dict[int, Named]]
 
 
 def new_context() -> Room:
@@ -35,7 +37,7 @@ def new_context() -> Room:
     context = z3.Context()
     # A cycle of Python objects may be collected by another thread, while this one is inside of the solver.
     z3.Z3_enable_concurrent_dec_ref(context.ref())
-    return context, z3.RealVal(1, context), {}
+    return context, z3.RealVal(1, context), {}, {}
 
 
 _OPEN = _Open()
@@ -74,7 +76,7 @@ def node(term: Any) -> Node:
 
     The term is kept beside it: Z3 gives the number of one that is gone to another.
     """
-    context, _, nodes = _OPEN.contexts[-1]
+    context, _, nodes, _ = _OPEN.contexts[-1]
     if term.ctx is not context:
         return _apart(term)
     key = term.get_id()
@@ -95,6 +97,17 @@ def kind(term: Any) -> int:
 def children(term: Any) -> tuple[Any, ...]:
     """The arguments of a term."""
     return node(term)[2]
+
+
+def variables(term: Any) -> tuple[Any, ...]:
+    """The variables of a term of this context, in the order in which they are met; looked for once within a query."""
+    known, key = _OPEN.contexts[-1][3], term.get_id()
+    if key not in known:
+        parts = children(term)
+        free = kind(term) == z3.Z3_OP_UNINTERPRETED and not parts
+        found = (term,) if free else tuple({v.get_id(): v for part in parts for v in variables(part)}.values())
+        known[key] = term, found
+    return known[key][1]
 
 
 def _is(head: int) -> Callable[[Any], bool]:

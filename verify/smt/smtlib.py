@@ -17,11 +17,6 @@ def script(formulas: list[Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def constants(root: Any) -> Iterator[Any]:
-    """The variables of a formula, in the order in which they are met."""
-    return (t for t, args in _Written(root).terms.values() if not args and _is_free(t))
-
-
 class _Written:
     """A formula with each of its different terms looked at once: `terms` by identity, arguments first."""
 

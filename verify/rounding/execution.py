@@ -1,4 +1,4 @@
-"""Launches the kernels of a plan on a tape: their arguments at given inputs, every program of every stage in turn."""
+"""Executes the kernels of a plan on a tape: their arguments at given inputs, every program of every stage in turn."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from refold.schedule.launch import launch
 from refold.schedule.lower.kernels import Kernels
 from refold.spec import Index
 from refold.spec.evaluate import Inputs
 from refold.spec.heads import is_integral
+from refold.verify.rounding import values
 from refold.verify.rounding.adjoint import tighten
 from refold.verify.rounding.kinds import Arithmetic
 from refold.verify.rounding.memory import Memory
@@ -28,7 +30,7 @@ Settle = Callable[[Tape, Node, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Launch:
+class Execution:
     """The kernels of a plan at given inputs. All rows are one tile, and tiles have the lengths of the axes within."""
 
     made: Kernels
@@ -38,18 +40,21 @@ class Launch:
     def run(self, tape: Tape, settle: Settle = tighten) -> tuple[Memory, int]:
         """What memory holds after all stages, and how long the longest inner sum is."""
         data = {f"{t.name}_ptr": self.given.arrays[t].ravel() for t in self.made.given.spec.tensors}
-        memory, longest, arguments = Memory(data), 1, self.arguments(tape)
-        programs, parts = self.programs, self.arithmetic.parts
-        stages = [(self.made.rolling, (programs, 1))]
-        if parts > 1:
-            stages = [(self.made.parts, (programs, parts)), (self.made.finish, (programs, self.chunks))]
+        memory, longest, how = Memory(data), 1, launch(self.made)
         functions = {f.name: f for f in self.made.functions}
         order = {a: n for n, a in enumerate(self.made.given.spec.axes)}
-        for kernel, grid in stages:
+
+        def begun(names: dict[str, Object]) -> Run:
+            return Run(tape, memory, self.made.roles.fold, order, functions, settle, names=names)
+
+        host = begun(self.arguments(tape))
+        for name, holds in how.flags:
+            host.names[name.text] = bool(values.integer(host, holds))
+        for stage in ("rolling",) if self.arithmetic.parts == 1 else ("parts", "finish"):
+            kernel, grid = self.made.stages[stage], tuple(values.integer(host, n) for n in how.grid(stage))
             for program in product(*map(range, grid)):
-                run = Run(tape, memory, self.made.roles.fold, order, functions, settle)
+                run = begun({p.text: host.names[p.text] for p in kernel.parameters})
                 run.program, run.grid = program, grid
-                run.names = {p.text: arguments[p.text] for p in kernel.parameters}
                 tape.kind, tape.step = "finish", 0
                 run.run(kernel.body)
                 longest = max(longest, run.longest)
@@ -59,38 +64,18 @@ class Launch:
         return self.given.sizes[axis]
 
     @property
-    def fold(self) -> int:
-        return self.length(self.made.roles.fold)
-
-    @property
-    def batch(self) -> int:
-        return math.prod(self.length(a) for a in self.made.roles.batch)
-
-    @property
     def rows(self) -> int:
         """The rows of a tile: all, or all that share what is packed."""
         roles = self.made.roles
         if roles.rows is None:
             return 1
-        return self.number(roles.group) if roles.group is not None else self.length(roles.rows)
-
-    @property
-    def programs(self) -> int:
-        roles = self.made.roles
-        groups = 1 if roles.group is None or roles.rows is None else -(-self.length(roles.rows) // self.rows)
-        return self.batch * groups * (self.rows > 0)
+        return max(self.number(roles.group) if roles.group is not None else self.length(roles.rows), 1)
 
     @property
     def chunk(self) -> int:
         """The length of a part."""
-        tiles = -(-self.fold // self.arithmetic.block)
+        tiles = -(-self.length(self.made.roles.fold) // self.arithmetic.block)
         return self.arithmetic.block * max(1, -(-tiles // self.arithmetic.parts))
-
-    @property
-    def chunks(self) -> int:
-        """The programs that write what varies with the axis, each its part."""
-        written = any(self.made.roles.fold in f.axes for f in self.made.given.finish)
-        return max(1, -(-self.fold // self.chunk)) if written else 1
 
     def number(self, expr: Any) -> int:
         return round(float(self.given.walk()(expr)))
@@ -117,19 +102,19 @@ class Launch:
         return found
 
     def _constants(self) -> dict[str, Object]:
-        block, roles = self.arithmetic.block, self.made.roles
-        inner = {f"{word}_{a.name}": self.length(a) for word in ("SIZE", "BLOCK") for a in roles.inner}
-        narrow = self.arithmetic.operands != "float32"
-        return {
-            "OPERAND": self.arithmetic.operands, "FAST": narrow, "BLOCK_M": self.rows, "BLOCK_N": block,
-            "ONE_TILE": self.fold <= block, "RAGGED": self.fold % block > 0 or self.fold == 0, **inner,
-        }  # fmt: skip
+        operands = self.arithmetic.operands
+        found: dict[str, Object] = {"OPERAND": operands, "FAST": operands != "float32", "BLOCK_M": self.rows}
+        inner = {f"{word}_{a.name}": self.length(a) for word in ("SIZE", "BLOCK") for a in self.made.roles.inner}
+        return found | {"BLOCK_N": self.arithmetic.block} | inner
 
     def _integers(self) -> dict[str, int]:
-        spec = self.made.given.spec
+        spec, roles = self.made.given.spec, self.made.roles
         found = {f"size_{a.name}": self.length(a) for a in spec.axes}
-        found |= {"size_lead": 1, "size_batch": self.batch, "side": max(self.batch, 1)}
+        batch = math.prod(self.length(a) for a in roles.batch)
+        found |= {"size_lead": 1, "size_batch": batch, "side": max(batch, 1)}
         found |= {"parts": self.arithmetic.parts, "chunk": self.chunk}
+        if roles.group is not None and roles.rows is not None:
+            found |= {"group_size": self.rows, "groups": -(-self.length(roles.rows) // self.rows)}
         named = [(t.name, t.axes) for t in spec.tensors] + [(o.name, o.axes) for o in spec.outputs]
         for name, axes in named:
             found |= {f"{name}_lead0": 0, f"{name}_lead1": 0}
