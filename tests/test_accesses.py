@@ -194,6 +194,22 @@ def test_a_wrong_kernel_is_not_proved(name: str, change: Callable[[Any], Any], w
     assert open_of(with_change(name, change), wanted) == wanted
 
 
+def test_a_state_without_rows_is_the_same_for_all_programs_of_a_batch() -> None:
+    """It was refuted, since a program leaves it where others do: the batch that it depends on is theirs too."""
+    i, j, e = axes("i j e")
+    x, w, v = Tensor("x", i, j)[i, j], Tensor("w", j)[j], Tensor("v", j, e)[j, e]
+    spec = pipeline(o=(fold.sum(x * v, over=j) - fold.sum(w * v, over=j) / fold.sum(w, over=j))[i, e])
+    plan = derive(spec)
+    assert isinstance(plan, Plan)
+    kernels = kernels_of(plan)
+    assert kernels is not None
+    states: dict[int, list[str]] = {}
+    for a in plan.accumulators:
+        states.setdefault(len(a.axes), []).append(str(a.symbol))
+    assert states[0] and states[1]  # of no row, and of a column
+    assert not {name for name in open_of(kernels) if name.startswith("workspace")}
+
+
 @pytest.mark.parametrize("name", ["logsumexp", pytest.param("paged_decode", marks=pytest.mark.slow)])
 def test_right_kernels_are_proved(name: str) -> None:
     assert open_of(made(name)) == set()

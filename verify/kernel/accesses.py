@@ -14,6 +14,7 @@ from refold.schedule.outcome import Touched
 from refold.schedule.rules import normal
 from refold.schedule.terms import Term, below, make, rebuild, symbol
 from refold.schedule.tiles import NoMeaning
+from refold.spec import Index
 from refold.verify.kernel.asked import Asked, conjuncts, near
 from refold.verify.kernel.lane import Lane, Lanes, lane_of, program_of, reached
 from refold.verify.kernel.launched import (
@@ -56,7 +57,7 @@ def access_questions(made: Kernels, how: Launch, read: Lanes, asked: Asked) -> I
             for places in ([p for p in one if p.touched.tensor == tensor] for one in lanes):
                 parts += (q for p in places if bounds for q in _inside(p, shapes[tensor], asked))
                 writes = [p for p in places if once and p.touched.value is not None]
-                parts += _once(writes, asked, whole=tensor in outputs)
+                parts += _once(writes, asked, made.roles.rows, whole=tensor in outputs)
         return IndexQuestions(f"index {what}", claim, tuple(parts), "; ".join(unread))
 
     outputs = {f"{f.name}_ptr": public(f.name, made.users) for f in made.given.finish}
@@ -109,7 +110,7 @@ def _shared(place: Place, goal: Term) -> bool:
     return any(t in lanes or t.op == "iteration" for t in below(goal))
 
 
-def _once(places: list[Place], asked: Asked, *, whole: bool) -> Iterator[IndexQuestion]:
+def _once(places: list[Place], asked: Asked, rows: Index | None, *, whole: bool) -> Iterator[IndexQuestion]:
     """Two lanes, iterations and programs that write one element are the same.
 
     If not `whole`, of one part alone: a state in which nothing depends on the program is the same for all of them.
@@ -123,8 +124,9 @@ def _once(places: list[Place], asked: Asked, *, whole: bool) -> Iterator[IndexQu
         facts = [*a.facts, *other[: len(b.facts)]]
         if a is b:
             value = a.touched.value
-            # Where both write, the positions are equal, so that a value may depend on these.
-            told = own if whole or value is None else [t for t in own if t in reached(a.lane, value, a.at)]
+            # Where both write, the positions are equal: a value without rows may depend on them.
+            given = () if rows in a.touched.axes else a.at
+            told = own if whole or value is None else [t for t in own if t in reached(a.lane, value, given)]
             # Not equations, of which the door to the solver would look for cofactors.
             goals = [end for t in told for end in (at_most(t, twins[t]), at_most(twins[t], t))]
             if goals:
