@@ -62,6 +62,7 @@ PIPELINES: dict[str, Callable[[], Spec]] = {
     "unbiased variance": lambda: pipeline(o=(total((x - mean) ** 2) / (n - 1))[i]),
     "log of a sum": lambda: pipeline(o=log(total(x))[i]),
     "log of a ratio": lambda: pipeline(o=log(total(x) / total(y))[i]),
+    "decibels": lambda: pipeline(o=(10 * log(total(x**2) / total((x - y) ** 2)))[i]),
     "logit of a sum": lambda: pipeline(o=log(total(x) / (1 - total(x)))[i]),
     "log of a mean of exp": lambda: pipeline(o=log(total(exp(x)) / n)[i]),
     "squared distances": lambda: pipeline(o=total(exp(-distance / Scalar("g", positive=True)) * w)[i]),

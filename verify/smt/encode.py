@@ -23,7 +23,16 @@ from refold.spec.heads import sigmoid
 from refold.verify.certificate.certificate import Names
 from refold.verify.smt import formulas as z3
 from refold.verify.smt.fraction import Fraction, compare, number, same, times, whole
-from refold.verify.smt.shape import adds_logs, boundless, is_exponent, is_index, on_circle, partial, plain
+from refold.verify.smt.shape import (
+    adds_logs,
+    boundless,
+    is_exponent,
+    is_index,
+    on_circle,
+    partial,
+    plain,
+    without_factor,
+)
 
 # Of a variable: a mask of -1e9 is no power of e.
 LARGEST_POWER = 64
@@ -224,6 +233,7 @@ class Encoder:
 
     def equal(self, left: sp.Expr, right: sp.Expr) -> Any:
         """`left = right`, as polynomials; where logarithms are added, of the exponentials of both sides."""
+        left, right = without_factor(left, right)
         if (
             adds_logs(left, right)
             or self.is_coordinate(left, right)

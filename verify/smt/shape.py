@@ -64,9 +64,17 @@ def boundless(expr: sp.Basic, limit: sp.Expr) -> bool:
 def adds_logs(*exprs: sp.Expr) -> bool:
     """Whether logarithms occur, and only as terms of sums: the exponentials of both sides are products."""
     terms = [t for expr in exprs for t in sp.Add.make_args(expr)]
-    return any(isinstance(t, sp.log) for t in terms) and not any(
-        isinstance(n, sp.log) for t in terms for n in walk(t) if n is not t
-    )
+    logs = [t for t in terms for k, rest in (t.as_coeff_Mul(),) if isinstance(rest, sp.log) and abs(k) == 1]
+    inside = (n for t in terms for n in walk(-t if t.could_extract_minus_sign() else t) if n not in (t, -t))
+    return bool(logs) and not any(isinstance(n, sp.log) for n in inside)
+
+
+def without_factor(left: sp.Expr, right: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
+    """`k log(a) - k log(b) = k log(a/b)` as `log(a) - log(b) = log(a/b)`, for a number k that is not 0."""
+    if not (left.has(sp.log) and right.has(sp.log)):
+        return left, right
+    (k, x), (m, y) = (sp.factor_terms(e).as_independent(*e.free_symbols, as_Add=False) for e in (left, right))
+    return (x, y) if k == m and k.is_nonzero else (left, right)
 
 
 def partial(expr: sp.Basic) -> list[sp.Expr]:
