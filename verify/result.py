@@ -108,7 +108,7 @@ class _Report:
 
 def joined(name: str, claim: str, parts: list[Result], note: str) -> Result:
     """One result of several that are proved."""
-    proof = tuple(dict.fromkeys(c for p in parts for c in p.proof))
+    proof = tuple(c for p in parts for c in p.proof)
     return Result(name, claim, "proved", sum(p.seconds for p in parts), joined_scripts(proof), note=note, proof=proof)
 
 

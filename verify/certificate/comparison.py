@@ -40,7 +40,9 @@ class Certificates:
         for name, certificates in self.entries:
             # The unit, the lift and the merge of an invariant stand under one name.
             if query.name.startswith(name):
-                for certificate in certificates:
+                # Of several parts each has its own, in their order.
+                own = certificates if query.part is None else certificates[query.part : query.part + 1]
+                for certificate in own:
                     legend = fits(query, certificate.case, self.texts)
                     if legend is not None:
                         answered = Certificate(certificate.case, tuple(legend.items()))

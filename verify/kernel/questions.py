@@ -59,6 +59,8 @@ class IndexQuestion:
     note: str = ""
     # What it is the question about, where that is known without its text.
     key: Hashable = None
+    # Its number among those that are one obligation.
+    part: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +80,8 @@ def answer(question: IndexQuestion | IndexQuestions, timeout_ms: int = TIMEOUT_M
     if question.unread or not question.parts:
         return Result(question.name, question.claim, "unknown", 0.0, "", note=question.unread or "nothing was read")
     found = []
-    for part in question.parts:
-        found.append(_one(replace(part, name=question.name, claim=question.claim), timeout_ms))
+    for n, part in enumerate(question.parts):
+        found.append(_one(replace(part, name=question.name, claim=question.claim, part=n), timeout_ms))
         if found[-1].verdict != "proved":
             return found[-1]
     return joined(question.name, question.claim, found, "; ".join(dict.fromkeys(r.note for r in found if r.note)))
@@ -139,7 +141,9 @@ def _query(question: IndexQuestion) -> tuple[Query, list[Any]]:
     """The question to solvers, or about a certificate, and its formulas."""
     names = Names()
     formulas = _renamed([*question.hypotheses, question.goal], names)
-    return replace(plain_query(formulas[:-1], formulas[-1:], names, question.name), numbers="Int"), formulas
+    return replace(
+        plain_query(formulas[:-1], formulas[-1:], names, question.name), numbers="Int", part=question.part
+    ), formulas
 
 
 def _renamed(formulas: list[Any], names: Names) -> list[Any]:

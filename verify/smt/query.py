@@ -32,7 +32,7 @@ class Answer:
 class Query:
     """`build(encoder)` gives the goals and adds its hypotheses to the encoder; it runs once a path.
 
-    Its numbers are all of one sort, `Real` or `Int`.
+    Its numbers are all of one sort, `Real` or `Int`. `part` is its number among those that are one obligation.
     """
 
     name: str
@@ -40,6 +40,7 @@ class Query:
     build: Callable[[Encoder], list[Any]]
     names: Names = field(default_factory=Names)
     numbers: str = "Real"
+    part: int | None = None
 
 
 def plain_query(hypotheses: list[Any], goals: list[Any], names: Names, name: str = "") -> Query:
