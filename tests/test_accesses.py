@@ -15,7 +15,7 @@ from refold import Plan, derive
 from refold.schedule import ir
 from refold.schedule.launch import Launch, launch
 from refold.schedule.lower.kernels import Kernels
-from refold.spec import Tensor, axes, exp, fold, log, pipeline
+from refold.spec import Tensor, axes, exp, fold, log, pipeline, where
 from refold.verify.kernel.accesses import access_questions
 from refold.verify.kernel.asked import Asked
 from refold.verify.kernel.cover import cover_questions
@@ -241,3 +241,14 @@ def test_an_index_that_is_clamped_needs_an_axis_with_a_position() -> None:
     assert [a.name for a in how.filled] == ["n"]
     assert open_of(kernels, {"loads x", "loads table"}) == set()
     assert open_of(kernels, {"loads x", "loads table"}, replace(how, filled=())) == {"loads x"}
+
+
+def test_a_mask_by_data_of_rows_parts_tiles_that_need_no_mask() -> None:
+    """The kernel reads the data under the mask of its rows, and folds it over them under the same mask."""
+    i, j = axes("i j")
+    x, limit = Tensor("x", i, j)[i, j], Tensor("limit", i, dtype="int32")[i]
+    plan = derive(pipeline(y=fold.sum(where(j <= limit, x, 2 * x), over=j)[i]))
+    assert isinstance(plan, Plan)
+    kernels = kernels_of(plan)
+    assert kernels is not None and kernels.ranges.full_bounds
+    assert open_of(kernels, {"loops: rolling", "loops: split"}) == set()

@@ -12,14 +12,14 @@ from itertools import product
 from typing import Any
 
 from refold.schedule import integers, ir, values
-from refold.schedule.conditions import TRUE, both, negate
+from refold.schedule.conditions import TRUE, both, negate, select
 from refold.schedule.execute import Machine, Object
 from refold.schedule.execute import argument as argument_of
 from refold.schedule.launch import Launch
 from refold.schedule.lower.kernels import Kernels
 from refold.schedule.lower.words import block_of
 from refold.schedule.outcome import Called, Loop, Touched
-from refold.schedule.terms import Term, make, symbol
+from refold.schedule.terms import Term, make, rebuild, symbol
 from refold.schedule.tiles import NoMeaning, Tile, cast, each, filled
 from refold.schedule.wholes import whole
 from refold.spec import Index
@@ -71,7 +71,7 @@ class LaneMachine(Machine):
         return 1
 
     def folded(self, result: Tile) -> Tile:
-        return Tile(result.dtype, each(lambda t: make("fold of lanes", t.sort, (t,)), result.lanes))
+        return Tile(result.dtype, each(lambda t: make("fold of lanes", t.sort, (once(t),)), result.lanes))
 
     def call(self, function: ir.Function, args: tuple[Object, ...]) -> tuple[Object, ...]:
         results = Machine.call(self, function, args)
@@ -87,6 +87,22 @@ class LaneMachine(Machine):
         what = None if value is None else value.lanes.ravel().tolist()[0]
         when, axes = both(self.path, *holds), node.place.axes
         self.events.append(Touched(str(at.data), at.args[0], when, self.inside, axes, what))
+
+
+def once(t: Term) -> Term:
+    """A choice whose condition is not asked again within: `c ? (c ? x : y) + 1 : z`   ->   `c ? x + 1 : z`."""
+    if t.op != "select":
+        return t
+    condition, then, other = t.args
+
+    def change(term: Term, args: tuple[Term, ...]) -> Term:
+        if term.op == "select" and term.args[0] is condition:
+            return args[1]
+        if args == term.args:
+            return term
+        return integers.evaluate(term, args) if term.op == "polynomial" else make(term.op, term.sort, args, term.data)
+
+    return select(condition, rebuild(then, change, {}), other)
 
 
 def reached(lane: Lane, value: Term, given: tuple[Term, ...] = ()) -> set[Term]:

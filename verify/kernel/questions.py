@@ -74,7 +74,7 @@ class IndexQuestions:
 
 
 def answer(question: IndexQuestion | IndexQuestions, timeout_ms: int = TIMEOUT_MS) -> Result:
-    """Proved of all parts; else what became of the first that is not."""
+    """Proved of all parts; else what became of the first that is not, which is unknown at best."""
     if isinstance(question, IndexQuestion):
         return _one(question, timeout_ms)
     if question.unread or not question.parts:
@@ -82,6 +82,9 @@ def answer(question: IndexQuestion | IndexQuestions, timeout_ms: int = TIMEOUT_M
     found = []
     for n, part in enumerate(question.parts):
         found.append(_one(replace(part, name=question.name, claim=question.claim, part=n), timeout_ms))
+        if found[-1].verdict == "refuted":
+            # A model gives values to what was not read too: a fold of lanes, what a loop carries.
+            return replace(found[-1], verdict="unknown", note=f"not shown of all that was read: {found[-1].note}")
         if found[-1].verdict != "proved":
             return found[-1]
     return joined(question.name, question.claim, found, "; ".join(dict.fromkeys(r.note for r in found if r.note)))
