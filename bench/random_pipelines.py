@@ -23,7 +23,7 @@ from queue import Empty, Queue
 from typing import Any, TextIO
 
 TRIAL = Path(__file__).parent.parent / "tests" / "support" / "trial.py"
-LIMIT = 120.0  # seconds for one pipeline, of which the proof has 20
+LIMIT = 150.0  # seconds for one pipeline, of which the proof has 45
 MISTAKES = ("wrong", "crash", "refuted", "beyond the time limit")
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 from weakref import WeakKeyDictionary
 
-from refold.schedule.terms import Term, make
+from refold.schedule.terms import Term, make, rebuild
 
 # A product of atoms, the oldest first, an atom as often as its power.
 Product: TypeAlias = tuple[Term, ...]
@@ -107,6 +107,17 @@ def evaluate(term: Term, args: tuple[Term, ...]) -> Term:
                 product = multiply(product, argument)
         total = add(total, product)
     return total
+
+
+def replaced(term: Term, values: dict[Term, Term]) -> Term:
+    """An integer with others for some terms of which it is a polynomial, in products and quotients too."""
+
+    def change(t: Term, args: tuple[Term, ...]) -> Term:
+        if args == t.args:
+            return t
+        return evaluate(t, args) if t.op == "polynomial" else make(t.op, t.sort, args, t.data)
+
+    return rebuild(term, change, dict(values))
 
 
 def truncated(a: int, b: int) -> int:

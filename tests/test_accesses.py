@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
 from functools import cache
@@ -13,14 +14,18 @@ import pytest
 
 from refold import Plan, derive
 from refold.schedule import ir
+from refold.schedule.conditions import nonnegative, zero
+from refold.schedule.integers import add, least, multiply, subtract
 from refold.schedule.launch import Launch, launch
 from refold.schedule.lower.kernels import Kernels
+from refold.schedule.terms import symbol
 from refold.spec import Tensor, axes, exp, fold, log, pipeline, where
 from refold.verify.kernel.accesses import access_questions
 from refold.verify.kernel.asked import Asked
 from refold.verify.kernel.cover import cover_questions
 from refold.verify.kernel.emitted import kernels_of
 from refold.verify.kernel.lane import lanes_of
+from refold.verify.kernel.linear import Linear
 from refold.verify.kernel.questions import answer
 from refold.verify.kernel.visits import visit_questions
 from refold.verify.smt.formulas import own_context
@@ -252,3 +257,17 @@ def test_a_mask_by_data_of_rows_parts_tiles_that_need_no_mask() -> None:
     kernels = kernels_of(plan)
     assert kernels is not None and kernels.ranges.full_bounds
     assert open_of(kernels, {"loops: rolling", "loops: split"}) == set()
+
+
+def test_the_text_of_a_question_does_not_hang_on_what_was_made_before() -> None:
+    """Terms are ordered by their age, which hangs on what else a process has verified; a proof file may not."""
+
+    def texts(mark: str, order: str) -> list[str]:
+        made = {n: symbol(f"{n}_{mark}", "int") for n in order}
+        a, b, c = (made[n] for n in "abc")
+        terms = (zero(subtract(multiply(a, b), c)), nonnegative(add(multiply(c, a), b, least(a, c))))
+        with own_context():
+            return [str(f).replace(f"_{mark}", "") for f in Linear().all(terms)]
+
+    wanted = {re.sub(r"_[0-9a-f]{8}", "", text) for text in texts("one", "abc")}
+    assert {re.sub(r"_[0-9a-f]{8}", "", text) for text in texts("two", "cba")} == wanted

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from refold.schedule.integers import Product, products
+from refold.schedule.integers import Product, products, scale
 from refold.schedule.terms import Term, below
 from refold.verify.smt import formulas as z3
 
@@ -38,9 +38,13 @@ class Linear:
 
     def number(self, t: Term) -> Any:
         """An integer."""
-        parts = sorted(products(t).items(), key=lambda part: [self.name(a) for a in part[0]])
+        parts = sorted(products(t).items(), key=lambda part: sorted(map(self.name, part[0])))
         terms = [self.product(p) if c == 1 else self.product(p) * c for p, c in parts]
         return terms[0] if len(terms) == 1 else z3.Sum(terms) if terms else z3.IntVal(0)
+
+    def signed(self, t: Term) -> list[tuple[list[str], int]]:
+        """A sum of products by the names in it."""
+        return _signed(t, self.name)
 
     def ordered(self, factors: Product) -> Product:
         return tuple(sorted(factors, key=self.name)) if len(factors) > 1 else factors
@@ -83,7 +87,9 @@ class Linear:
             case ">=0":
                 return self.number(t.args[0]) >= 0
             case "==0":
-                return self.number(t.args[0]) == 0
+                positive, negative = t.args[0], scale(t.args[0], -1)
+                # Which of the two stands in a term hangs on which of its atoms was made first.
+                return self.number(min((positive, negative), key=self.signed)) == 0
             case "and" | "or":
                 parts = [self.holds(a) for a in sorted(t.args, key=self.name)]
                 return (z3.And if t.op == "and" else z3.Or)(*parts)
@@ -110,14 +116,19 @@ def name_of(t: Term, known: dict[Term, str]) -> str:
     return known[t]
 
 
+def _signed(t: Term, name: Callable[[Term], str]) -> list[tuple[list[str], int]]:
+    return sorted((sorted(map(name, p)), c) for p, c in products(t).items())
+
+
 def _words(t: Term, known: dict[Term, str]) -> str:
     args = [known[a] for a in t.args]
     match t.op:
         case "symbol":
             return _identifier(str(t.data).replace("′", "_other"))
         case "polynomial":
-            parts = sorted((sorted(known[a] for a in p), c) for p, c in products(t).items())
-            words = str(parts)
+            words = str(_signed(t, lambda a: known[a]))
+        case "==0":
+            words = str(min(_signed(x, lambda a: known[a]) for x in (t.args[0], scale(t.args[0], -1))))
         case "and" | "or" | "least" | "greatest":
             words = str(sorted(args))
         case _:

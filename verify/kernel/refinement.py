@@ -7,20 +7,21 @@ of all positions that its loops visit, which the index obligations say are those
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from refold.algebra import Plan, State
-from refold.schedule import integers
+from refold.schedule.integers import add, multiply, replaced, whole
 from refold.schedule.lower.kernels import Kernels, kernels
 from refold.schedule.outcome import Carried, Loop
-from refold.schedule.terms import Term, below, make
+from refold.schedule.terms import Term, below, make, symbol
 from refold.schedule.tiles import NoMeaning, terms
+from refold.spec import Index
 from refold.verify.kernel.base2 import change_of_base
 from refold.verify.kernel.cases import Truths, Unread, cases
 from refold.verify.kernel.prover import Finding, Prover
 from refold.verify.kernel.small import LANES, executed
-from refold.verify.kernel.stored import stored
+from refold.verify.kernel.stored import output_of, stored
 from refold.verify.kernel.subject import LAST_TILE, Subject, last_tile
 from refold.verify.result import Result
 
@@ -87,12 +88,17 @@ def begins(subject: Subject, loop: Loop, c: Carried, before: Loop | None) -> Res
     return found.result
 
 
+def iteration_of(loop: Loop) -> Term:
+    """The number of an iteration of a loop."""
+    return make("iteration", "int", (), loop.number)
+
+
 def iterated(subject: Subject, loop: Loop) -> Iterable[Finding]:
     """An iteration takes each component to its update by those positions of the tile that there are."""
     update = subject.prover.laws.update
     assert update is not None  # a claimed form may be without one, and no kernel is lowered from it
-    step = integers.multiply(loop.step, make("iteration", "int", (), loop.number))
-    positions = [integers.add(loop.start, step, integers.whole(n)) for n in range(LANES)]
+    begin = add(loop.start, multiply(loop.step, iteration_of(loop)))
+    positions = [add(begin, whole(n)) for n in range(LANES)]
     what = "last tile" if loop.number == LAST_TILE else f"loop {loop.number}"
     claim = "an iteration takes {} to its update by the positions that there are"
     found = {c.name: subject.begin(f"{what}: {c.name}", claim.format(c.name)) for c in loop.carried}
@@ -116,11 +122,23 @@ def iterated(subject: Subject, loop: Loop) -> Iterable[Finding]:
     return found.values()
 
 
+def kept_places(subject: Subject, loop: Loop) -> Mapping[tuple[str, Term], Mapping[Index, Term]]:
+    """The offsets at which the other kernel keeps a part, its number that of an iteration, each with its lane."""
+    number = {symbol("program 1", "int"): add(loop.start, multiply(loop.step, iteration_of(loop)))}
+    found = {}
+    for store in executed(subject.made, subject.made.parts).outcome.stores:
+        name = output_of(store)
+        for n, place in enumerate(terms(store.places)):
+            found[f"{name}_ptr", replaced(place.args[0], number)] = subject.lane(name.removeprefix("part_"), n)
+    return found
+
+
 def combined(subject: Subject, loop: Loop) -> Iterable[Finding]:
-    """In the kernel that joins parts: an iteration combines the state with that of one part."""
+    """In the kernel that joins parts: an iteration combines the state with that of one part, read where it is kept."""
     laws = subject.prover.laws
     assert laws.combine is not None
     right = {f"part_{c.symbol}_ptr": c.right for c in laws.state}
+    kept = kept_places(subject, loop)
     for c in loop.carried:
         found = subject.begin(f"loop {loop.number}: {c.name}", f"an iteration combines {c.name} with that of a part")
 
@@ -130,6 +148,9 @@ def combined(subject: Subject, loop: Loop) -> Iterable[Finding]:
                 lane = subject.lane(c.name, n)
                 for t in below(term):
                     if t.op == "read" and isinstance(t.data, tuple) and t.data[0] in right:
+                        place = kept.get((str(t.data[0]), t.args[0]))
+                        there = place is not None and place.items() <= lane.items()
+                        found.require(there, "it reads a part where no other kernel keeps it")
                         reading.atoms[t] = right[str(t.data[0])]
                 wanted = subject.applied(laws.combine, reading, [], lane)  # type: ignore[arg-type]
                 found.require(subject.own(term, "state", loop, lane), "it reads the state of another lane")
