@@ -167,13 +167,15 @@ def test_what_was_answered_in_time_is_kept(monkeypatch: pytest.MonkeyPatch) -> N
     def stuck(*_: object) -> Any:
         nonlocal late
         late = True
-        raise OutOfTime
+        while True:
+            time.sleep(0.01)
 
     monkeypatch.setattr(sys.modules["refold.verify.laws.obligations"], "finishes", stuck)
-    report = verify(plan, timeout=1000)
+    # What comes before takes a second or two.
+    report = verify(plan, timeout=30)
     assert isinstance(report, Disproof) and report.verdict == "unknown" and late
     assert sum(r.verdict == "proved" for r in report.results) > 5
-    assert report.results[-1].note.startswith("the time limit of 1000 s ran out while ")
+    assert report.results[-1].note.startswith("the time limit of 30 s ran out while ")
 
 
 def test_time_that_passes_costs_cvc5_nothing() -> None:

@@ -133,3 +133,20 @@ def test_a_changed_kernel_is_not_proved(name: str) -> None:
     survivors = [what for what, made in mutants(prover.made) if next(open_of(made, prover), None) is None]
     assert len([*mutants(prover.made)]) > 12
     assert not survivors
+
+
+def test_a_part_that_is_read_at_another_place_is_not_proved() -> None:
+    """The kernel that joins parts reads a state where the other one keeps it: not the element beside it."""
+
+    def beside(node: Any) -> Any:
+        if isinstance(node, tuple):
+            return tuple(map(beside, node))
+        if not is_dataclass(node) or isinstance(node, type):
+            return node
+        moved = replace(node, **{f.name: beside(getattr(node, f.name)) for f in fields(node)})
+        return replace(moved, place=ir.Binary("+", moved.place, ir.Number(1))) if isinstance(moved, ir.Load) else moved
+
+    prover = prover_of("logsumexp")
+    body = prover.made.stages["finish"].body
+    assert beside(body) != body
+    assert {"loop 0: m", "loop 0: l"} <= {*open_of(with_body(prover.made, "finish", beside(body)), prover)}

@@ -178,7 +178,7 @@ class Reading:
             case "state" | "last":
                 assert isinstance(t.data, tuple)
                 return State(str(t.data[1]))
-            case "least" | "greatest":
+            case "least" | "greatest" if of_a_state(t):
                 return (sp.Min if t.op == "least" else sp.Max)(*map(self.number, t.args))
             case "select":
                 return Where(self._condition(t.args[0]), *map(self.number, t.args[1:]))
@@ -370,6 +370,11 @@ class Reading:
     def _compared(self, relation: Relational, where: Mapping[Index, Term]) -> Term:
         sides = (self.integer(relation.lhs, where), self.integer(relation.rhs, where))
         return compare_integers(relation.rel_op, *sides)
+
+
+def of_a_state(t: Term) -> bool:
+    """Whether an integer is made of what a loop carries, such as the position of a maximum."""
+    return any(b.op in ("state", "last") for b in below(t))
 
 
 def clamped(t: Term) -> Term | None:
