@@ -109,15 +109,16 @@ def evaluate(term: Term, args: tuple[Term, ...]) -> Term:
     return total
 
 
+def anew(term: Term, args: tuple[Term, ...]) -> Term:
+    """The same operation on other arguments."""
+    if args == term.args:
+        return term
+    return evaluate(term, args) if term.op == "polynomial" else make(term.op, term.sort, args, term.data)
+
+
 def replaced(term: Term, values: dict[Term, Term]) -> Term:
-    """An integer with others for some terms of which it is a polynomial, in products and quotients too."""
-
-    def change(t: Term, args: tuple[Term, ...]) -> Term:
-        if args == t.args:
-            return t
-        return evaluate(t, args) if t.op == "polynomial" else make(t.op, t.sort, args, t.data)
-
-    return rebuild(term, change, dict(values))
+    """A term with others for some that are in it."""
+    return rebuild(term, anew, dict(values))
 
 
 def truncated(a: int, b: int) -> int:

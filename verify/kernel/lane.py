@@ -96,11 +96,7 @@ def once(t: Term) -> Term:
     condition, then, other = t.args
 
     def change(term: Term, args: tuple[Term, ...]) -> Term:
-        if term.op == "select" and term.args[0] is condition:
-            return args[1]
-        if args == term.args:
-            return term
-        return integers.evaluate(term, args) if term.op == "polynomial" else make(term.op, term.sort, args, term.data)
+        return args[1] if term.op == "select" and term.args[0] is condition else integers.anew(term, args)
 
     return select(condition, rebuild(then, change, {}), other)
 

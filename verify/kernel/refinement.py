@@ -14,11 +14,12 @@ from refold.algebra import Plan, State
 from refold.schedule.integers import add, multiply, replaced, whole
 from refold.schedule.lower.kernels import Kernels, kernels
 from refold.schedule.outcome import Carried, Loop
-from refold.schedule.terms import Term, below, make, symbol
+from refold.schedule.terms import Term, below, symbol
 from refold.schedule.tiles import NoMeaning, terms
 from refold.spec import Index
 from refold.verify.kernel.base2 import change_of_base
 from refold.verify.kernel.cases import Truths, Unread, cases
+from refold.verify.kernel.launched import iteration_of
 from refold.verify.kernel.prover import Finding, Prover
 from refold.verify.kernel.small import LANES, executed
 from refold.verify.kernel.stored import output_of, stored
@@ -88,17 +89,16 @@ def begins(subject: Subject, loop: Loop, c: Carried, before: Loop | None) -> Res
     return found.result
 
 
-def iteration_of(loop: Loop) -> Term:
-    """The number of an iteration of a loop."""
-    return make("iteration", "int", (), loop.number)
+def index_of(loop: Loop) -> Term:
+    """Where an iteration of a loop is."""
+    return add(loop.start, multiply(loop.step, iteration_of(loop.number)))
 
 
 def iterated(subject: Subject, loop: Loop) -> Iterable[Finding]:
     """An iteration takes each component to its update by those positions of the tile that there are."""
     update = subject.prover.laws.update
     assert update is not None  # a claimed form may be without one, and no kernel is lowered from it
-    begin = add(loop.start, multiply(loop.step, iteration_of(loop)))
-    positions = [add(begin, whole(n)) for n in range(LANES)]
+    positions = [add(index_of(loop), whole(n)) for n in range(LANES)]
     what = "last tile" if loop.number == LAST_TILE else f"loop {loop.number}"
     claim = "an iteration takes {} to its update by the positions that there are"
     found = {c.name: subject.begin(f"{what}: {c.name}", claim.format(c.name)) for c in loop.carried}
@@ -124,7 +124,7 @@ def iterated(subject: Subject, loop: Loop) -> Iterable[Finding]:
 
 def kept_places(subject: Subject, loop: Loop) -> Mapping[tuple[str, Term], Mapping[Index, Term]]:
     """The offsets at which the other kernel keeps a part, its number that of an iteration, each with its lane."""
-    number = {symbol("program 1", "int"): add(loop.start, multiply(loop.step, iteration_of(loop)))}
+    number = {symbol("program 1", "int"): index_of(loop)}
     found = {}
     for store in executed(subject.made, subject.made.parts).outcome.stores:
         name = output_of(store)

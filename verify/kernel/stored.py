@@ -15,7 +15,7 @@ from refold.spec import Index, Where
 from refold.verify.kernel.cases import Truths, cases
 from refold.verify.kernel.prover import Finding
 from refold.verify.kernel.reading import Reading
-from refold.verify.kernel.subject import LAST_TILE, Lane, Subject, digits, rebuilt
+from refold.verify.kernel.subject import LAST_TILE, Lane, Subject, digits
 from refold.verify.result import Result
 
 
@@ -103,7 +103,7 @@ def with_last(subject: Subject, value: Term, last: Loop) -> Term:
     if last.number != LAST_TILE:
         return value
     pairs = (zip(subject.small.lanes(c.name), terms(c.last), strict=True) for c in last.carried)
-    return rebuilt(value, {t: name for some in pairs for t, name in some})
+    return integers.replaced(value, {t: name for some in pairs for t, name in some})
 
 
 def position_of(place: Term, stride: Term) -> Term:

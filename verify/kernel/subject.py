@@ -14,7 +14,7 @@ from refold.schedule import integers, ir
 from refold.schedule.conditions import compare_integers
 from refold.schedule.lower.kernels import Kernels
 from refold.schedule.outcome import Loop
-from refold.schedule.terms import Term, below, make, rebuild, symbol
+from refold.schedule.terms import Term, below, make, symbol
 from refold.schedule.tiles import filled, terms
 from refold.spec import Fold, Index, Read
 from refold.spec.heads import folded
@@ -158,7 +158,7 @@ def last_tile(subject: Subject, before: Loop) -> Loop:
     begin = {t: _named("state", t, c.name, n) for c in before.carried for n, t in enumerate(terms(c.last))}
     carried = []
     for c in before.carried:
-        then = [rebuilt(t, dict(begin)) for t in subject.small.lanes(c.name)]
+        then = [integers.replaced(t, begin) for t in subject.small.lanes(c.name)]
         now = [begin[t] for t in terms(c.last)]
         ends = [_named("last", t, c.name, n) for n, t in enumerate(then)]
         shape = c.last.shape
@@ -171,15 +171,6 @@ def last_tile(subject: Subject, before: Loop) -> Loop:
 
 def _named(op: str, like: Term, name: str, n: int) -> Term:
     return make(op, like.sort, (), (LAST_TILE, name, n))
-
-
-def rebuilt(term: Term, known: dict[Term, Term]) -> Term:
-    """A float with other terms for some that are in it."""
-
-    def change(t: Term, args: tuple[Term, ...]) -> Term:
-        return t if args == t.args else make(t.op, t.sort, args, t.data)
-
-    return rebuild(term, change, known)
 
 
 def digits(axes: list[Index], n: int) -> dict[Index, Term]:
