@@ -53,8 +53,10 @@ def program(plan: Plan) -> dict[str, Any]:
     folded = kernels_of(plan) is not None
     outputs = [f.name for f in plan.finish]
     loads = dict.fromkeys(t.name for t in plan.spec.tensors)
-    index = [*(f"{what}: {how}" for how in ("rolling", "split") for what in ("visit", "skipped", "unmasked")),
-             "grid", *(f"stores {o}" for o in outputs), *(f"loads {t}" for t in loads)]  # fmt: skip
+    kinds = ("visit", "skipped", "unmasked", "loops")
+    index = [*(f"{what}: {how}" for how in ("rolling", "split") for what in kinds), "grid",
+             *(f"{what} {o}" for o in outputs for what in ("write once", "stores")),
+             *(f"loads {t}" for t in loads)]  # fmt: skip
     return {
         "accumulators": {
             str(a.symbol): [a.reducer, *(str(plan.anchor(s).stale) for s in a.anchors)] for a in plan.accumulators
