@@ -11,7 +11,7 @@ from sympy.logic.boolalg import Boolean
 from refold.algebra import Plan
 from refold.algebra.roles import Roles
 from refold.algebra.tiles import FIRST_ROW, LAST_ROW, TileRanges
-from refold.schedule.lower.scope import is_count, is_host
+from refold.schedule.lower.host import is_count, is_host
 from refold.spec import Index, Param, Read, Size, Where
 from refold.spec.heads import is_integral
 

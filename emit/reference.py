@@ -17,9 +17,9 @@ from refold.emit.heads import FORMS
 from refold.emit.host import scalar
 from refold.emit.text import Val, call, infix, negative
 from refold.errors import EmitError
+from refold.schedule.lower.host import is_host
 from refold.schedule.lower.masks import masked_where
 from refold.schedule.lower.names import Names
-from refold.schedule.lower.scope import is_host
 from refold.spec import Fold, Index, Read, Spec, Where
 from refold.spec.arithmetic import quotient_of, signed
 from refold.spec.heads import UNITS, is_integral

@@ -9,7 +9,7 @@ from refold.algebra.roles import Roles, expand_elements
 from refold.emit.host import host
 from refold.measure.case import Attention
 from refold.measure.mods import NoMod, text
-from refold.schedule.lower.scope import is_host
+from refold.schedule.lower.host import is_host
 from refold.spec import Fold, Index, Read, Size, Where
 
 SCORE = sp.Dummy("score")

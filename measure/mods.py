@@ -11,7 +11,7 @@ from sympy.core.relational import Relational
 from refold.emit.heads import FORMS
 from refold.emit.host import host, scalar
 from refold.emit.text import Val, call, infix, inverted, negative
-from refold.schedule.lower.scope import is_host
+from refold.schedule.lower.host import is_host
 from refold.spec import Index, Read, Where
 from refold.spec.arithmetic import quotient_of, signed
 

@@ -23,8 +23,10 @@ from refold.emit.text import ATOM, INFIX, Val, choice, infix, inverted, negative
 from refold.emit.triton import lines, piece
 from refold.measure.mods import text as mod_text
 from refold.schedule import ir
+from refold.schedule.lower.forms import PLAIN
+from refold.schedule.lower.host import Host
 from refold.schedule.lower.names import Names
-from refold.schedule.lower.scope import Host, Scope
+from refold.schedule.lower.scope import Scope
 from refold.spec import Index, Param, Size, Where
 
 COUNT = int(os.environ.get("REFOLD_RANDOM_TEXTS", "150"))
@@ -37,9 +39,8 @@ KNOWN = {I: st.integers(0, 40), J: st.integers(0, 40), WIDTH: st.integers(-9, 9)
 
 
 def scope() -> Scope:
-    made = Scope(
-        Roles(Index("k"), None, (I, J), (), None, False), Host(Names({"i", "j", "w", "u", "z"})), {}, Names({"i", "j"})
-    )
+    roles = Roles(Index("k"), None, (I, J), (), None, False)
+    made = Scope(PLAIN, roles, Host(Names({"i", "j", "w", "u", "z"})), {}, Names({"i", "j"}))
     made.whole |= {I: ir.Name("i"), J: ir.Name("j")}
     made.bound |= {I, J}
     return made

@@ -14,9 +14,11 @@ from refold.algebra.monoid import Component, Let, Operation, Shared, guarded
 from refold.algebra.plan import Reducer
 from refold.algebra.roles import Roles
 from refold.schedule import ir
+from refold.schedule.lower.dots import extremum, reduced
+from refold.schedule.lower.host import Host
 from refold.schedule.lower.nan import strict_extrema
-from refold.schedule.lower.scope import ONE, ZERO, Host, Scope, extremum, reduced
-from refold.schedule.lower.words import block_of
+from refold.schedule.lower.scope import Scope
+from refold.schedule.lower.words import ONE, ZERO, block_of
 from refold.spec import Index
 from refold.spec.heads import HEADS
 

@@ -7,7 +7,7 @@ met its values (the schedule of FlashAttention-3, arXiv 2407.08608), and the loa
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import sympy as sp
@@ -20,13 +20,17 @@ from refold.algebra.tiles import whole
 from refold.schedule import ir
 from refold.schedule.lower.boxes import Box
 from refold.schedule.lower.definitions import UNITS, harmless, state_name, tile_axes
+from refold.schedule.lower.dots import operand
+from refold.schedule.lower.forms import PLAIN
+from refold.schedule.lower.host import Host
 from refold.schedule.lower.kernels import Kernels
 from refold.schedule.lower.laws import store
 from refold.schedule.lower.masks import range_lines
 from refold.schedule.lower.names import RESERVED, Names
 from refold.schedule.lower.nan import strict_extrema
+from refold.schedule.lower.reads import corner
 from refold.schedule.lower.ring import GL, Place, Ring, scores_of, slice_of, weights_of
-from refold.schedule.lower.scope import Host, Scope
+from refold.schedule.lower.scope import Scope
 from refold.schedule.lower.tile import begun
 from refold.schedule.lower.words import BLOCK_N, block_of, scalar, within
 from refold.schedule.walk import free_names, function, names
@@ -43,68 +47,68 @@ class Product:
     weights: ir.Value | None = None
 
 
-@dataclass(slots=True)
-class Hopper(Scope):
-    """A scope in which a product of two tiles is issued apart, and each tile has the layout of its product."""
+def _spread(scope: Scope, val: ir.Value, axes: ir.Axes) -> ir.Value:
+    """As in a plain scope, but a value a row enters a tile of the inner axis by that tile's layout."""
+    columns = [a for a in axes if a in scope.roles.inner]
+    if columns and val.axes == (scope.roles.rows,):
+        (column, *_) = columns
+        assert isinstance(column, Index)
+        val = ir.Call("_as_rows", (val, block_of(column, scope.roles)), val.axes)
+    return PLAIN.spread(scope, val, axes)
+
+
+def _quotient(scope: Scope, above: ir.Value, below: ir.Value, dividend: sp.Expr) -> ir.Value:
+    """As in a plain scope; a division a score leaves no registers to the products in flight, and they spill."""
+    val = PLAIN.quotient(scope, above, below, dividend)
+    if len(val.axes) > 1:
+        raise Unfit
+    return val
+
+
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """Notes the product, which the loop issues: here `scores` stands for one, and `weights` meet the other."""
 
     products: list[Product] = field(default_factory=list)
 
-    def nested(self, names: Names, bound: Any) -> Hopper:
-        return Hopper(
-            self.roles,
-            self.host,
-            self.strides,
-            names,
-            self,
-            set(bound),
-            wild=self.wild,
-            discarded=self.discarded,
-            summed=self.summed,
-            products=self.products,
-        )
-
-    def spread(self, val: ir.Value, axes: ir.Axes) -> ir.Value:
-        """As in a plain scope, but a value a row enters a tile of the inner axis by that tile's layout."""
-        columns = [a for a in axes if a in self.roles.inner]
-        if columns and val.axes and val.axes == (self.roles.rows,) and axes != val.axes:
-            (column, *_) = columns
-            assert isinstance(column, Index)
-            return ir.Spread(ir.Call("_as_rows", (val, block_of(column, self.roles)), val.axes), axes)
-        return Scope.spread(self, val, axes)
-
-    def quotient(self, above: ir.Value, below: ir.Value, dividend: sp.Expr) -> ir.Value:
-        """As in a plain scope; a division a score leaves no registers to the products in flight, and they spill."""
-        val = Scope.quotient(self, above, below, dividend)
-        if len(val.axes) > 1:
-            raise Unfit
-        return val
-
-    def dot(
-        self, factors: list[sp.Expr], axis: Index, into: ir.Value | None = None, masked: ir.Value | None = None
+    def __call__(
+        self,
+        scope: Scope,
+        factors: list[sp.Expr],
+        axis: Index,
+        into: ir.Value | None = None,
+        masked: ir.Value | None = None,
     ) -> ir.Value | None:
-        """Notes the product, which the loop issues: here `scores` stands for one, and `weights` meet the other."""
-        rows, fold = self.roles.rows, self.roles.fold
-        inside = [f for f in factors if axis in self.axes(f)]
+        rows, fold = scope.roles.rows, scope.roles.fold
+        inside = [f for f in factors if axis in scope.axes(f)]
         outside = [f for f in factors if f not in inside]
         if axis != fold:
-            left = [f for f in inside if rows in self.axes(f)]
-            right = [f for f in inside if fold in self.axes(f)]
+            left = [f for f in inside if rows in scope.axes(f)]
+            right = [f for f in inside if fold in scope.axes(f)]
             if len(left) != 1 or len(right) != 1 or left == right or len(inside) != 2:
                 raise Unfit
             if not isinstance(left[0], Read) or not isinstance(right[0], Read):
                 raise Unfit
             self.products.append(Product(left[0], right[0]))
-            scores = scores_of(self.roles)
-            return self.join("*", [scores, self.value(sp.Mul(*outside))]) if outside else scores
-        right = [f for f in inside if isinstance(f, Read) and rows not in self.axes(f)]
-        if len(right) != 1 or not isinstance(right[0], Read) or not self.axes(right[0]) & set(self.roles.inner):
+            scores = scores_of(scope.roles)
+            return scope.join("*", [scores, scope.value(sp.Mul(*outside))]) if outside else scores
+        right = [f for f in inside if isinstance(f, Read) and rows not in scope.axes(f)]
+        if len(right) != 1 or not isinstance(right[0], Read) or not scope.axes(right[0]) & set(scope.roles.inner):
             return None
         if into is None or outside:
             raise Unfit
         left = [f for f in inside if f not in right]
-        weights = self.operand(left, (rows, fold), masked)  # type: ignore[arg-type]
+        weights = operand(scope, left, (rows, fold), masked)  # type: ignore[arg-type]
         self.products.append(Product(None, right[0], into, weights))
         return into
+
+    def both(self) -> tuple[Product, Product]:
+        """The product of the scores and that of the values, where there is one of each."""
+        scores = [p for p in self.products if p.left is not None]
+        values = [p for p in self.products if p.left is None]
+        if len(scores) != 1 or len(values) != 1:
+            raise Unfit
+        return scores[0], values[0]
 
 
 class Unfit(Exception):
@@ -135,14 +139,16 @@ def _ring(made: Kernels, name: str) -> Ring:
     states = {str(a.symbol) for a in plan.accumulators}
     host = Host(Names({*users, *states, *made.host.values(), *strides.values(), *RESERVED}))
     host.scalars |= made.host
-    prologue = Hopper(roles, host, strides, host.names)
+    apart = Apart()
+    forms = replace(PLAIN, spread=_spread, quotient=_quotient, dot=apart)
+    prologue = Scope(forms, roles, host, strides, host.names)
     for axis in (roles.rows, *roles.inner):
         assert axis is not None
         prologue.whole[axis] = ir.Name(axis.name, (axis,))
     for axis in roles.batch:
         prologue.whole[axis] = scalar(axis.name)
-    step, carried = _step(plan, made.form, prologue)
-    scores, values = _products(prologue)
+    step, carried = _step(plan, made.form, prologue, apart)
+    scores, values = apart.both()
     assert scores.left is not None
     bounds = prologue.inside(())
     choices = range_lines(made.ranges, bounds, *whole(roles.fold))
@@ -179,16 +185,7 @@ def _ring(made: Kernels, name: str) -> Ring:
     )
 
 
-def _products(scope: Hopper) -> tuple[Product, Product]:
-    """The product of the scores and that of the values, where there is one of each."""
-    scores = [p for p in scope.products if p.left is not None]
-    values = [p for p in scope.products if p.left is None]
-    if len(scores) != 1 or len(values) != 1:
-        raise Unfit
-    return scores[0], values[0]
-
-
-def _step(plan: Plan, form: Monoid, prologue: Hopper) -> tuple[ir.Function, tuple[ir.Name, ...]]:
+def _step(plan: Plan, form: Monoid, prologue: Scope, apart: Apart) -> tuple[ir.Function, tuple[ir.Name, ...]]:
     """The step up to the weights, and what it returns: new states but the last, the weights, what moves the last."""
     roles = prologue.roles
     step = begun(plan, form, prologue, slice_of(0, BLOCK_N))
@@ -203,7 +200,7 @@ def _step(plan: Plan, form: Monoid, prologue: Hopper) -> tuple[ir.Function, tupl
         if component is None or component.reducer == "argmax" or late:
             raise Unfit
         total = step.after(let)
-        if any(p.left is None for p in prologue.products):
+        if any(p.left is None for p in apart.products):
             late = component
         elif set(tile_axes(component, roles)) & set(roles.inner):
             raise Unfit
@@ -211,7 +208,7 @@ def _step(plan: Plan, form: Monoid, prologue: Hopper) -> tuple[ir.Function, tupl
             definitions.component(let, total)
     if late is None:
         raise Unfit
-    _, values = _products(prologue)
+    _, values = apart.both()
     states = {str(a.symbol) for a in plan.accumulators}
     read = {n.text: n for n in names(values.into) if n.kind != "constant" and n.text != str(late.symbol)}
     if {*read} & states:
@@ -245,11 +242,11 @@ def _states(plan: Plan, roles: Roles) -> tuple[tuple[ir.Name, ir.Value, bool], .
     return tuple((state_name(a, roles), UNITS[a.reducer], wide(a)) for a in plan.accumulators)
 
 
-def _place(read: Read, scope: Hopper, box: Box | None) -> Place:
+def _place(read: Read, scope: Scope, box: Box | None) -> Place:
     """Where the tiles of a tensor are; its last two axes are those of the tile."""
     if box is None or any(b is not None for b in box.blocks[:-2]) or len(read.indices) > 3:
         raise Unfit
     if any(x.has(Read) for x in read.indices[:-2]):
         raise Unfit
     line, column = box.tile
-    return Place(read.name, scope.corner(read, box), (line, column))
+    return Place(read.name, corner(scope, read, box), (line, column))

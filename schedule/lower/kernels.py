@@ -18,12 +18,14 @@ from refold.algebra.tiles import TileRanges, tile_ranges
 from refold.schedule import ir
 from refold.schedule.lower.boxes import Box, boxes
 from refold.schedule.lower.definitions import NOWHERE, harmless, state_name
+from refold.schedule.lower.forms import PLAIN
+from refold.schedule.lower.host import Host
 from refold.schedule.lower.laws import merge_function, step_function, store
 from refold.schedule.lower.masks import summary_function
 from refold.schedule.lower.names import RESERVED, Names
 from refold.schedule.lower.places import indices
 from refold.schedule.lower.renaming import made_names, renamed
-from refold.schedule.lower.scope import Host, Scope
+from refold.schedule.lower.scope import Data, Scope
 from refold.schedule.lower.stages import Lowering, stores_last
 from refold.schedule.lower.tile import positions
 from refold.schedule.lower.words import INDEX, scalar
@@ -92,7 +94,8 @@ def kernels(plan: Plan, name: str) -> Kernels:
     strides = _strides(written)
     names = Names(_taken(written))
     rereads = not roles.contracts and any(roles.fold in f.axes for f in plan.finish)
-    prologue = Scope(roles, Host(names, boxes=boxes(written, roles)), strides, names, rereads=rereads)
+    host = Host(names, boxes=boxes(written, roles))
+    prologue = Scope(PLAIN, roles, host, strides, names, Data(rereads))
     ranges = tile_ranges(written, roles)
     base: list[ir.Statement] = [
         ir.Let(scalar(p.name), ir.Cast(scalar(p.name), INDEX, literal=True))

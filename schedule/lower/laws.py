@@ -9,6 +9,7 @@ from refold.algebra.monoid import Let, Monoid, Shared, corrected, key_of
 from refold.algebra.plan import Fresh
 from refold.schedule import ir
 from refold.schedule.lower.definitions import Definitions, apart, first_of, share, state_name
+from refold.schedule.lower.reads import eviction
 from refold.schedule.lower.scope import Scope, chain
 from refold.schedule.lower.tile import begun
 from refold.schedule.lower.words import pointer, scalar, within
@@ -77,4 +78,4 @@ def store(scope: Scope, f: Finish, guard: ir.Value | None, plain: Scope) -> None
     masks = [scope.spread(within(a), axes) for a in axes]
     val = scope.named(f.name, val)
     cast = ir.Cast(scope.spread(val, axes), ir.ElementOf(pointer(f.name)))
-    scope.body.append(ir.Store(place, cast, chain("&", *masks) if masks else None, scope.eviction(f.axes)))
+    scope.body.append(ir.Store(place, cast, chain("&", *masks) if masks else None, eviction(scope, f.axes)))

@@ -7,8 +7,8 @@ from refold.algebra.roles import Roles
 from refold.algebra.tiles import TileRanges
 from refold.schedule import ir
 from refold.schedule.lower.definitions import UNITS, tile_axes
-from refold.schedule.lower.scope import GROUP, Scope, chain
-from refold.schedule.lower.words import BLOCK_M, BOX, INDEX, block_of, pointer, scalar, size, within
+from refold.schedule.lower.scope import Scope, chain
+from refold.schedule.lower.words import BLOCK_M, BOX, GROUP, INDEX, block_of, pointer, scalar, size, within
 from refold.schedule.passes.programs import heaviest_first
 
 BATCH, LEAD, PART = (scalar(n) for n in ("batch", "lead", "part"))

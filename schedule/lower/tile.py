@@ -22,10 +22,12 @@ from refold.schedule.lower.definitions import (
     share,
     state_name,
 )  # fmt: skip
+from refold.schedule.lower.dots import reduced
+from refold.schedule.lower.host import is_host
 from refold.schedule.lower.masks import discarded_gathers, split_condition, summed_gathers
 from refold.schedule.lower.padding import finite
-from refold.schedule.lower.scope import NAN, Scope, is_host, reduced
-from refold.schedule.lower.words import BLOCK_N, INDEX, MASKED, scalar, within
+from refold.schedule.lower.scope import Data, Scope
+from refold.schedule.lower.words import BLOCK_N, INDEX, MASKED, NAN, scalar, within
 from refold.spec import Fold, Index, Read, Where
 from refold.spec.heads import UNITS as REDUCERS
 from refold.spec.heads import at_an_element
@@ -277,8 +279,8 @@ def begun(plan: Plan, form: Monoid, prologue: Scope, layout: ir.Value | None = N
     fold = plan.axis
     bound = {fold, *form.symbols, *(e.symbol for e in plan.elements)}
     scope = prologue.function(bound | {x for a in plan.anchors for x in (a.stale, a.fresh)})
-    scope.wild = frozenset(e.symbol for e in plan.elements if not finite(expand_elements(plan, e.expr), fold))
-    scope.discarded, scope.summed = discarded_gathers(plan), summed_gathers(plan)
+    wild = frozenset(e.symbol for e in plan.elements if not finite(expand_elements(plan, e.expr), fold))
+    scope.data = Data(prologue.data.rereads, wild, discarded_gathers(plan), summed_gathers(plan))
     scope.body += positions(fold, layout)
     scope.whole[fold] = ir.Name(fold.name, (fold,))
     for c in form.state:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from refold.algebra.roles import Roles
 from refold.schedule import ir
 from refold.spec import Index
@@ -17,6 +19,10 @@ MASKED, INDEX, OPERAND, STAGES, OVERLAP, BOX, FAST, ONE_TILE, RAGGED, EVICT, BLO
     ("MASKED", "INDEX", "OPERAND", "STAGES", "OVERLAP", "BOX", "FAST", "ONE_TILE", "RAGGED", "EVICT", "BLOCK_M",
      "BLOCK_N"),
 )  # fmt: skip
+
+
+GROUP = ir.Name("group")
+ZERO, ONE, NAN = ir.Number(0.0), ir.Number(1.0), ir.Number(math.nan)
 
 
 def pointer(tensor: str) -> ir.Name:

@@ -26,8 +26,9 @@ from refold.schedule.conditions import (
     nonnegative,
     zero,
 )  # fmt: skip
+from refold.schedule.lower.host import is_host
 from refold.schedule.lower.kernels import Kernels
-from refold.schedule.lower.scope import GROUP, is_host
+from refold.schedule.lower.words import GROUP
 from refold.schedule.show import show
 from refold.schedule.terms import Term, below, make, real_of, symbol
 from refold.schedule.tiles import terms
