@@ -281,7 +281,8 @@ def fields_of_another_kind(file: File) -> None:
 
 ALONE: list[Callable[[File], None]] = [
     all_obligations_but_one, an_obligation_is_gone, nobody_asked_who_writes, nobody_asked_of_the_loops,
-    an_empty_program, the_program_of_another, everything_is_the_same, goals_beside_sameness, two_sides_that_differ, one_script_for_everything, facts_that_do_not_hold,
+    an_empty_program, the_program_of_another, everything_is_the_same, goals_beside_sameness, two_sides_that_differ,
+    one_script_for_everything, facts_that_do_not_hold,
     a_script_of_nothing, made_up_solvers, a_third_solver, a_solver_that_says_sat, a_solver_that_says_yes,
     nobody_knows, no_answers, one_is_zero, something_is_one_more_than_itself, false_is_given,
     a_case_where_one_is_zero, a_lost_case, a_case_without_a_leaf, a_condition_of_another_case,
