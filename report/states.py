@@ -89,12 +89,13 @@ def _kernels(report: Any) -> list[dict[str, Any]]:
     from refold.algebra.roles import layout
     from refold.verify.kernel.refinement import refinement
     from refold.verify.result import joint_verdict
+    from refold.verify.verify import invariants_of
 
     if report.verdict != "proved" or layout(report.plan) is None:
         return []
     stages: dict[str, list[Any]] = {}
-    for r in refinement(report.plan):
-        stages.setdefault(r.name.split(":")[0].removeprefix("refinement ").removeprefix("kernel_"), []).append(r)
+    for r in refinement(report.plan, invariants_of(report.plan)):
+        stages.setdefault(r.name.split(":")[0].removeprefix("refinement "), []).append(r)
     return [
         {"kernel": name, "verdict": joint_verdict(tuple(results)), "count": len(results),
          "open": {r.name.partition(": ")[2] or "all of it": r.note for r in results if r.verdict != "proved"}}

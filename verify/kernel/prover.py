@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import sympy as sp
@@ -16,11 +16,11 @@ from refold.schedule.lower.renaming import put
 from refold.spec import Where
 from refold.verify.certificate.certificate import Certificate, joined_scripts
 from refold.verify.kernel.reading import Datum, Whole, literals
-from refold.verify.laws.reach import eq
+from refold.verify.laws.invariants import carried_over
+from refold.verify.laws.reach import Reach, eq
 from refold.verify.obligation import Obligation, discharge
 from refold.verify.result import Result, Verdict
 from refold.verify.smt.query import Answer
-from refold.verify.verify import invariants_of
 
 TIMEOUT_MS = 5000
 BY_EXECUTION = "by executing it: both are one expression"
@@ -34,9 +34,14 @@ def plain(expr: Any) -> Any:
 
 @dataclass(slots=True)
 class Finding:
-    """What becomes of an obligation, case by case: certificates of what a solver was asked, and the first fault."""
+    """What becomes of a step, case by case: certificates of what a solver was asked, and the first fault.
 
-    name: str
+    The steps of one kernel about one `thing`, a component or an output, are one obligation: `name`.
+    """
+
+    kernel: str
+    thing: str
+    step: str
     claim: str
     proof: dict[Certificate, None] = field(default_factory=dict)
     fault: str | None = None
@@ -55,11 +60,20 @@ class Finding:
             self.proof[answer.certificate] = None
 
     @property
-    def result(self) -> Result:
-        proof = tuple(self.proof)
-        note = self.fault if self.fault is not None else "" if proof else BY_EXECUTION
-        verdict: Verdict = "proved" if self.fault is None else "unknown"
-        return Result(self.name, self.claim, verdict, self.seconds, joined_scripts(proof), note=note, proof=proof)
+    def name(self) -> str:
+        """The obligation that it is a step of."""
+        return f"refinement {self.kernel}: {self.thing}" if self.thing else f"refinement {self.kernel}"
+
+
+def obligation(steps: list[Finding]) -> Result:
+    """The steps of one obligation as its result: what is not shown says in which step."""
+    proof = tuple(dict.fromkeys(c for s in steps for c in s.proof))
+    faults = [f"{s.step}: {s.fault}" if s.step else s.fault for s in steps if s.fault is not None]
+    note = "; ".join(faults) if faults else "" if proof else BY_EXECUTION
+    verdict: Verdict = "unknown" if faults else "proved"
+    claim = "; ".join(dict.fromkeys(s.claim for s in steps))
+    seconds = sum(s.seconds for s in steps)
+    return Result(steps[0].name, claim, verdict, seconds, joined_scripts(proof), note=note, proof=proof)
 
 
 @dataclass(slots=True)
@@ -67,6 +81,7 @@ class Prover:
     """Proves that two expressions over a reachable state are one; what it was asked before it remembers."""
 
     made: Kernels
+    known_of_plan: Reach
     laws: Monoid = field(init=False)
     components: Mapping[str, Component] = field(init=False)
     known: tuple[Any, ...] = field(init=False)
@@ -77,47 +92,51 @@ class Prover:
     def __post_init__(self) -> None:
         self.laws, self.literals = monoid(self.made.plan), literals(self.made.plan)
         self.components = {str(c.symbol): c for c in self.laws.state}
-        reach = invariants_of(_in_exponentials(self.made.plan))
+        reach = carried_over(self.known_of_plan, _in_exponentials(self.made.plan))
         self.known = tuple(f for mark in ("", "₂") for f in reach.state(reach.monoid.marked(mark)))
 
     def same(self, got: Any, wanted: Any, known: tuple[Any, ...], into: Finding) -> None:
         """Whether two expressions are one value, or both none, in every state of which something is `known`."""
         if (got, wanted, known) not in self.pairs:
             answers: list[Answer] = []
-            self._same(got, wanted, known, answers)
-            self.pairs[got, wanted, known] = tuple(answers)
-        for answer in self.pairs[got, wanted, known]:
+            self._same(got, wanted, known, into.name, answers)
+            # What is asked again takes no time.
+            self.pairs[got, wanted, known] = tuple(replace(a, seconds=0.0) for a in answers)
+        else:
+            answers = [*self.pairs[got, wanted, known]]
+        for answer in answers:
             into.take(answer)
 
-    def _same(self, got: Any, wanted: Any, known: tuple[Any, ...], answers: list[Answer]) -> None:
+    def _same(self, got: Any, wanted: Any, known: tuple[Any, ...], name: str, answers: list[Answer]) -> None:
         got, wanted = (_decided(plain(sp.sympify(x))) for x in (got, wanted))
         if isinstance(got, Where) and isinstance(wanted, Where) and sp.nan in wanted.args:
-            self._chosen(got, wanted, known, answers)
+            self._chosen(got, wanted, known, name, answers)
         elif got != wanted:
-            answers.append(self._ask(known, eq(got, wanted)))
+            answers.append(self._ask(known, eq(got, wanted), name))
 
-    def _chosen(self, got: Where, wanted: Where, known: tuple[Any, ...], answers: list[Answer]) -> None:
+    def _chosen(self, got: Where, wanted: Where, known: tuple[Any, ...], name: str, answers: list[Answer]) -> None:
         """Two choices of which one side is no value: the conditions agree, and so do the sides, each where it is."""
         (c, *sides), (guard, *others) = got.args, wanted.args
         if (sides[0] is sp.nan) != (others[0] is sp.nan):
             c, sides = sp.Not(c), sides[::-1]
-        answers += [self._ask((*known, guard), c), self._ask((*known, sp.Not(guard)), sp.Not(c))]
+        answers += [self._ask((*known, guard), c, name), self._ask((*known, sp.Not(guard)), sp.Not(c), name)]
         for holds, x, y in zip((guard, sp.Not(guard)), sides, others, strict=True):
             if x is sp.nan and y is sp.nan:
                 continue
             if sp.nan in (x, y):
                 answers.append(Answer("unknown", 0.0, "", note="one side is no value where the other is one"))
             else:
-                self._same(x, y, (*known, holds), answers)
+                self._same(x, y, (*known, holds), name, answers)
 
-    def _ask(self, known: tuple[Any, ...], goal: Any) -> Answer:
+    def _ask(self, known: tuple[Any, ...], goal: Any, name: str) -> Answer:
         """The solver's answer, once for every question; data is numbered in the order in which it is met."""
         symbols = (s for x in (goal, *known) for s in sp.preorder_traversal(x))
         order = dict.fromkeys(s for s in symbols if isinstance(s, Datum | Whole))
         table = {s: type(s)(n) for n, s in enumerate(order)}
         question = tuple(x.xreplace(table) for x in known), (goal.xreplace(table),)
-        if question not in self.seen:
-            self.seen[question] = discharge(Obligation("refinement", "", *question), self.made.plan, TIMEOUT_MS)
+        if question in self.seen:
+            return replace(self.seen[question], seconds=0.0)
+        self.seen[question] = discharge(Obligation(name, "", *question), self.made.plan, TIMEOUT_MS)
         return self.seen[question]
 
 

@@ -12,40 +12,63 @@ from typing import Any
 
 from refold.algebra import Plan, State
 from refold.schedule.integers import add, multiply, replaced, whole
-from refold.schedule.lower.kernels import Kernels, kernels
+from refold.schedule.lower.kernels import Kernels
 from refold.schedule.outcome import Carried, Loop
 from refold.schedule.terms import Term, below, symbol
 from refold.schedule.tiles import NoMeaning, terms
 from refold.spec import Index
 from refold.verify.kernel.base2 import change_of_base
 from refold.verify.kernel.cases import Truths, Unread, cases
+from refold.verify.kernel.emitted import kernels_of
 from refold.verify.kernel.launched import iteration_of
-from refold.verify.kernel.prover import Finding, Prover
+from refold.verify.kernel.prover import Finding, Prover, obligation
 from refold.verify.kernel.small import LANES, executed
 from refold.verify.kernel.stored import output_of, stored
 from refold.verify.kernel.subject import LAST_TILE, Subject, last_tile
+from refold.verify.laws.reach import Reach
 from refold.verify.result import Result
 
 
-def refinement(plan: Plan, name: str = "kernel") -> Iterator[Result]:
-    """Every refinement obligation of the kernels of a plan: rolling, parts, and what joins them."""
-    made = kernels(plan, name)
-    yield from of_module(made, Prover(made))
+def refinement(plan: Plan, reach: Reach) -> Iterator[Result]:
+    """Every refinement obligation of the kernels of a plan, of whose states something is known; none of no kernel.
+
+    Of each kernel there is one about every component of the state, and one about every output that it stores.
+    """
+    made = kernels_of(plan)
+    if made is not None:
+        yield from of_module(made, Prover(made, reach))
+
+
+def obligations_of(made: Kernels) -> Iterator[str]:
+    """What has to be shown of the kernels of a plan, whatever they hold, by its name."""
+    if made.given != made.plan:
+        yield "base 2"
+    outputs = [f"output {made.users.get(f.name, f.name)}" for f in made.plan.finish]
+    for stage in made.stages:
+        things = [str(a.symbol) for a in made.plan.accumulators]
+        yield from (f"{stage}: {thing}" for thing in (*things, *(outputs if stage != "parts" else ())))
 
 
 def of_module(made: Kernels, prover: Prover) -> Iterator[Result]:
     """The same of kernels that may be other than those lowered from the plan, which says what they are to compute."""
     yield from change_of_base(made.given, made.plan)
-    for kernel in made.stages.values():
-        try:
-            yield from of_kernel(Subject(made, prover, kernel, executed(made, kernel)))
-        except (NoMeaning, Unread) as error:
-            claim = "the kernel computes its monoid"
-            yield Result(f"refinement {kernel.name}", claim, "unknown", 0.0, "", note=str(error))
+    for stage in made.stages:
+        steps: dict[str, list[Finding]] = {}
+        for found in of_stage(made, prover, stage):
+            steps.setdefault(found.name, []).append(found)
+        yield from map(obligation, steps.values())
 
 
-def of_kernel(subject: Subject) -> Iterator[Result]:
-    """The obligations of one kernel: of its loops, then of its stores."""
+def of_stage(made: Kernels, prover: Prover, stage: str) -> Iterator[Finding]:
+    """What is shown of one kernel, step by step."""
+    try:
+        yield from of_kernel(Subject(made, prover, stage, executed(made, made.stages[stage])))
+    except (NoMeaning, Unread) as error:
+        yield Finding(stage, "", "", "the kernel computes its monoid", fault=str(error))
+
+
+def of_kernel(subject: Subject) -> Iterator[Finding]:
+    """The steps of one kernel: of its loops, then of its stores."""
     components = subject.prover.components
     loops = [e for e in subject.small.outcome.loops if e.carried]
     if not loops:
@@ -59,34 +82,34 @@ def of_kernel(subject: Subject) -> Iterator[Result]:
                 raise Unread(f"{c.name}, which a loop carries and no state has")
             yield begins(subject, loop, c, last)
         combines = subject.function is subject.made.finish
-        yield from (f.result for f in (combined if combines else iterated)(subject, loop))
+        yield from (combined if combines else iterated)(subject, loop)
         last = loop
     if last is not None and subject.holds_last_tile:
         last = last_tile(subject, last)
-        yield from (f.result for f in iterated(subject, last))
+        yield from iterated(subject, last)
     yield from stored(subject, last)
 
 
-def missing(subject: Subject, what: str, claim: str, names: Iterable[str]) -> Iterator[Result]:
+def missing(subject: Subject, what: str, claim: str, names: Iterable[str]) -> Iterator[Finding]:
     """What a kernel leaves out is not shown, however right the rest is."""
     for name in sorted(names):
-        found = subject.begin(f"{what}: {name}", claim.format(name))
+        found = subject.begin(name, what, claim.format(name))
         found.require(False, "the kernel has none")
-        yield found.result
+        yield found
 
 
-def begins(subject: Subject, loop: Loop, c: Carried, before: Loop | None) -> Result:
+def begins(subject: Subject, loop: Loop, c: Carried, before: Loop | None) -> Finding:
     """A component begins at its unit, or as the loop before has left it."""
     if before is None:
-        found = subject.begin(f"{c.name} before loop {loop.number}", f"{c.name} begins at its unit")
+        found = subject.begin(c.name, f"before loop {loop.number}", f"{c.name} begins at its unit")
         reading, units = subject.reading({}, []), {str(s): u for s, u in subject.prover.laws.units().items()}
         found.require(all(reading.kernel(t) == units[c.name] for t in terms(c.start)), "it begins at another value")
-        return found.result
-    found = subject.begin(f"{c.name} before loop {loop.number}", f"{c.name} goes on from the loop before")
+        return found
+    found = subject.begin(c.name, f"before loop {loop.number}", f"{c.name} goes on from the loop before")
     ends = [terms(x.last) for x in before.carried if x.name == c.name]
     goes_on = len(ends) == 1 and all(a is b for a, b in zip(terms(c.start), ends[0], strict=True))
     found.require(goes_on, "it begins at another value")
-    return found.result
+    return found
 
 
 def index_of(loop: Loop) -> Term:
@@ -101,7 +124,7 @@ def iterated(subject: Subject, loop: Loop) -> Iterable[Finding]:
     positions = [add(index_of(loop), whole(n)) for n in range(LANES)]
     what = "last tile" if loop.number == LAST_TILE else f"loop {loop.number}"
     claim = "an iteration takes {} to its update by the positions that there are"
-    found = {c.name: subject.begin(f"{what}: {c.name}", claim.format(c.name)) for c in loop.carried}
+    found = {c.name: subject.begin(c.name, what, claim.format(c.name)) for c in loop.carried}
     after = [t for c in loop.carried for t in terms(c.then)]
 
     def judge(truths: Truths) -> None:
@@ -140,7 +163,7 @@ def combined(subject: Subject, loop: Loop) -> Iterable[Finding]:
     right = {f"part_{c.symbol}_ptr": c.right for c in laws.state}
     kept = kept_places(subject, loop)
     for c in loop.carried:
-        found = subject.begin(f"loop {loop.number}: {c.name}", f"an iteration combines {c.name} with that of a part")
+        found = subject.begin(c.name, f"loop {loop.number}", f"an iteration combines {c.name} with that of a part")
 
         def judge(truths: Truths, c: Carried = c, found: Finding = found) -> None:
             reading = subject.reading(truths, terms(c.then))

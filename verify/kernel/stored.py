@@ -16,10 +16,9 @@ from refold.verify.kernel.cases import Truths, cases
 from refold.verify.kernel.prover import Finding
 from refold.verify.kernel.reading import Reading
 from refold.verify.kernel.subject import LAST_TILE, Lane, Subject, digits
-from refold.verify.result import Result
 
 
-def stored(subject: Subject, last: Loop | None) -> Iterator[Result]:
+def stored(subject: Subject, last: Loop | None) -> Iterator[Finding]:
     """One obligation for each output, or for each component of the state of a part."""
     keeps = subject.function is subject.made.parts
     outputs = {f.name: f for f in subject.prover.laws.project}
@@ -27,7 +26,8 @@ def stored(subject: Subject, last: Loop | None) -> Iterator[Result]:
     stores = subject.small.outcome.stores
     for name in dict.fromkeys((*names, *(output_of(s) for s in stores))):
         claim = f"what is stored is the {'state of the part' if keeps else 'finish of the last state, at its place'}"
-        found = subject.begin(f"store {name}", claim)
+        thing = name.removeprefix("part_") if keeps else f"output {subject.made.users.get(name, name)}"
+        found = subject.begin(thing, "store", claim)
         mine = [s for s in stores if output_of(s) == name]
         found.require(bool(mine), "the kernel has none")
         found.require(name in names, f"there is no {name}")
@@ -38,7 +38,7 @@ def stored(subject: Subject, last: Loop | None) -> Iterator[Result]:
                     _part(subject, name.removeprefix("part_"), store, last, found)
                 else:
                     _output(subject, outputs[name], store, last, found)
-        yield found.result
+        yield found
 
 
 def output_of(store: Written) -> str:

@@ -34,12 +34,16 @@ class Subject:
 
     made: Kernels
     prover: Prover
-    function: ir.Function
+    stage: str
     small: Small
 
-    def begin(self, what: str, claim: str) -> Finding:
-        """An obligation of this kernel of which nothing is said yet."""
-        return Finding(f"refinement {self.function.name}: {what}", claim)
+    @property
+    def function(self) -> ir.Function:
+        return self.made.stages[self.stage]
+
+    def begin(self, thing: str, step: str, claim: str) -> Finding:
+        """A step of this kernel of which nothing is said yet."""
+        return Finding(self.stage, thing, step, claim)
 
     # --- cases -----------------------------------------------------------------------------------------------------
 

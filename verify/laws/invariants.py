@@ -46,6 +46,23 @@ def candidates(plan: Plan, a: Accumulator) -> Iterator[tuple[Formula, str]]:
         )
 
 
+def carried_over(reach: Reach, plan: Plan) -> Reach:
+    """What is known of the states of a plan, of those of the same plan in other names or in base 2.
+
+        c(x) of the plan   ->   c(x') of the other, with x' = x, or x' = x/log(2) > 0 where x > 0
+
+    The candidates of both are alike, and none compares what is on the scale of scores with a number but 0 and the
+    infinities. That the other plan is the same is obligation `refinement base 2`.
+    """
+    known = {(symbol, shown) for symbol, _, shown in reach.invariants}
+    found = Reach.of(plan)
+    for a, b in zip(reach.plan.accumulators, plan.accumulators, strict=True):
+        for (_, shown), (formula, new) in zip(candidates(reach.plan, a), candidates(plan, b), strict=True):
+            if (a.symbol, shown) in known:
+                found = found.knowing(b.symbol, formula, new)
+    return found
+
+
 def _extremum(a: Accumulator, regular: list[sp.Basic]) -> Iterator[tuple[Formula, str]]:
     """A maximum of what is anchored: 0 or its unit while its anchors are irregular, above its unit elsewhere."""
     x, words = a.symbol, " and ".join(text(r) for r in regular)
