@@ -126,6 +126,6 @@ def _check(plan: Plan, name: str) -> None:
 
 def _texts(plan: Plan, name: str, made: Kernels, *, single_file: bool = False) -> tuple[str, str]:
     """NAME.py, and NAME_hopper.py, where there is such a file."""
-    ring = gluon_kernel(made, name)
-    beside = hopper_text(name, made, ring) if ring and not single_file else ""
-    return module_text(plan, name, made, ring, beside=beside, single_file=single_file), beside
+    warps = gluon_kernel(made, name)
+    beside = hopper_text(name, made, warps) if warps and not single_file else ""
+    return module_text(plan, name, made, warps, beside=beside, single_file=single_file), beside

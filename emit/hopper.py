@@ -5,9 +5,10 @@ from __future__ import annotations
 from refold.emit import runtime
 from refold.emit.source import wrap
 from refold.emit.triton import module_lines
+from refold.schedule.lower.hopper import Hopper
 from refold.schedule.lower.kernels import Kernels
 from refold.schedule.lower.names import LAYOUTS
-from refold.schedule.lower.ring import Ring
+from refold.schedule.passes.warps import warp_specialise
 
 IMPORTS = """from triton.experimental import gluon
 from triton.experimental.gluon import language as gl
@@ -22,7 +23,7 @@ def file_name(name: str) -> str:
     return f"{name}_hopper.py"
 
 
-def hopper_text(name: str, made: Kernels, ring: Ring) -> str:
+def hopper_text(name: str, made: Kernels, warps: Hopper) -> str:
     """The whole of NAME_hopper.py."""
     used = (*made.helpers, *LAYOUTS)
     module = runtime.module_name(runtime.FILE, runtime.text())
@@ -33,7 +34,7 @@ def hopper_text(name: str, made: Kernels, ring: Ring) -> str:
         '"""', "", "import sys", "", "import triton.language as tl", IMPORTS,
         f'rt = sys.modules["{module}"]  # {name}.py has loaded it',
         f"{', '.join(used)} = {', '.join(f'rt.{w}' for w in used)}", "", "",
-        module_lines(ring.functions, "@gluon.jit"),
+        module_lines(warp_specialise(warps), "@gluon.jit"),
     ])  # fmt: skip
 
 
@@ -42,9 +43,9 @@ def loading_line(name: str, text: str) -> str:
     return f"{name}_hopper = {runtime.beside(file_name(name), text)}.{name}_hopper"
 
 
-def launch_lines(ring: Ring) -> list[str]:
+def launch_lines(warps: Hopper) -> list[str]:
     """Where the whole axis is one part and nothing is pinned, the kernel for Hopper if it can."""
-    rows, keys = (f'size["{a.name}"]' for a in (ring.row, ring.roles.fold))
-    given = ["TABLES", f"{ring.name}_hopper", "args", "boxes", rows, keys, "device", "layout", "copied"]
+    rows, keys = (f'size["{a.name}"]' for a in (warps.row, warps.roles.fold))
+    given = ["TABLES", f"{warps.name}_hopper", "args", "boxes", rows, keys, "device", "layout", "copied"]
     call = wrap("hopper = None if pinned or parts > 1 else rt.hopper(", given, ")", 4)
     return [*call, "if hopper is not None:", "    return hopper"]

@@ -15,10 +15,12 @@ from refold.emit.triton import module_lines
 from refold.emit.weights import bounded_weights
 from refold.schedule import ir
 from refold.schedule.launch import Within, launch, sized_by
+from refold.schedule.lower.buffers import Place
 from refold.schedule.lower.definitions import tile_axes
+from refold.schedule.lower.hopper import Hopper
 from refold.schedule.lower.kernels import Kernels
 from refold.schedule.lower.renaming import public
-from refold.schedule.lower.ring import Place, Ring
+from refold.schedule.passes.warps import warp_specialise
 from refold.schedule.walk import contains
 from refold.spec import Fold, Index, Output, Read, Spec, TensorName
 
@@ -32,7 +34,7 @@ IMPORTS = "import torch\nimport triton\nimport triton.language as tl\n"
 
 
 def module_text(
-    plan: Plan, name: str, kernels: Kernels, ring: Ring | None, *, beside: str = "", single_file: bool = False
+    plan: Plan, name: str, kernels: Kernels, warps: Hopper | None, *, beside: str = "", single_file: bool = False
 ) -> str:
     """The whole of NAME.py; `plan` is in the user's own words.
 
@@ -44,18 +46,18 @@ def module_text(
     head += f"\n\nThe proof is {name}.proof.json, the test test_{name}.py. Needs torch and triton alone.\n"
     head += f'{UNTRIED}\n"""\n'
     plan = kernels.given
-    launcher = _launcher(plan, name, kernels, ring)
+    launcher = _launcher(plan, name, kernels, warps)
     reference = reference_text(plan.spec, kernels.users)
     used = {} if single_file else {h: h for h in kernels.helpers}
     used |= {f"_{w}": w for w in ("ratio", "real") if f"_{w}(" in launcher + reference}
-    gluon = hopper.IMPORTS if ring else ""
+    gluon = hopper.IMPORTS if warps else ""
     return "\n".join([
         head, runtime.joined(gluon) if single_file else runtime.loading(IMPORTS),
         *([f"{', '.join(used)} = {', '.join(f'rt.{w}' for w in used.values())}"] if used else []),
         *([hopper.loading_line(name, beside)] if beside else []),
-        *tables_text(name, plan.spec, **_choices(plan, kernels, ring)), "", "",
+        *tables_text(name, plan.spec, **_choices(plan, kernels, warps)), "", "",
         module_lines(kernels.module), "",
-        *([module_lines(ring.functions, "@gluon.jit"), ""] if ring and single_file else []),
+        *([module_lines(warp_specialise(warps), "@gluon.jit"), ""] if warps and single_file else []),
         launcher, "", reference, "",
     ])  # fmt: skip
 
@@ -80,17 +82,17 @@ def _tile_entry(place: Place) -> str:
     return f"{_q(place.tensor)}: ({_q(place.blocks[0])}, {_q(place.blocks[1])})"
 
 
-def _choices(plan: Plan, k: Kernels, ring: Ring | None) -> dict[str, str]:
+def _choices(plan: Plan, k: Kernels, warps: Hopper | None) -> dict[str, str]:
     """What the launcher chooses by, where it is not the default of `Tables`."""
     masked = bool(k.ranges.full_bounds or k.ranges.asked)
-    flags = {"dots": k.roles.contracts, "masks": masked, "costly": k.costly, "rises": ring is not None and ring.rises}
+    flags = {"dots": k.roles.contracts, "masks": masked, "costly": k.costly, "rises": warps is not None and warps.rises}
     found = {n: "True" for n, value in flags.items() if value}
     found |= {"fused": "False"} if _computed_twice(plan) else {}
     found |= _streams(plan, k) if k.roles.row_reduction else {}
     if k.boxes:
         tiles = (f"{_q(n)}: (1, 1, {', '.join(_q(x) if x else '1' for x in b.blocks)})" for n, b in k.boxes.items())
         found["boxes"] = f"{{{', '.join(tiles)}}}"
-    return found | ({"tiles": f"{{{', '.join(map(_tile_entry, ring.places))}}}"} if ring else {})
+    return found | ({"tiles": f"{{{', '.join(map(_tile_entry, warps.places))}}}"} if warps else {})
 
 
 def _streams(plan: Plan, k: Kernels) -> dict[str, str]:
@@ -128,7 +130,7 @@ def _shape(of: TensorName | Output, users: dict[str, str]) -> list[str]:
     return ["...", *(users.get(a.name, a.name) for a in of.axes)]
 
 
-def _launcher(plan: Plan, name: str, k: Kernels, ring: Ring | None) -> str:
+def _launcher(plan: Plan, name: str, k: Kernels, warps: Hopper | None) -> str:
     """The function that is called, with what lays out a call, and the operator that stands for it."""
     spec, roles = plan.spec, k.roles
     _, pairs, unknown = sized_by(spec)
@@ -185,7 +187,7 @@ def _launcher(plan: Plan, name: str, k: Kernels, ring: Ring | None) -> str:
     least = 16 if roles.contracts else 1
     pads = ", ".join(f'"BLOCK_{a.name}": rt.pad(size[{_q(a.name)}], {least})' for a in roles.inner)
     body += [f"pads = {{{pads}}}"]
-    body += ["pinned = any((block_m, block_n, num_warps, num_stages))"] if ring else []
+    body += ["pinned = any((block_m, block_n, num_warps, num_stages))"] if warps else []
     leads = "math.prod(lead)" + "".join(f" * size[{_q(a.name)}]" for a in roles.batch)
     body += [f"batch = {leads}"]
     itemsize = f"{floats}.element_size()"
@@ -224,7 +226,7 @@ def _launcher(plan: Plan, name: str, k: Kernels, ring: Ring | None) -> str:
     farthest = [f"max({', '.join(['0', *map(host, far)])})"] if far else []
     body += [f"rt.strides({', '.join(['TABLES', 'args', 'views', *farthest])})"]
     body += ["boxes = rt.boxes(TABLES, args, views)"] if k.boxes else []
-    body += hopper.launch_lines(ring) if ring else []
+    body += hopper.launch_lines(warps) if warps else []
     body += ["options = rt.options(TABLES, num_warps, num_stages, block_m * block_n)"]
     body += ["if parts == 1:"]
     body += [f"    launches = [({k.rolling.name}, (programs,), args, options)]"]

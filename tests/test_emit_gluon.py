@@ -25,22 +25,23 @@ from refold.emit.runtime import helpers
 from refold.emit.triton import lines, module_lines, text
 from refold.schedule import ir
 from refold.schedule.lower.gluon import gluon_kernel
+from refold.schedule.lower.hopper import Hopper
 from refold.schedule.lower.kernels import kernels
 from refold.schedule.lower.names import RESERVED
-from refold.schedule.lower.ring import Ring
+from refold.schedule.passes.warps import warp_specialise
 from refold.spec import Index, Tensor, axes, exp, fold, oo, pipeline, where
 
 HAVE = ["attention", "causal", "window", "softcap_causal", "grouped"]
 SHARED_MEMORY = 232448  # bytes that one program of Hopper can have
 
 
-def ring_of(name: str) -> Ring | None:
+def hopper_of(name: str) -> Hopper | None:
     return gluon_kernel(kernels(plan_of(name), name), name)
 
 
 @pytest.mark.parametrize("name", HAVE)
 def test_attention_has_one(name: str) -> None:
-    assert ring_of(name) is not None
+    assert hopper_of(name) is not None
     kernel = kernel_of(name)
     assert f"def k_{name}_hopper(" in kernel.hopper and "gluon" not in kernel.source
 
@@ -49,7 +50,7 @@ def test_attention_has_one(name: str) -> None:
     "name", ["softmax", "decode", "grouped_decode", "performer", "argmax", "documents", "sigmoid", "softcap"]
 )
 def test_other_plans_keep_their_plain_kernels(name: str) -> None:
-    assert ring_of(name) is None
+    assert hopper_of(name) is None
     assert "gluon" not in kernel_of(name).source and list(kernel_of(name).code) == [f"k_{name}.py", runtime.FILE]
 
 
@@ -64,46 +65,46 @@ def laws(function: ir.Function) -> list[str]:
 
 @pytest.mark.parametrize("name", HAVE)
 def test_the_laws_are_those_of_the_plain_step(name: str) -> None:
-    made, ring = kernels(plan_of(name), name), ring_of(name)
-    assert ring is not None
+    made, warps = kernels(plan_of(name), name), hopper_of(name)
+    assert warps is not None
     (step,) = (f for f in made.functions if f.name == "_step")
     assert len(laws(step)) > 4
-    assert laws(ring.scored) == laws(step)
+    assert laws(warps.scored) == laws(step)
     (product,) = (line for line in lines(step.body) if "_new = tl.dot(" in line)
-    moved = re.sub(r"_as_rows\((\w+), BLOCK_e\)", r"\1", text(ring.moved))
+    moved = re.sub(r"_as_rows\((\w+), BLOCK_e\)", r"\1", text(warps.moved))
     assert f", {moved}, input_precision" in product
 
 
 @pytest.mark.parametrize("name", HAVE)
 def test_the_tiles_are_those_of_the_plain_kernel(name: str) -> None:
-    made, ring = kernels(plan_of(name), name), ring_of(name)
-    assert ring is not None
+    made, warps = kernels(plan_of(name), name), hopper_of(name)
+    assert warps is not None
     rolling = [line.strip() for line in lines(made.rolling.body)]
-    choices = lines(ring.choices)
+    choices = lines(warps.choices)
     assert [line for line in rolling if line in choices] == choices
-    loops = [line.strip() for f in ring.functions for line in lines(f.body) if re.match(r" *for j0 in", line)]
+    loops = [line.strip() for f in warp_specialise(warps) for line in lines(f.body) if re.match(r" *for j0 in", line)]
     plain = [re.sub(r"range\((\w+), ", r"range(tl.maximum(\1, lo + BLOCK_N), ", x) for x in rolling if "for j0 in" in x]
     # One loop loads all that the others visit; these begin after the first tile.
     assert loops == ["for j0 in range(lo, hi, BLOCK_N):", *plain]
 
 
-def text_of(ring: Ring) -> str:
-    return module_lines(ring.functions, "@gluon.jit")
+def text_of(warps: Hopper) -> str:
+    return module_lines(warp_specialise(warps), "@gluon.jit")
 
 
 @pytest.mark.parametrize("name", ["scores", "stage", "first", "held", "gl", "weights", "chunk"])
 def test_no_name_changes_the_kernel(name: str) -> None:
-    def ring_over(j: Index) -> Ring:
+    def hopper_over(j: Index) -> Hopper:
         keys, values = Tensor("k", j, d), Tensor("v", j, e)
         s = fold.sum(q[i, d] * keys[j, d], over=d)
         p = exp(s - fold.max(s, over=j))
         plan = derive(pipeline(o=(fold.sum(p * values[j, e], over=j) / fold.sum(p, over=j))[i, e]))
         assert isinstance(plan, Plan)
-        ring = gluon_kernel(kernels(plan, "f"), "f")
-        assert ring is not None
-        return ring
+        warps = gluon_kernel(kernels(plan, "f"), "f")
+        assert warps is not None
+        return warps
 
-    taken, plain = (ring_over(axis) for axis in axes(f"{name} j"))
+    taken, plain = (hopper_over(axis) for axis in axes(f"{name} j"))
     assert name in RESERVED
     renamed = re.sub(rf"(?<![A-Za-z0-9])((?:in_|size_|[a-z]_)?){name}_1\b", r"\1j", text_of(taken))
     # In other lines, as parameters stand in the order of their names, but the same words.
@@ -125,9 +126,9 @@ def wrong_by(
 ) -> float:
     """The largest difference of what the text gives from the float64 oracle; infinite where a NaN is left."""
     made, spec = kernels(plan_of(name), name), plan_of(name).spec
-    ring = gluon_kernel(made, name)
-    assert ring is not None
-    text = "\n\n".join([*(helpers()[h] for h in made.helpers), fixed_text(), text_of(ring)])
+    warps = gluon_kernel(made, name)
+    assert warps is not None
+    text = "\n\n".join([*(helpers()[h] for h in made.helpers), fixed_text(), text_of(warps)])
     if change != ("", ""):
         assert change[0] in text
         text = text.replace(*change, 1)
@@ -136,7 +137,7 @@ def wrong_by(
     out = torch.full([size[a.name] for a in result.axes], float("nan"))
     values: dict[str, Any] = {"BLOCK_M": 4, "BLOCK_N": 4, "SIZE_ring": 2, "BLOCK_d": 4, "BLOCK_e": 8} | blocks
     values |= {"INDEX": torch.int32, "OPERAND": torch.float32, "FAST": False, "size_lead": 1}
-    values["size_batch"] = math.prod(size[a.name] for a in ring.roles.batch)
+    values["size_batch"] = math.prod(size[a.name] for a in warps.roles.batch)
     values |= {f"{word}_{a}": n for a, n in size.items() for word in ("size", "SIZE")} | scalars
     known = {"size": size, "math": math, "_ratio": lambda a, b: a / b, **scalars}
     values |= {n: eval(host(expr), known) for expr, n in made.host.items()}
@@ -144,7 +145,7 @@ def wrong_by(
         axes = next(x.axes for x in (*spec.tensors, *spec.outputs) if x.name == n)
         values |= {f"{n}_ptr": Pointer(t.view(-1)), f"{n}_lead0": 0, f"{n}_lead1": 0}
         values |= {f"{n}_{a.name}": s for a, s in zip(axes, t.stride(), strict=True)}
-    for place in ring.places:
+    for place in warps.places:
         box = [1] * len(tensors[place.tensor].shape) + [values[b] for b in place.blocks]
         values[f"{place.tensor}_ptr"] = Descriptor(tensors[place.tensor][None, None], box)
     works = -(-size["i"] // (2 * values["BLOCK_M"])) * values["size_batch"]

@@ -16,6 +16,7 @@ from refold.schedule import ir
 from refold.schedule.checks import RULES, problems
 from refold.schedule.lower.gluon import gluon_kernel
 from refold.schedule.lower.kernels import kernels
+from refold.schedule.passes.warps import warp_specialise
 from refold.verify.rounding.values import VALUES as ROUNDED
 
 ROW, COLUMN, DEPTH = "row", "column", "depth"
@@ -34,8 +35,8 @@ def module_of(name: str) -> list[list[ir.Function]]:
         made = kernels(plan, name)
     except EmitError:
         pytest.skip(f"{name} has no kernel yet, as emit says")
-    ring = gluon_kernel(made, name)
-    return [[*made.functions, made.rolling, made.parts, made.finish], [*ring.functions] if ring else []]
+    warps = gluon_kernel(made, name)
+    return [[*made.functions, made.rolling, made.parts, made.finish], [*warp_specialise(warps)] if warps else []]
 
 
 @pytest.mark.parametrize(

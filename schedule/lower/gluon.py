@@ -19,9 +19,11 @@ from refold.algebra.roles import Roles, axes_of
 from refold.algebra.tiles import whole
 from refold.schedule import ir
 from refold.schedule.lower.boxes import Box
+from refold.schedule.lower.buffers import GL, Place, scores_of, slice_of, weights_of
 from refold.schedule.lower.definitions import UNITS, harmless, state_name, tile_axes
 from refold.schedule.lower.dots import operand
 from refold.schedule.lower.forms import PLAIN
+from refold.schedule.lower.hopper import Hopper
 from refold.schedule.lower.host import Host
 from refold.schedule.lower.kernels import Kernels
 from refold.schedule.lower.laws import store
@@ -29,7 +31,6 @@ from refold.schedule.lower.masks import range_lines
 from refold.schedule.lower.names import RESERVED, Names
 from refold.schedule.lower.nan import strict_extrema
 from refold.schedule.lower.reads import corner
-from refold.schedule.lower.ring import GL, Place, Ring, scores_of, slice_of, weights_of
 from refold.schedule.lower.scope import Scope
 from refold.schedule.lower.tile import begun
 from refold.schedule.lower.words import BLOCK_N, block_of, scalar, within
@@ -115,7 +116,7 @@ class Unfit(Exception):
     """The plan is none that this schedule is for: it keeps its plain kernel."""
 
 
-def gluon_kernel(made: Kernels, name: str) -> Ring | None:
+def gluon_kernel(made: Kernels, name: str) -> Hopper | None:
     """The kernel of a plan whose tiles are two products with rows between them; None for any other plan."""
     roles, plan = made.roles, made.plan
     if not made.boxes or roles.group is not None or made.ranges.asked or len(roles.inner) != 2:
@@ -131,7 +132,7 @@ def gluon_kernel(made: Kernels, name: str) -> Ring | None:
         return None
 
 
-def _ring(made: Kernels, name: str) -> Ring:
+def _ring(made: Kernels, name: str) -> Hopper:
     roles, plan, strides = made.roles, made.plan, made.strides
     spec = plan.spec
     named: tuple[Any, ...] = (*spec.tensors, *spec.outputs, *spec.axes, *spec.params)
@@ -167,7 +168,7 @@ def _ring(made: Kernels, name: str) -> Ring:
         _place(read, prologue, made.boxes.get(read.name)) for read in (scores.left, scores.right, values.right)
     )
     assert values.into is not None
-    return Ring(
+    return Hopper(
         name=name,
         roles=roles,
         scored=step,

@@ -21,12 +21,12 @@ options work works launches hopper"""
 # The functions of the runtime that the kernel for Hopper calls.
 LAYOUTS = ("_copy", "_tile", "_operand_of", "_as_rows")
 # What that kernel calls its own values, and what it reads that is no argument.
-RING_VALUES = ("scores", "weights", "following", "stage", "phase", "stage_before", "phase_before", "turn", "held",
+HOPPER_VALUES = ("scores", "weights", "following", "stage", "phase", "stage_before", "phase_before", "turn", "held",
                "work", "seen", "slot", "gone", "first", "q_full", "q_empty", "k_full", "k_empty", "v_full", "v_empty",
                "q_ring", "k_ring", "v_ring", "SIZE_ring")  # fmt: skip
-RING_GLOBALS = ("gl", "gluon", "mbarrier", "warpgroup_mma", "warpgroup_mma_wait", "fence_async_shared", *LAYOUTS,
+HOPPER_GLOBALS = ("gl", "gluon", "mbarrier", "warpgroup_mma", "warpgroup_mma_wait", "fence_async_shared", *LAYOUTS,
                 "_scored", "_next", "_load", "_rows", "_fill", "_empty")  # fmt: skip
-RESERVED = frozenset([*_WORDS.split(), *RING_VALUES, *RING_GLOBALS])
+RESERVED = frozenset([*_WORDS.split(), *HOPPER_VALUES, *HOPPER_GLOBALS])
 # Compile-time constants by name, beside blocks (`BLOCK_*`) and sizes held in registers (`SIZE_*`).
 CONSTANTS = ("MASKED", "INDEX", "OPERAND", "STAGES", "OVERLAP", "BOX", "FAST", "ONE_TILE", "RAGGED", "EVICT")
 
