@@ -8,17 +8,18 @@ from typing import Any
 import sympy as sp
 
 from refold.algebra.abstract import abstract
+from refold.algebra.corrections import given_by_others, of_extremum, of_product, regular
 from refold.algebra.extended import infinities
 from refold.algebra.journal import Journal
-from refold.algebra.law import Law, express, solve
+from refold.algebra.law import Law, solve
 from refold.algebra.masked import refuse_partial_anchor
 from refold.algebra.names import Names
-from refold.algebra.plan import Accumulator, Anchor, Element, Family, Fresh, State, Varying, counts
+from refold.algebra.plan import Accumulator, Anchor, Element, Family, Fresh, State, Varying
 from refold.algebra.refuse import Refused, refuse
-from refold.algebra.rewrite import denominators, map_folds, walk
+from refold.algebra.rewrite import denominators, map_folds
 from refold.algebra.stabilise import primitive
-from refold.spec import Fold, Index, Spec, Where
-from refold.spec.heads import UNITS, sigmoid
+from refold.spec import Fold, Index, Spec
+from refold.spec.heads import sigmoid
 from refold.spec.mathematics import text
 
 
@@ -48,22 +49,21 @@ class Accumulation:
             return self.argmax(fold, body, used, axes)
         if not used:
             return self.add(fold, fold.kind, body, None, axes, 1, (), self.names.accumulator(fold, body, axes))
-        fresh, stale = tuple(a.fresh for a in used), tuple(a.stale for a in used)
         varying = tuple(e.symbol for e in self.elements.values() if e.symbol in body.free_symbols)
         match fold.kind:
             case "sum":
                 return self.correct_sum(fold, body, used, varying, axes)
             case "max" | "min":
-                moved = self.correct_extremum(fold, body, used, varying)
+                move = of_extremum(fold, body, used, varying)
             case "prod":
-                moved = self.correct_product(fold, body, fresh, stale, varying)
+                count = Fold("count", sp.S.One, self.axis)
+                move = of_product(body, used, varying, lambda: self.value(count))
             case _:
-                moved = None
-        if moved is None:
+                move = None
+        if move is None:
             raise self.refused(fold, body, used)
         name = self.names.accumulator(fold, body, axes)
-        symbol = State(name)
-        return self.add(fold, fold.kind, body, moved(symbol), axes, 1, stale, name)
+        return self.add(fold, fold.kind, body, move(State(name)), axes, 1, tuple(a.stale for a in used), name)
 
     def refused(self, fold: Fold, body: sp.Expr, used: list[Anchor]) -> Refused:
         """A fold for which there is no law here, with the evidence for that."""
@@ -81,21 +81,12 @@ class Accumulation:
         values: list[sp.Expr | None] = [None] * rank
         states: list[State | None] = [None] * rank
         back: dict[Any, Any] = {a.fresh: a.stale for a in self.anchors}
-        dropped: list[tuple[int, tuple[tuple[State, sp.Expr], ...]]] = []
         sources = [a for a in self.accumulators if a.reducer in ("sum", "count")]
-        # All elements vary, those of other accumulators too: a coefficient must hold none of them.
-        moving = tuple(e.symbol for e in self.elements.values())
-        # The name of a guarded anchor stands for its default where there is nothing, and not for the accumulator.
         self.never_zero(law, used)
         guarded = {a.stale for a in used if a.default != 0}
-        for k in reversed(range(1, rank)):
-            known = express(law.basis[k].xreplace(back), [a.element.xreplace(back) for a in sources], moving)
-            if known is not None and not any(
-                c != 0 and a.symbol in guarded for a, c in zip(sources, known, strict=True)
-            ):
-                terms = tuple((a.symbol, c) for a, c in zip(sources, known, strict=True) if c != 0)
-                values[k] = sp.factor(sp.Add(*(c * symbol for symbol, c in terms)))
-                dropped.append((k, terms))
+        dropped = given_by_others(law, sources, back, tuple(e.symbol for e in self.elements.values()), guarded)
+        for k, terms in dropped.items():
+            values[k] = sp.factor(sp.Add(*(c * symbol for symbol, c in terms)))
         fresh_rows = [k for k in range(rank) if values[k] is None]
         for k in fresh_rows:
             name = base if k == 0 else self.names.member(base, law.basis[k])
@@ -112,7 +103,7 @@ class Accumulation:
                 )
                 continue
             moved = sp.Add(*(law.matrix[k, c] * values[c] for c in range(rank)))
-            family = Family(law.basis, law.matrix, tuple(sp.sympify(v) for v in values), tuple(dropped), k)
+            family = Family(law.basis, law.matrix, tuple(sp.sympify(v) for v in values), tuple(dropped.items()), k)
             result = self.add(
                 fold if k == 0 else None, "sum", law.basis[k], moved, axes, rank, stale, str(state), family
             )
@@ -125,33 +116,6 @@ class Accumulation:
             if anchor.default == 0 and isinstance(anchor.expr, sp.exp | sigmoid) and anchor.stale in divisors:
                 used[n] = replace(anchor, default=sp.S.One)
                 self.anchors[self.anchors.index(anchor)] = used[n]
-
-    def correct_extremum(self, fold: Fold, g: sp.Expr, used: list[Anchor], varying: Any) -> Any:
-        """`t + d(r, r')`, or `t q(r, r')` with q > 0: a strictly monotone map carries over a maximum.
-
-        Nothing is scaled by an infinite anchor, nor what no position has reached: the unit times exp(-oo - r') = 0 is
-        no number, and in floats exp(r - r') is 0 for a large r' too.
-        """
-        fresh, stale = tuple(a.fresh for a in used), tuple(a.stale for a in used)
-        old = g.xreplace(dict(zip(fresh, stale, strict=True)))
-        difference = sp.simplify(g - old)
-        if not difference.has(*varying):
-            return lambda t: t + difference
-        ratio = sp.simplify(g / old)
-        if not ratio.has(*varying) and (ratio.is_positive or isinstance(ratio, sp.exp)):
-            reached, unit = sp.Gt if fold.kind == "max" else sp.Lt, UNITS[fold.kind]
-            regular = [a.regular for a in used if a.regular is not sp.true]
-            return lambda t: Where(sp.And(*regular, reached(t, unit, evaluate=False), evaluate=False), t * ratio, t)
-        return None
-
-    def correct_product(self, fold: Fold, g: sp.Expr, fresh: Any, stale: Any, varying: Any) -> Any:
-        """`t q(r, r')^n` with n the number of factors so far."""
-        old = g.xreplace(dict(zip(fresh, stale, strict=True)))
-        ratio = sp.simplify(g / old)
-        if ratio.has(*varying):
-            return None
-        count = self.value(Fold("count", sp.S.One, self.axis))
-        return lambda t: t * ratio**count
 
     def argmax(self, fold: Fold, body: sp.Expr, used: list[Anchor], axes: Any) -> sp.Expr:
         """Carries the position beside its key; a strictly monotone correction of the key keeps the position."""
@@ -234,21 +198,10 @@ class Accumulation:
         self.names.taken.add(name)
         stale = State(name)
         self.meanings[Fresh(name)] = expr
-        anchor = Anchor(stale, Fresh(name), value, self.regular(value, divided), sp.S.One if divided else sp.S.Zero)
+        usable, default = regular(value, divided, self.accumulators), sp.S.One if divided else sp.S.Zero
+        anchor = Anchor(stale, Fresh(name), value, usable, default)
         self.anchors = [a for a in self.anchors if a.stale != stale] + [anchor]
         return anchor
-
-    def regular(self, value: sp.Expr, divided: bool) -> sp.Basic:
-        """Where an anchor is usable: finite, and not 0 where something is divided by it."""
-        conditions: list[sp.Basic] = []
-        if not (isinstance(value, sp.Max | sp.Min) and any(not a.has(State) for a in value.args)):
-            conditions += counts(value, self.accumulators)
-        for node in walk(value):
-            if isinstance(node, sp.Pow) and node.exp.is_negative and node.base.has(State):
-                conditions.append(sp.Ne(node.base, 0, evaluate=False))
-        if divided and value.is_zero is not False:
-            conditions.append(sp.Ne(value, 0, evaluate=False))
-        return sp.And(*conditions, evaluate=False) if len(conditions) > 1 else conditions[0] if conditions else sp.true
 
 
 def _shown(law: Law) -> str:

@@ -15,7 +15,8 @@ from sympy.core.relational import Relational
 from refold.algebra.stated import stated
 from refold.emit.heads import FORMS
 from refold.emit.host import scalar
-from refold.emit.text import Val, call, infix, negative
+from refold.emit.tensors import Plain, Tensors, place_of, reduced
+from refold.emit.text import Val, negative
 from refold.errors import EmitError
 from refold.schedule.lower.host import is_host
 from refold.schedule.lower.masks import masked_where
@@ -24,63 +25,16 @@ from refold.spec import Fold, Index, Read, Spec, Where
 from refold.spec.arithmetic import quotient_of, signed
 from refold.spec.heads import UNITS, is_integral
 
-# A fold of a tensor along a dimension: a method, or a helper, which knows an axis of no positions.
-_REDUCED = {"sum": "sum", "count": "sum", "prod": "prod", "max": "rt.largest", "min": "rt.smallest", "any": "rt.any_of",
-            "all": "rt.all_of", "argmax": "rt.argmax"}  # fmt: skip
 _INFINITE = {sp.oo: Val("math.inf"), -sp.oo: negative(Val("math.inf")), sp.nan: Val("math.nan")}
 
 
 @dataclass(frozen=True, slots=True)
-class Plain(Val):
-    """A number or a truth value of Python, which has no dimensions to index."""
-
-
-@dataclass(slots=True)
 class Eager:
-    """Text over tensors whose last dimensions are axes in the order of the spec, after leading ones.
+    """Writes expressions over tensors; `parts` are those that get a line and a name of their own."""
 
-    `parts` are the expressions that get a line and a name of their own.
-    """
-
-    order: tuple[Index, ...]
-    names: Names
+    tensors: Tensors
     parts: dict[sp.Expr, str]
-    lines: list[str] = field(default_factory=list)
     memo: dict[sp.Basic, Val] = field(default_factory=dict)
-    named: dict[str, Val] = field(default_factory=dict)
-
-    # --- vals ------------------------------------------------------------------------------------------------
-
-    def union(self, *vals: Val) -> tuple[Index, ...]:
-        """The axes of all together."""
-        return tuple(a for a in self.order if any(a in v.axes for v in vals))
-
-    def spread(self, val: Val, axes: tuple[Index, ...]) -> Val:
-        """A value, indexed so that it broadcasts over the axes."""
-        if isinstance(val, Plain) or val.axes == axes:
-            return val
-        return val.indexed(f"..., {', '.join(':' if a in val.axes else 'None' for a in axes)}", axes)
-
-    def join(self, sign: str, *vals: Val) -> Val:
-        axes = self.union(*vals)
-        joined = infix(sign, *(self.spread(v, axes) for v in vals), axes=axes)
-        return Plain(joined.text, (), joined.binds) if all(isinstance(v, Plain) for v in vals) else joined
-
-    def apply(self, form: str, *vals: Val) -> Val:
-        axes = self.union(*vals)
-        return call(form, *(self.spread(v, axes) for v in vals), axes=axes)
-
-    def once(self, wish: str, val: Val) -> Val:
-        """The name of a text that may be wanted again."""
-        if val.text not in self.named:
-            self.named[val.text] = self.name(wish, val)
-        return self.named[val.text]
-
-    def name(self, wish: str, val: Val) -> Val:
-        """Assigns a val to a name of its own."""
-        name = self.names.fresh(wish)
-        self.lines.append(f"{name} = {val.text}")
-        return Val(name, val.axes)
 
     # --- values ------------------------------------------------------------------------------------------------
 
@@ -89,7 +43,7 @@ class Eager:
         if expr not in self.memo:
             val = self.compute(expr)
             if expr in self.parts and not val.text.isidentifier():
-                val = self.name(self.parts[expr], val)
+                val = self.tensors.name(self.parts[expr], val)
             self.memo[expr] = val
         return self.memo[expr]
 
@@ -124,7 +78,7 @@ class Eager:
             case Where():
                 kind = "torch.int64" if expr.is_integer else "dtype"
                 branches = [self.like(expr, a) for a in expr.args[1:]]
-                return self.apply(
+                return self.tensors.apply(
                     f"rt.where({{}}, {{}}, {{}}, {kind}, device)", self.condition(expr.args[0]), *branches
                 )
             case Read():
@@ -134,14 +88,14 @@ class Eager:
             case sp.floor() | sp.Mod():
                 return self.division(expr)
         if type(expr) in FORMS:
-            return self.apply(FORMS[type(expr)].torch.replace("{x}", "{}"), self.like(expr, expr.args[0]))
+            return self.tensors.apply(FORMS[type(expr)].torch.replace("{x}", "{}"), self.like(expr, expr.args[0]))
         raise EmitError(f"no torch text for {expr}: write it with the heads that `refold.spec` knows")
 
     def add(self, expr: sp.Add) -> Val:
         (_, first), *others = signed(expr.args)
         result = self.like(expr, first)
         for sign, term in others:
-            result = self.join(sign, result, self.like(expr, term))
+            result = self.tensors.join(sign, result, self.like(expr, term))
         return result
 
     def product(self, factors: list[sp.Expr], whole: sp.Basic) -> Val:
@@ -150,9 +104,9 @@ class Eager:
             return negative(self.product(factors[1:], whole))
         below = [f for f in factors if isinstance(f, sp.Pow) and f.exp.is_negative]
         above = sorted((f for f in factors if f not in below), key=lambda f: bool(f.is_number))
-        result = self.join("*", *(self.like(whole, f) for f in above)) if above else Plain("1.0")
+        result = self.tensors.join("*", *(self.like(whole, f) for f in above)) if above else Plain("1.0")
         for factor in below:
-            result = self.join("/", result, self.real(1 / factor))
+            result = self.tensors.join("/", result, self.real(1 / factor))
         return result
 
     def power(self, expr: sp.Pow) -> Val:
@@ -160,8 +114,8 @@ class Eager:
             return self.product([expr], expr)
         base = self.like(expr, expr.base)
         if expr.exp == sp.Rational(1, 2):
-            return self.apply("torch.sqrt({})", base)
-        return self.join("**", base, self.like(expr, expr.exp))
+            return self.tensors.apply("torch.sqrt({})", base)
+        return self.tensors.join("**", base, self.like(expr, expr.exp))
 
     def extremum(self, expr: sp.Max | sp.Min) -> Val:
         larger = isinstance(expr, sp.Max)
@@ -171,7 +125,7 @@ class Eager:
             if isinstance(val, Plain):
                 result = result.method(f"clamp({'min' if larger else 'max'}={val.text})")
             else:
-                result = self.apply(f"torch.{'maximum' if larger else 'minimum'}({{}}, {{}})", result, val)
+                result = self.tensors.apply(f"torch.{'maximum' if larger else 'minimum'}({{}}, {{}})", result, val)
         return result
 
     def division(self, expr: sp.floor | sp.Mod) -> Val:
@@ -179,10 +133,10 @@ class Eager:
         rest = isinstance(expr, sp.Mod)
         above, below = expr.args if rest else quotient_of(expr)
         if is_integral(above) and is_integral(below):
-            return self.join("%" if rest else "//", self.value(above), self.value(below))
+            return self.tensors.join("%" if rest else "//", self.value(above), self.value(below))
         if rest:
-            return self.join("%", self.real(above), self.real(below))
-        return self.apply("torch.floor({})", self.real(expr.args[0]))
+            return self.tensors.join("%", self.real(above), self.real(below))
+        return self.tensors.apply("torch.floor({})", self.real(expr.args[0]))
 
     def condition(self, cond: sp.Basic) -> Val:
         """A condition, as a tensor of truth values or one of Python's."""
@@ -194,32 +148,34 @@ class Eager:
             case sp.Ne(lhs=Fold(kind="all", body=Where(args=(inner, *_))) as every, rhs=sp.S.Zero):
                 return self.everywhere(inner, every.axis)
             case sp.And() | sp.Or():
-                return self.join("&" if isinstance(cond, sp.And) else "|", *(self.condition(a) for a in cond.args))
+                return self.tensors.join(
+                    "&" if isinstance(cond, sp.And) else "|", *(self.condition(a) for a in cond.args)
+                )
             case sp.Not():
                 return self.condition(sp.to_nnf(cond, simplify=False))
             case Relational():
-                return self.join(cond.rel_op, self.value(cond.lhs), self.value(cond.rhs))
+                return self.tensors.join(cond.rel_op, self.value(cond.lhs), self.value(cond.rhs))
         raise EmitError(f"no torch text for the condition {cond}: compare axes, sizes, scalars or integer tensors")
 
     def everywhere(self, cond: sp.Basic, axis: Index) -> Val:
         """Whether a condition holds at all positions of an axis."""
         val = self.condition(cond)
-        place, rest = val.axes.index(axis) - len(val.axes), tuple(a for a in val.axes if a != axis)
+        place, rest = place_of(val, axis)
         return Val(val.method(f"all({place})").text, rest)
 
     def read(self, expr: Read) -> Val:
         """A tensor with its dimensions in the order of the axes, or a gather."""
         name = expr.name
         if all(isinstance(x, Index) for x in expr.indices) and len(set(expr.indices)) == len(expr.indices):
-            axes = tuple(a for a in self.order if a in expr.indices)
+            axes = tuple(a for a in self.tensors.order if a in expr.indices)
             if axes == expr.indices:
                 return Val(name, axes)
             places = tuple(expr.indices.index(a) - len(axes) for a in axes)
-            return self.name(name, Val(f"{name}.movedim({places}, {tuple(range(-len(axes), 0))})", axes))
+            return self.tensors.name(name, Val(f"{name}.movedim({places}, {tuple(range(-len(axes), 0))})", axes))
         vals = [self.value(x) for x in expr.indices]
-        axes = self.union(*vals)
-        indices = ", ".join(self.spread(v, axes).text for v in vals)
-        return self.name(name, Val(f"rt.take({name}, {len(axes)}, {indices})", axes))
+        axes = self.tensors.union(*vals)
+        indices = ", ".join(self.tensors.spread(v, axes).text for v in vals)
+        return self.tensors.name(name, Val(f"rt.take({name}, {len(axes)}, {indices})", axes))
 
     # --- folds -------------------------------------------------------------------------------------------------
 
@@ -228,23 +184,17 @@ class Eager:
         if expr.kind == "sum" and (groups := self.groups(expr, hidden)) is not None:
             return self.contraction(expr.axis, groups, hidden)
         body = self.like(expr, expr.body) if expr.kind != "argmax" else self.real(expr.body)
-        return self.reduced(expr.kind, self.kept(body, hidden, expr.kind), expr.axis)
-
-    def reduced(self, kind: str, body: Val, axis: Index) -> Val:
-        place, rest = body.axes.index(axis) - len(body.axes), tuple(a for a in body.axes if a != axis)
-        if _REDUCED[kind].startswith("rt."):
-            return Val(f"{_REDUCED[kind]}({body.text}, {place})", rest)
-        return Val(body.method(f"{_REDUCED[kind]}({place})").text, rest)
+        return reduced(expr.kind, self.kept(body, hidden, expr.kind), expr.axis)
 
     def kept(self, body: Val, hidden: sp.Basic, kind: str) -> Val:
         """A body in which the masked positions without a value count for nothing."""
         if hidden is sp.false:
             return body
         if hidden not in self.memo:
-            self.memo[hidden] = self.name("hidden", self.condition(hidden))
+            self.memo[hidden] = self.tensors.name("hidden", self.condition(hidden))
         unit = self.value(-sp.oo if kind == "argmax" else UNITS[kind])
         wish = f"{body.text}_kept" if body.text.isidentifier() else "kept"
-        return self.once(wish, self.apply("rt.kept({}, {}, {})", body, self.memo[hidden], unit))
+        return self.tensors.once(wish, self.tensors.apply("rt.kept({}, {}, {})", body, self.memo[hidden], unit))
 
     def groups(self, expr: Fold, hidden: sp.Basic) -> list[list[sp.Expr]] | None:
         """The factors of a sum's body by the axes they have, where their product has more axes than each of them.
@@ -268,8 +218,8 @@ class Eager:
             val = self.product(group, sp.nan)
             masked = hidden_where(sp.Mul(*group)) is not sp.false
             vals.append(self.kept(val, hidden, "sum") if masked else val)
-        axes = tuple(a for a in self.union(*vals) if a != axis)
-        letters = {a: chr(ord("a") + n) for n, a in enumerate(self.order)}
+        axes = tuple(a for a in self.tensors.union(*vals) if a != axis)
+        letters = {a: chr(ord("a") + n) for n, a in enumerate(self.tensors.order)}
         sides = ",".join("..." + "".join(letters[a] for a in p.axes) for p in vals)
         target = "..." + "".join(letters[a] for a in axes)
         return Val(f'torch.einsum("{sides}->{target}", {", ".join(p.text for p in vals)})', axes)
@@ -301,20 +251,21 @@ def reference_lines(spec: Spec) -> list[str]:
     taken = {t.name for t in spec.tensors} | {a.name for a in spec.axes} | {p.name for p in spec.params}
     taken |= {"size", "dtype", "device", "lead", "inputs", "math", "torch", "out", "rt", "TABLES"}
     parts = {p.expr: p.symbol.name for p in spec.parts()}
-    eager = Eager(order_of(spec), Names(taken), parts)
+    tensors = Tensors(order_of(spec), Names(taken))
+    eager = Eager(tensors, parts)
     for o in stated(spec).outputs:
         whole = is_integral(o.expr)
         val = eager.like(o.expr, o.expr)
-        axes = tuple(a for a in eager.order if a in o.axes)
-        text = eager.spread(val, axes).text
+        axes = tuple(a for a in tensors.order if a in o.axes)
+        text = tensors.spread(val, axes).text
         if axes != o.axes:
             places = tuple(axes.index(a) - len(axes) for a in o.axes)
             text = f"({text}).movedim({places}, {tuple(range(-len(axes), 0))})"
         lengths = "".join(f'size["{a.name}"], ' for a in o.axes).rstrip(" ")
         shape = f"lead + ({lengths})" if o.axes else "lead"
         kind = "torch.int64" if whole else "dtype"
-        eager.lines.append(f'out["{o.name}"] = rt.full({text}, {shape}, {kind}, device)')
-    return eager.lines
+        tensors.lines.append(f'out["{o.name}"] = rt.full({text}, {shape}, {kind}, device)')
+    return tensors.lines
 
 
 def is_whole(spec: Spec, name: str) -> bool:

@@ -1,0 +1,84 @@
+"""How one accumulator moves from stale anchors to fresh ones, and where an anchor is usable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import sympy as sp
+
+from refold.algebra.law import Law, express
+from refold.algebra.plan import Accumulator, Anchor, State, counts
+from refold.algebra.rewrite import walk
+from refold.spec import Fold, Where
+from refold.spec.heads import UNITS
+
+# What of an element varies along the axis; an accumulator at stale anchors to the same at fresh ones.
+Varyings = Sequence[sp.Symbol]
+Move = Callable[[Any], sp.Expr]
+# A component of a law as a sum of accumulators with coefficients.
+Terms = tuple[tuple[State, sp.Expr], ...]
+
+
+def stale(g: sp.Expr, used: Sequence[Anchor]) -> sp.Expr:
+    """An expression of fresh anchors at the stale ones."""
+    return g.xreplace({a.fresh: a.stale for a in used})
+
+
+def of_extremum(fold: Fold, g: sp.Expr, used: list[Anchor], varying: Varyings) -> Move | None:
+    """`t + d(r, r')`, or `t q(r, r')` with q > 0: a strictly monotone map carries over a maximum.
+
+    Nothing is scaled by an infinite anchor, nor what no position has reached: the unit times exp(-oo - r') = 0 is
+    no number, and in floats exp(r - r') is 0 for a large r' too.
+    """
+    old = stale(g, used)
+    difference = sp.simplify(g - old)
+    if not difference.has(*varying):
+        return lambda t: t + difference
+    ratio = sp.simplify(g / old)
+    if not ratio.has(*varying) and (ratio.is_positive or isinstance(ratio, sp.exp)):
+        reached, unit = sp.Gt if fold.kind == "max" else sp.Lt, UNITS[fold.kind]
+        regular = [a.regular for a in used if a.regular is not sp.true]
+        return lambda t: Where(sp.And(*regular, reached(t, unit, evaluate=False), evaluate=False), t * ratio, t)
+    return None
+
+
+def of_product(g: sp.Expr, used: Sequence[Anchor], varying: Varyings, count: Callable[[], sp.Expr]) -> Move | None:
+    """`t q(r, r')^n` with n the number of factors so far."""
+    ratio = sp.simplify(g / stale(g, used))
+    if ratio.has(*varying):
+        return None
+    n = count()
+    return lambda t: t * ratio**n
+
+
+def given_by_others(
+    law: Law, known: Sequence[Accumulator], back: Mapping[Any, Any], varying: Varyings, guarded: set[State]
+) -> dict[int, Terms]:
+    """The components of a law but its first that are sums of known accumulators, which need not be carried.
+
+    All elements vary, those of other accumulators too: a coefficient must hold none of them. The name of a guarded
+    anchor stands for its default where there is nothing, and not for the accumulator.
+    """
+    found: dict[int, Terms] = {}
+    for k in reversed(range(1, len(law.basis))):
+        factors = express(law.basis[k].xreplace(back), [a.element.xreplace(back) for a in known], tuple(varying))
+        if factors is None:
+            continue
+        terms = tuple((a.symbol, c) for a, c in zip(known, factors, strict=True) if c != 0)
+        if not any(symbol in guarded for symbol, _ in terms):
+            found[k] = terms
+    return found
+
+
+def regular(value: sp.Expr, divided: bool, accumulators: list[Accumulator]) -> sp.Basic:
+    """Where an anchor is usable: finite, and not 0 where something is divided by it."""
+    conditions: list[sp.Basic] = []
+    if not (isinstance(value, sp.Max | sp.Min) and any(not a.has(State) for a in value.args)):
+        conditions += counts(value, accumulators)
+    for node in walk(value):
+        if isinstance(node, sp.Pow) and node.exp.is_negative and node.base.has(State):
+            conditions.append(sp.Ne(node.base, 0, evaluate=False))
+    if divided and value.is_zero is not False:
+        conditions.append(sp.Ne(value, 0, evaluate=False))
+    return sp.And(*conditions, evaluate=False) if len(conditions) > 1 else conditions[0] if conditions else sp.true
