@@ -12,10 +12,13 @@ from refold.algebra.extended import infinities
 from refold.spec import Where
 from refold.spec.heads import sigmoid
 from refold.verify.smt import formulas as z3
-from refold.verify.smt.encode import Encoder, Undecided
+from refold.verify.smt.conditions import at_least
+from refold.verify.smt.encode import Encoder
+from refold.verify.smt.path import Undecided
 from refold.verify.smt.query import Query
 from refold.verify.smt.shape import exponents
 from refold.verify.smt.solver import ask
+from refold.verify.smt.variables import Variables
 
 x, y, w, u = State("x"), State("y"), State("w"), State("u")
 c = Varying("c")
@@ -33,7 +36,7 @@ def le(a: Any, b: Any) -> sp.Basic:
 def verdict(goal: sp.Basic, *assumptions: sp.Basic) -> str:
     """Of a goal in which x and y may be -oo, w may be +oo, and all else is finite."""
     coded = frozenset(s for f in (goal, *assumptions) for s in exponents(f)) - {w}
-    encoder = Encoder(frozenset({x, y, w}), frozenset({w}), coded)
+    encoder = Encoder(Variables(frozenset({x, y, w}), frozenset({w}), coded))
 
     def build(e: Encoder) -> list[Any]:
         e.hypotheses += [e.formula(a) for a in assumptions]
@@ -102,7 +105,7 @@ def test_does_not_hold(name: str) -> None:
 
 def needs(expr: sp.Expr) -> str:
     """Whether what an expression needs to have a value may fail."""
-    encoder = Encoder(frozenset({x, y, w}), frozenset({w}), frozenset(exponents(expr)) - {w})
+    encoder = Encoder(Variables(frozenset({x, y, w}), frozenset({w}), frozenset(exponents(expr)) - {w}))
 
     def build(e: Encoder) -> list[Any]:
         e.define(expr)
@@ -142,9 +145,9 @@ def test_is_defined(expr: sp.Expr) -> None:
 
 
 def test_names_are_one_to_one() -> None:
-    e = Encoder(frozenset(), frozenset(), frozenset())
-    assert not e.variable(State("x")).eq(e.variable(Varying("x")))
-    assert e.variable(State("x")).eq(e.variable(State("x")))
+    e = Encoder()
+    assert not e.variables.value(State("x")).eq(e.variables.value(Varying("x")))
+    assert e.variables.value(State("x")).eq(e.variables.value(State("x")))
 
 
 @pytest.mark.parametrize(
@@ -169,24 +172,24 @@ def test_infinities(expr: sp.Expr, found: set[int]) -> None:
 
 def test_a_comparison_leaves_positive_factors_away() -> None:
     both = [sp.exp(x) * u * p, sp.exp(x) * c * p]
-    encoder = Encoder(frozenset({x}), frozenset(), frozenset({x}))
-    with_all = encoder.at_least(*both, strict=False)
+    encoder = Encoder(Variables(frozenset({x}), frozenset(), frozenset({x})))
+    with_all = at_least(encoder, *both, strict=False)
     assert "E_x" in str(with_all) and "p" not in str(with_all)
-    path = encoder.where(encoder.flag(x), False)
-    assert str(path.at_least(*both, strict=False)) == "u >= c"
+    path = encoder.where(encoder.variables.flag(x), False)
+    assert str(at_least(path, *both, strict=False)) == "u >= c"
     # Nothing says that u is above 0.
-    assert "u" in str(path.at_least(u * u, u * c, strict=False).arg(1))
+    assert "u" in str(at_least(path, u * u, u * c, strict=False).arg(1))
 
 
 def test_a_path_knows_a_conjunction_by_its_parts() -> None:
-    encoder = Encoder(frozenset({x, y}), frozenset(), frozenset({x, y}))
-    both = z3.And(encoder.flag(x), encoder.flag(y))
+    encoder = Encoder(Variables(frozenset({x, y}), frozenset(), frozenset({x, y})))
+    both = z3.And(encoder.variables.flag(x), encoder.variables.flag(y))
     with pytest.raises(Undecided) as met:
         encoder.decide(both)
-    assert met.value.condition.eq(encoder.flag(x))
-    assert encoder.where(encoder.flag(x), False).decide(both) is False
-    assert encoder.where(encoder.flag(x), False).decide(z3.Not(both)) is True
-    one = encoder.where(encoder.flag(x), True)
+    assert met.value.condition.eq(encoder.variables.flag(x))
+    assert encoder.where(encoder.variables.flag(x), False).decide(both) is False
+    assert encoder.where(encoder.variables.flag(x), False).decide(z3.Not(both)) is True
+    one = encoder.where(encoder.variables.flag(x), True)
     with pytest.raises(Undecided):
         one.decide(both)
-    assert one.where(one.flag(y), True).decide(both) is True
+    assert one.where(one.variables.flag(y), True).decide(both) is True

@@ -18,6 +18,7 @@ from refold.verify.smt.encode import Encoder
 from refold.verify.smt.query import Answer, Query
 from refold.verify.smt.shape import exponents, is_exponent, terms
 from refold.verify.smt.solver import TIMEOUT_MS, ask
+from refold.verify.smt.variables import Variables
 
 # What `Monoid.marked` puts behind the names of a state's components.
 MARKS = ("", "₁", "₂", "₃")
@@ -56,27 +57,25 @@ def query(obligation: Obligation, plan: Plan) -> Query:
     infinite, rising = _extended(plan)
     # What is compared with an exponent is known by its exponential too: a maximum and what it ranges over.
     coded = _compared(_exponents(formulas), formulas) - rising
-    return _query(obligation, Encoder(infinite=infinite, rising=rising, coded=coded))
+    return _query(obligation, Variables(infinite, rising, coded))
 
 
 def query_of_numbers(obligation: Obligation) -> Query:
     """An obligation about finite numbers as a question to solvers."""
-    none: frozenset[sp.Basic] = frozenset()
-    coded = _exponents((*obligation.assumptions, *obligation.goals))
-    return _query(obligation, Encoder(infinite=none, rising=none, coded=coded))
+    return _query(obligation, Variables(coded=_exponents((*obligation.assumptions, *obligation.goals))))
 
 
 def _exponents(formulas: tuple[sp.Basic, ...]) -> frozenset[sp.Basic]:
     return frozenset(s for f in formulas for s in exponents(f))
 
 
-def _query(obligation: Obligation, encoder: Encoder) -> Query:
+def _query(obligation: Obligation, variables: Variables) -> Query:
     outside = _outside((*obligation.assumptions, *obligation.goals))
 
     def build(e: Encoder) -> list[Any]:
         for value in outside:
-            if value in e.coded:
-                e.variable(value)
+            if value in variables.coded:
+                e.variables.value(value)
         for assumption in obligation.assumptions:
             e.hypotheses.append(_assumption(e, assumption))
         goals = [f for goal in obligation.goals for f in _goal(e, goal)]
@@ -89,7 +88,7 @@ def _query(obligation: Obligation, encoder: Encoder) -> Query:
             e.same.append((obligation.claim, obligation.claim))
         return goals
 
-    return Query(obligation.name, encoder, build, encoder.names)
+    return Query(obligation.name, Encoder(variables), build, variables.names)
 
 
 def _goal(e: Encoder, goal: sp.Basic) -> list[Any]:

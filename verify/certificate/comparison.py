@@ -16,9 +16,12 @@ from typing import Any, assert_never
 from refold.verify.certificate.certificate import Case, Certificate, Leaf, Names, Split, joined_scripts
 from refold.verify.certificate.cofactors import conjuncts
 from refold.verify.smt import formulas as z3
-from refold.verify.smt.encode import Encoder, Undecided, Undefined
+from refold.verify.smt.encode import Encoder
 from refold.verify.smt.formula import Texts, Unwritable
+from refold.verify.smt.path import Undecided
 from refold.verify.smt.query import Answer, Query
+from refold.verify.smt.reals import Undefined
+from refold.verify.smt.variables import Variables
 
 MISSING = "the proof file has no certificate of this"
 
@@ -78,8 +81,9 @@ def query_context() -> Iterator[None]:
 
 def fits(query: Query, case: Case, text: Texts) -> dict[str, str] | None:
     """What the variables of a question stand for, if a case distinction is one of it; None if it is of another."""
-    names = Names() if query.encoder.names is query.names else query.names
-    encoder = Encoder(query.encoder.infinite, query.encoder.rising, query.encoder.coded, names=names)
+    given = query.encoder.variables
+    names = Names() if given.names is query.names else query.names
+    encoder = Encoder(Variables(given.infinite, given.rising, given.coded, names))
     try:
         return names.legend() if _down(query, encoder, case, text) else None
     except (Undefined, Unwritable):
@@ -106,7 +110,7 @@ def _down(query: Query, encoder: Encoder, case: Case, text: Texts) -> bool:
         goals = query.build(encoder)
     except Undecided as undecided:
         met = undecided.condition
-    premises = Premises([*encoder.axioms, *encoder.hypotheses], text)
+    premises = Premises(encoder.premises, text)
     if goals is not None:
         shown = tuple(dict.fromkeys(map(text, conjuncts(goals))))
         return _closed(case, premises, shown, tuple(encoder.same))

@@ -16,8 +16,10 @@ from typing import Any
 import sympy as sp
 
 from refold.verify.smt import formulas as z3
-from refold.verify.smt.encode import Encoder, Undecided, Undefined
+from refold.verify.smt.encode import Encoder
+from refold.verify.smt.path import Undecided
 from refold.verify.smt.query import Query
+from refold.verify.smt.reals import Undefined
 from refold.verify.smt.solver import check
 
 # In units of the solver's own work: a model of so few symbols is found soon, or late.
@@ -57,9 +59,10 @@ def _open_paths(query: Query, encoder: Encoder, until: float) -> Iterator[tuple[
 
 def _premises(encoder: Encoder) -> list[Any]:
     """What is known on a path, and what the exponentials of numbers are."""
-    path = [condition if holds else z3.Not(condition) for condition, holds in encoder.path.values()]
-    numbers = [f for expr, power in encoder.powers.items() if expr.is_number for f in _exponential(power, float(expr))]
-    return [*path, *encoder.axioms, *encoder.hypotheses, *numbers]
+    path = [condition if holds else z3.Not(condition) for condition, holds in encoder.path.decided.values()]
+    powers = encoder.variables.powers.items()
+    numbers = [f for expr, power in powers if expr.is_number for f in _exponential(power, float(expr))]
+    return [*path, *encoder.premises, *numbers]
 
 
 def _contradict(formulas: list[Any]) -> bool:
@@ -74,7 +77,7 @@ def _model(formulas: list[Any]) -> Any:
 def _consistent(encoder: Encoder, formulas: list[Any], model: Any) -> dict[sp.Basic, float]:
     """The values of a model, each exponential that of its exponent as far as there is such a model."""
     # Symbols first: they say what an exponent that is made of them is.
-    for expr in sorted((e for e in encoder.powers if not e.is_number), key=lambda e: not e.is_Symbol):
+    for expr in sorted((e for e in encoder.variables.powers if not e.is_number), key=lambda e: not e.is_Symbol):
         for wishes in _wishes(encoder, expr, model):
             fixed = [f for symbol, wish in wishes.items() for f in _fixed(encoder, symbol, wish)]
             found = _model([*formulas, *fixed])
@@ -87,10 +90,10 @@ def _consistent(encoder: Encoder, formulas: list[Any], model: Any) -> dict[sp.Ba
 def _wishes(encoder: Encoder, expr: sp.Basic, model: Any) -> Iterator[dict[sp.Basic, float]]:
     """What an exponent may be by a model: the logarithm of its exponential, or what its symbols say it is."""
     values = _values(encoder, model)
-    size = _float(model, encoder.powers[expr])
+    size = _float(model, encoder.variables.powers[expr])
     if expr.is_Symbol:
         choices = [math.log(size)] if size > 0 else []
-        choices += [_float(model, encoder.values[expr])] if expr in encoder.values else []
+        choices += [_float(model, encoder.variables.values[expr])] if expr in encoder.variables.values else []
         yield from ({expr: choice} for choice in choices)
     elif expr.free_symbols <= values.keys():
         here = {s: values[s] for s in expr.free_symbols}
@@ -99,7 +102,7 @@ def _wishes(encoder: Encoder, expr: sp.Basic, model: Any) -> Iterator[dict[sp.Ba
 
 def _fixed(encoder: Encoder, expr: sp.Basic, number: float) -> list[Any]:
     """That an expression is a number."""
-    value, power = encoder.values.get(expr), encoder.powers.get(expr)
+    value, power = encoder.variables.values.get(expr), encoder.variables.powers.get(expr)
     return [
         *([] if value is None else [value == _exact(number)]),
         *([] if power is None else _exponential(power, number)),
@@ -116,8 +119,8 @@ def _exponential(power: Any, number: float) -> list[Any]:
 
 def _values(encoder: Encoder, model: Any) -> dict[sp.Basic, float]:
     """The values of symbols by a model: their own, or the logarithms of their exponentials."""
-    logs = {s: math.log(e) for s, v in encoder.powers.items() if s.is_Symbol and (e := _float(model, v)) > 0}
-    return logs | {s: _float(model, v) for s, v in encoder.values.items() if s.is_Symbol}
+    logs = {s: math.log(e) for s, v in encoder.variables.powers.items() if s.is_Symbol and (e := _float(model, v)) > 0}
+    return logs | {s: _float(model, v) for s, v in encoder.variables.values.items() if s.is_Symbol}
 
 
 def _exact(number: float) -> Any:

@@ -50,8 +50,7 @@ def plain_query(hypotheses: list[Any], goals: list[Any], names: Names, name: str
         encoder.hypotheses += hypotheses
         return goals
 
-    none: frozenset[Any] = frozenset()
-    return Query(name, Encoder(none, none, none), build, names, number_sort([*hypotheses, *goals]))
+    return Query(name, Encoder(), build, names, number_sort([*hypotheses, *goals]))
 
 
 def answered(name: str, claim: str, answer: Answer) -> Result:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any, TypeAlias
 
 from refold.verify.certificate import comparison, recheck
@@ -19,14 +18,16 @@ from refold.verify.certificate.certificate import (
     joined_scripts,
 )
 from refold.verify.certificate.cofactors import conjuncts, is_equation, prove, variables
-from refold.verify.deadline import stoppable
 from refold.verify.processor import within_seconds
 from refold.verify.result import Verdict
 from refold.verify.smt import formulas as z3
 from refold.verify.smt import second, smtlib
-from refold.verify.smt.encode import Encoder, Undecided, Undefined
+from refold.verify.smt.cores import Cores
+from refold.verify.smt.encode import Encoder
 from refold.verify.smt.formula import Texts, Unwritable
+from refold.verify.smt.path import Undecided
 from refold.verify.smt.query import Answer, Query, plain_query
+from refold.verify.smt.reals import Undefined
 from refold.verify.smt.values import model_words
 
 TIMEOUT_MS = 10_000
@@ -38,7 +39,6 @@ UNITS_PER_MS = 4_000
 UNCOUNTED = 1.5
 QUICK = 20_000
 FEASIBLE = 1_000_000
-TEXT = 10_000_000
 MAX_PATHS = 600
 # The latest of them decide most of what is asked next, and each takes its time to look at.
 MODELS = 4
@@ -46,8 +46,6 @@ LIMIT_S = 60.0
 
 Branch: TypeAlias = "Callable[[Any], Case]"
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
-# What Z3 said to scripts: many questions come down to one, and to the same ones in every plan.
-_OPINIONS: dict[str, str] = {}
 
 
 class _Open(Exception):
@@ -98,15 +96,9 @@ class _Search:
         self.query, self.timeout_ms, self.until = query, timeout_ms, until
         self.text = Texts()
         self.models: list[Any] = []
-        self.translations: dict[int, tuple[Any, Any]] = {}
-        self.marks: list[Any] = []
+        self.cores = Cores()
         self.count = 0
         self.alive = False
-
-    @cached_property
-    def context(self) -> Any:
-        """A context of its own for cores: which formulas one has depends on all that a context has seen before."""
-        return z3.Context()
 
     def down(self, encoder: Encoder, conditions: list[Any]) -> Case:
         """The case in which the conditions hold, and on which the encoder's path lies."""
@@ -119,7 +111,7 @@ class _Search:
         if goals is None:
             return self.split(
                 met,
-                [*encoder.axioms, *encoder.hypotheses],
+                encoder.premises,
                 conditions,
                 lambda c: self.down(encoder.where(met, True), [*conditions, c]),
                 lambda c: self.down(encoder.where(met, False), [*conditions, c]),
@@ -127,7 +119,7 @@ class _Search:
         self.count += 1
         if self.count > MAX_PATHS or _clock() > self.until:
             raise _Open("unknown", f"more than {LIMIT_S:.0f} s or {MAX_PATHS} paths")
-        return self.close([*encoder.axioms, *encoder.hypotheses], conditions, goals, tuple(encoder.same))
+        return self.close(encoder.premises, conditions, goals, tuple(encoder.same))
 
     def split(self, condition: Any, premises: list[Any], conditions: list[Any], yes: Branch, no: Branch) -> Case:
         """Both sides of a condition; one that contradicts what is known is closed by that."""
@@ -210,28 +202,15 @@ class _Search:
         if not self.contradict(formulas, effort):
             return None
         # What has no part in the contradiction makes the script longer, and harder for the other solver.
-        core = self.core(formulas)
+        core = self.cores.core(formulas)
         used = tuple(dict.fromkeys(self.text(f) for f in core if f is not negation))
         shown = tuple(dict.fromkeys(map(self.text, goals))) if any(f is negation for f in core) else ()
         smt2 = recheck.script(list(used), list(shown), self.query.numbers)
-        answers = (("z3", self.opinion(smt2)), ("cvc5", second.opinion(smt2)))
+        answers = (("z3", self.cores.opinion(smt2)), ("cvc5", second.opinion(smt2)))
         if "sat" in dict(answers).values():
             said = " and ".join(f"{name} says {answer}" for name, answer in answers)
             raise _Open("unknown", f"Z3 says unsat, and to the text of it {said}: the solvers disagree", smt2)
         return Script(smt2, answers, used, shown) if "unsat" in dict(answers).values() else None
-
-    def opinion(self, smt2: str) -> str:
-        """Z3's answer to a script."""
-        if smt2 not in _OPINIONS:
-            solver = z3.Solver(ctx=self.context)
-            solver.set("rlimit", TEXT)
-            solver.from_string(smt2)
-            with stoppable(self.context.interrupt):
-                answer = str(solver.check())
-            if answer == "unknown":
-                return answer
-            _OPINIONS[smt2] = answer
-        return _OPINIONS[smt2]
 
     def open(self, formulas: list[Any]) -> _Open:
         """Why a case stays open: a model, or that the solver found none."""
@@ -240,42 +219,6 @@ class _Search:
         if outcome == z3.sat:
             return _Open("refuted", model_words(solver.model(), self.query.names.shown), smt2)
         return _Open("unknown", f"Z3: {solver.reason_unknown()}", smt2)
-
-    def core(self, formulas: list[Any]) -> list[Any]:
-        """Those of contradicting formulas that Z3 needed, and of them again: which these are hangs on less then."""
-        while len(smaller := self.needed(formulas)) < len(formulas):
-            formulas = smaller
-        return formulas
-
-    def needed(self, formulas: list[Any]) -> list[Any]:
-        """Those of contradicting formulas that Z3 needed; all of them where it cannot say."""
-        if len(formulas) < 2:
-            return formulas
-        solver = z3.Solver(ctx=self.context)
-        solver.set("rlimit", FEASIBLE)
-        reference, marks = self.context.ref(), {}
-        for n, formula in enumerate(formulas):
-            there, mark = self.abroad(formula), self.mark(n)
-            marks[mark.get_id()] = formula
-            z3.Z3_solver_assert_and_track(reference, solver.solver, there.as_ast(), mark.as_ast())
-        with stoppable(self.context.interrupt):
-            if solver.check() != z3.unsat:
-                return formulas
-        found = {mark.get_id() for mark in solver.unsat_core()}
-        return [formula for mark, formula in marks.items() if mark in found]
-
-    def abroad(self, formula: Any) -> Any:
-        """A formula in the context of cores, taken there once."""
-        key = formula.get_id()
-        if key not in self.translations:
-            self.translations[key] = formula, formula.translate(self.context)
-        return self.translations[key][1]
-
-    def mark(self, n: int) -> Any:
-        """The name of the nth formula that is asked of a core."""
-        while len(self.marks) <= n:
-            self.marks.append(z3.Const(str(len(self.marks)), z3.BoolSort(self.context)))
-        return self.marks[n]
 
     def contradict(self, formulas: list[Any], effort: int) -> bool:
         """Whether formulas are known not to hold together; what a model shows is not asked again."""
