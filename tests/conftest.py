@@ -30,7 +30,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         # Proofs and kernels that were kept are none of the user's, nor of another run; workers inherit the folder.
         folder = tempfile.mkdtemp(prefix="refold-tests-")
-        os.environ.update(REFOLD_CACHE=f"{folder}/refold", TRITON_CACHE_DIR=f"{folder}/triton")
+        os.environ.update(
+            REFOLD_CACHE=f"{folder}/refold", TRITON_CACHE_DIR=f"{folder}/triton", XDG_STATE_HOME=f"{folder}/state"
+        )
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 

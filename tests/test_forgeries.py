@@ -21,7 +21,7 @@ import pytest
 from refold import Plan, Proof, derive
 from refold.emit import runtime as refold_runtime
 from refold.verify import verify
-from refold.verify.certificate import recheck, store
+from refold.verify.certificate import recheck, signature, store
 from refold.verify.certificate.against import proof_against
 from refold.verify.certificate.document import document
 
@@ -423,7 +423,7 @@ def slot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The place at which the proof of logsumexp is kept."""
     monkeypatch.setenv("REFOLD_CACHE", str(tmp_path))
     store.keep(proof_of("logsumexp"))
-    (path,) = (tmp_path / "proofs").iterdir()
+    (path,) = (tmp_path / "proofs").glob("*.json")
     assert store.recall(plan_of("logsumexp")) is not None
     return path
 
@@ -445,7 +445,46 @@ def test_another_entry_is_never_a_proof_and_is_replaced(what: str, slot: Path) -
     )
     assert store.recall(plan_of("logsumexp")) is None
     store.keep(proof_of("logsumexp"))
-    assert slot.read_text() == text and [p.name for p in slot.parent.iterdir()] == [slot.name]
+    left = {p.name for p in slot.parent.iterdir()}
+    assert slot.read_text() == text and left == {slot.name, slot.with_suffix(store.SIGNED).name}
+
+
+def compared(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether the kept proof of a plan is compared with its obligations when it is recalled."""
+    asked = []
+    against = store.proof_against
+    monkeypatch.setattr(store, "proof_against", lambda found, plan: asked.append(plan) or against(found, plan))
+    store.recall(plan)
+    return bool(asked)
+
+
+def test_a_proof_that_this_user_signed_is_rechecked_alone(slot: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not compared(plan_of("logsumexp"), monkeypatch)
+
+
+@pytest.mark.parametrize("what", ["edited", "without", "of another", "no key", "a key that others read"])
+def test_a_proof_that_is_not_signed_is_compared(what: str, slot: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mark, key = slot.with_suffix(store.SIGNED), signature.folder() / "key"
+    match what:
+        case "edited":
+            slot.write_text(slot.read_text() + " ")
+        case "without":
+            mark.unlink()
+        case "of another":
+            mark.write_text(str(signature.signature("another", slot.read_text())))
+        case "no key":
+            monkeypatch.setenv("XDG_STATE_HOME", str(slot))
+        case "a key that others read":
+            monkeypatch.setenv("XDG_STATE_HOME", str(slot.parent.parent))
+            copy = signature.folder() / "key"
+            copy.parent.mkdir()
+            copy.write_bytes(key.read_bytes())
+            copy.chmod(0o644)
+    assert compared(plan_of("logsumexp"), monkeypatch)
+
+
+def test_the_key_is_of_this_user_alone(slot: Path) -> None:
+    assert (signature.folder() / "key").stat().st_mode & 0o077 == 0
 
 
 def test_what_is_kept_of_a_refuted_plan_is_no_proof_and_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,7 @@ def test_a_timing_is_noticed() -> None:
 
 
 def test_what_is_kept_is_of_this_run_alone() -> None:
-    kept = [Path(os.environ[name]) for name in ("REFOLD_CACHE", "TRITON_CACHE_DIR")]
+    kept = [Path(os.environ[name]) for name in ("REFOLD_CACHE", "TRITON_CACHE_DIR", "XDG_STATE_HOME")]
     assert len({path.parent for path in kept}) == 1 and kept[0].parent.name.startswith("refold-tests-")
 
 

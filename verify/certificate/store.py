@@ -12,13 +12,15 @@ from pathlib import Path
 from refold.algebra import Plan
 from refold.verify.certificate import recheck
 from refold.verify.certificate.against import proof_against
-from refold.verify.certificate.document import document
+from refold.verify.certificate.document import document, proof_of
 from refold.verify.certificate.files import write_whole
+from refold.verify.certificate.signature import is_signed, signature
 from refold.verify.certificate.words import fingerprint
 from refold.verify.result import Disproof, Proof
 from refold.verify.verify import Progress, verify, versions
 
 LAYERS = ("spec", "algebra", "schedule", "verify")
+SIGNED = ".sig"
 
 
 def verified(
@@ -37,16 +39,24 @@ def verified(
     else:
         with suppress(OSError):
             path_of(plan).unlink(missing_ok=True)
+            path_of(plan).with_suffix(SIGNED).unlink(missing_ok=True)
     return report
 
 
 def recall(plan: Plan) -> Proof | None:
-    """The proof of this very plan that was kept, compared with its obligations built anew; None where there is none.
+    """The proof of this very plan that was kept, rechecked; None where there is none.
 
+    One that is not signed as of this plan by this user is compared with the obligations of the plan, built anew, too.
     Whatever else is in the file (nothing, half of it, another plan's proof) is no proof, and will be replaced.
     """
+    path = path_of(plan)
     try:
-        return proof_against(json.loads(path_of(plan).read_text(encoding="utf-8")), plan)
+        text = path.read_text(encoding="utf-8")
+        found = json.loads(text)
+        if not is_signed(path.stem, text, _signature_of(path)):
+            return proof_against(found, plan)
+        recheck.recheck(found)
+        return proof_of(found, plan)
     except (OSError, ValueError, RecursionError, recheck.Rejected):
         return None
 
@@ -56,9 +66,21 @@ def keep(proof: Proof) -> None:
     path = path_of(proof.plan)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, document(proof, "kept"))
+        text = document(proof, "kept")
+        write_whole(path, text)
+        signed = signature(path.stem, text)
+        if signed is not None:
+            write_whole(path.with_suffix(SIGNED), signed)
     except OSError:
         return
+
+
+def _signature_of(path: Path) -> str:
+    """What signs a kept proof; nothing where there is none."""
+    try:
+        return path.with_suffix(SIGNED).read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""
 
 
 def folder() -> Path:
