@@ -1,17 +1,16 @@
-"""Judges every mutant of every example's plan, or of its emitted kernels, and prints a table of what became of them.
+"""Judges every mutant of every example's plan, or of its kernels, and prints a table of what became of them.
 
     python bench/mutants.py plans [EXAMPLE ...]
     python bench/mutants.py kernels [EXAMPLE ...] [--every N]
 
-`--every N` takes every N-th mutant. What survives is printed with its reason; a line that begins with `?` has none.
+`--every N` takes every N-th mutant. Mutants of kernels are those of the module, which obligations refute, and those of
+its text, which Triton's front end or what it reads refutes; what is left is run. What survives is printed with its
+reason; a line that begins with `?` has none, and one with `!` is another function, as a run showed and nothing before.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -20,10 +19,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
-COLUMNS = ("refuted", "equivalent", "explained", "unexplained")
+PLANS = ("refuted", "equivalent", "explained", "unexplained")
+KERNELS = ("refinement", "index", "front end", "validation", "run", "explained", "unexplained")
+Row = tuple[str, str, str]
 
 
-def of_plans(name: str, every: int) -> Iterator[tuple[str, str, str]]:
+def of_plans(name: str, every: int) -> Iterator[Row]:
     """What became of the mutants of a plan: name, fate, reason."""
     from mutation import judge, mutants
 
@@ -32,25 +33,29 @@ def of_plans(name: str, every: int) -> Iterator[tuple[str, str, str]]:
         yield mutant.name, outcome.fate, outcome.reason
 
 
-def of_kernels(name: str, every: int) -> Iterator[tuple[str, str, str]]:
-    """What became of the mutants of a kernel; in a process of its own, whose triton interprets."""
-    from kernel_mutation import explanation
+def of_kernels(name: str, every: int, kind: str) -> Iterator[Row]:
+    """What became of the mutants of a module or of its text; an obligation by its first word."""
+    from judging import of_modules, of_texts
 
-    command = [sys.executable, "-W", "ignore", str(ROOT / "tests" / "kernel_mutation.py"), name, str(every)]
-    env = os.environ | {"TRITON_INTERPRET": "1"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            found = json.loads(line)
-            reason = explanation(found["mutant"])
-            survived = "explained" if reason else "unexplained"
-            yield found["mutant"], survived if found["killed"] is None else "refuted", reason or ""
-    if process.returncode:
-        raise SystemExit(f"{name}: the kernels could not be run")
+    for fate in (of_modules if kind == "module" else of_texts)(name, every):
+        survived = "explained" if fate.reason else "unexplained"
+        first = next((c for c in KERNELS if fate.reason.startswith(c)), fate.reason)
+        yield fate.mutant, first if fate.what == "obligation" else fate.what or survived, fate.reason
+
+
+def count(of: Iterator[Row]) -> Counter[str]:
+    """How many mutants have which fate; the survivors are printed, and what a run alone refutes."""
+    fates = Counter[str]()
+    for mutant, fate, reason in of:
+        fates[fate] += 1
+        if fate in ("run", "equivalent", "explained", "unexplained"):
+            mark = {"unexplained": "?", "run": "!"}.get(fate, " ")
+            print(f"{mark} {mutant}: {fate}: {reason}", flush=True)
+    return fates
 
 
 def main() -> None:
-    """Prints the survivors of each example, then a row a kind of fate."""
+    """Prints the survivors of each example, then a row a kind of mutant."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("plans", "kernels"))
     parser.add_argument("examples", nargs="*")
@@ -59,15 +64,17 @@ def main() -> None:
     names = given.examples or sorted(p.stem for p in (ROOT / "examples").glob("[!_]*.py"))
     rows = []
     for name in names:
-        start, fates = time.perf_counter(), Counter[str]()
-        for mutant, fate, reason in (of_plans if given.what == "plans" else of_kernels)(name, given.every):
-            fates[fate] += 1
-            if fate != "refuted":
-                print(f"{'?' if fate == 'unexplained' else ' '} {mutant}: {fate}: {reason}", flush=True)
-        rows.append((name, fates, time.perf_counter() - start))
-    print(f"\n{'example':32} {'mutants':>8} " + " ".join(f"{c:>12}" for c in COLUMNS) + f" {'wall s':>8}")
-    for name, fates, seconds in [*rows, ("in all", sum((f for _, f, _ in rows), Counter()), sum(s for *_, s in rows))]:
-        print(f"{name:32} {fates.total():8} " + " ".join(f"{fates[c]:12}" for c in COLUMNS) + f" {seconds:8.0f}")
+        if given.what == "plans":
+            kinds = {name: of_plans(name, given.every)}
+        else:
+            kinds = {f"{name}, {kind}": of_kernels(name, given.every, kind) for kind in ("module", "text")}
+        for row, fates in kinds.items():
+            start = time.perf_counter()
+            rows.append((row, count(fates), time.perf_counter() - start))
+    columns = PLANS if given.what == "plans" else KERNELS
+    print(f"\n{'example':32} {'mutants':>8} " + " ".join(f"{c:>12}" for c in columns) + f" {'wall s':>8}")
+    for row, counts, seconds in [*rows, ("in all", sum((f for _, f, _ in rows), Counter()), sum(s for *_, s in rows))]:
+        print(f"{row:32} {counts.total():8} " + " ".join(f"{counts[c]:12}" for c in columns) + f" {seconds:8.0f}")
 
 
 if __name__ == "__main__":

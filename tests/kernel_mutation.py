@@ -1,7 +1,7 @@
 """Mutants of emitted kernels, by operators on their syntax trees, and what the bundle's own checks say of them.
 
-`python kernel_mutation.py EXAMPLE [STRIDE [FIRST]]` prints a JSON object a line: every STRIDE-th mutant of an example's
-kernels, and the check that killed it or null. A process of its own, since TRITON_INTERPRET decides when triton is
+`python kernel_mutation.py EXAMPLE` reads a JSON object on standard input, the sources of an example's kernel file by
+name, and prints the check that each fails, or null. A process of its own, since TRITON_INTERPRET decides when triton is
 first imported.
 """
 
@@ -19,7 +19,6 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -357,25 +356,16 @@ def count(numbers: Iterator[int] = iter(range(10**9))) -> int:  # noqa: B008
     return next(numbers)
 
 
-@cache
-def bundle_mutants(name: str) -> tuple[Kernel, tuple[KernelMutant, ...]]:
-    """The kernel of an example and all of its mutants."""
-    kernel = kernel_of(name)
-    return kernel, tuple(mutants(kernel.source))
-
-
 def main() -> None:
-    """Kills the mutants of one example."""
+    """Judges mutants of one example, given by name as the sources of its kernel file."""
     os.environ["TRITON_INTERPRET"] = "1"
     warnings.simplefilter("ignore")
-    name, stride, first = sys.argv[1], *(int(n) for n in (*sys.argv[2:], *("1", "0")[len(sys.argv) - 2 :]))
-    kernel, every = bundle_mutants(name)
+    kernel, sources = kernel_of(sys.argv[1]), json.load(sys.stdin)
     with tempfile.TemporaryDirectory() as folder:
         killer = Killer(kernel, Path(folder))
         fault = killer.killed_by(kernel.source)
         assert fault is None, f"the kernel itself fails: {fault}"
-        for mutant in every[first::stride]:
-            print(json.dumps({"mutant": mutant.name, "killed": killer.killed_by(mutant.source)}), flush=True)
+        print(json.dumps({name: killer.killed_by(source) for name, source in sources.items()}))
 
 
 if __name__ == "__main__":

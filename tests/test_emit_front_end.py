@@ -1,43 +1,18 @@
 """The emitted text says what the module says: Triton's own front end reads the text, and both are executed on terms."""
 
-from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 import pytest
 from emit_cases import CASES, plan_of
-from support.front_end import EXAMPLES, arguments, captured, made_of, text_of
+from support.front_end import EXAMPLES, FORMS, Form, captured, divergences, made_of, text_of
 
 from refold.emit import text as precedence
-from refold.emit.targets import DType, Index
 from refold.schedule.capture import Captured
-from refold.schedule.checks import problems
-from refold.schedule.compare import Divergence, compare
-from refold.schedule.execute import execute
 from refold.schedule.lower.kernels import Kernels, kernels
-from refold.schedule.reader import read
 
 SHORT = ("attention", "argmax", "document", "layer_norm", "softmax")
-Form = tuple[DType, Index]
-# Data of 16 bits is read by tensor descriptors, of 32 by pointers.
-FORMS: tuple[Form, ...] = (("float32", "int32"), ("bfloat16", "int64"))
 ALL_FORMS: tuple[Form, ...] = (*FORMS, ("float32", "int64"), ("float16", "int32"), ("float16", "int64"))
-
-
-def divergences(
-    made: Kernels, texts: Mapping[str, Captured], dtype: DType, index: Index
-) -> dict[str, Divergence | None]:
-    """Of every kernel, where its text and its module part."""
-    told, found = arguments(made, dtype, index), {}
-    functions = {f.name: f for f in made.module}
-    for function in (made.rolling, made.parts, made.finish):
-        kernel = read(texts[function.name].text)
-        assert problems([kernel.kernel, *kernel.functions.values()]) == []
-        text = execute(kernel.kernel, kernel.types, {}, kernel.functions)
-        module = execute(function, *told[function.name], functions)
-        assert text.stores and text.loops
-        found[function.name] = compare(text, module)
-    return found
 
 
 def check(made: Kernels, forms: tuple[Form, ...]) -> None:

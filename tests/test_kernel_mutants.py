@@ -1,30 +1,55 @@
-"""Mutants of emitted kernels: the checks of the bundle's own test file kill them, or they compute the same."""
+"""Mutants of kernels, as modules and as text, are refuted without a run, or compute the same."""
 
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from kernel_mutation import explanation, mutants
+from judging import Fate, of_modules, of_texts
+from kernel_mutation import explanation, kernel_of, mutants
 
 HERE = Path(__file__).parent
-# Every so manieth mutant of some kernels, from one of them on; bench/mutants.py runs all of all examples.
-CHOSEN = {"causal_attention": (100, 3), "layer_norm": (90, 7)}
+# Every so manieth mutant of some kernels, from one of them on; bench/mutants.py judges all of all examples.
+MODULES = {"logsumexp": (9, 4), "causal_attention": (40, 3), "layer_norm": (30, 7)}
+TEXTS = {"logsumexp": (40, 5), "causal_attention": (60, 3), "layer_norm": (50, 7)}
 
 
-@pytest.mark.parametrize("name", ["layer_norm", pytest.param("causal_attention", marks=pytest.mark.slow)])
-def test_mutant_is_killed_or_the_same(name: str) -> None:
-    stride, first = CHOSEN[name]
-    command = [sys.executable, "-W", "ignore", str(HERE / "kernel_mutation.py"), name, str(stride), str(first)]
-    env = os.environ | {"TRITON_INTERPRET": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=env)
-    assert done.returncode == 0, done.stderr[-2000:]
-    results = [json.loads(line) for line in done.stdout.splitlines()]
-    survivors = [r["mutant"] for r in results if r["killed"] is None]
+def cases(chosen: dict[str, tuple[int, int]]) -> list[object]:
+    return [n if n == "logsumexp" else pytest.param(n, marks=pytest.mark.slow) for n in chosen]
+
+
+def check(judge: Callable[[str, int, int], Iterator[Fate]], name: str, every: int, first: int) -> None:
+    fates = [*judge(name, every, first)]
+    assert len(fates) > 5
+    assert [f for f in fates if f.what == "run"] == []
+    survivors = [f.mutant for f in fates if not f.what]
     assert [m for m in survivors if explanation(m) is None] == []
-    assert len(survivors) <= len(results) / 3
+    assert len(survivors) <= len(fates) / 4
+
+
+@pytest.mark.parametrize("name", cases(MODULES))
+def test_an_obligation_refutes_a_mutant_of_a_module(name: str) -> None:
+    check(of_modules, name, *MODULES[name])
+
+
+@pytest.mark.parametrize("name", cases(TEXTS))
+def test_its_reading_refutes_a_mutant_of_a_text(name: str) -> None:
+    check(of_texts, name, *TEXTS[name])
+
+
+def test_a_run_refutes_a_mutant() -> None:
+    """What is said of a survivor can be another thing than that it is the same function."""
+    source = kernel_of("logsumexp").source
+    given = {"right": source, "wrong": source.replace("l * alpha + ", "l + ", 1)}
+    command = [sys.executable, "-W", "ignore", str(HERE / "kernel_mutation.py"), "logsumexp"]
+    env = os.environ | {"TRITON_INTERPRET": "1"}
+    done = subprocess.run(command, input=json.dumps(given), capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout)
+    assert found["right"] is None and found["wrong"] is not None
 
 
 def test_operators() -> None:

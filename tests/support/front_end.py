@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,11 +13,18 @@ from refold.emit import runtime
 from refold.emit.targets import DType, Index, _job
 from refold.emit.triton import module_lines
 from refold.schedule.capture import Captured, Wanted, capture
+from refold.schedule.checks import problems
+from refold.schedule.compare import Divergence, compare
+from refold.schedule.execute import execute
 from refold.schedule.lower.kernels import Kernels, kernels
+from refold.schedule.reader import read
 
 # As small as the front end takes them; rows and keys apart, so that no axis is taken for another.
 BLOCKS = {"BLOCK_M": 2, "BLOCK_N": 4}
 INNER = 2
+Form = tuple[DType, Index]
+# Data of 16 bits is read by tensor descriptors, of 32 by pointers.
+FORMS: tuple[Form, ...] = (("float32", "int32"), ("bfloat16", "int64"))
 HEADER = "import triton\nimport triton.language as tl\n\n\n"
 EXAMPLES = sorted(p.stem for p in (Path(__file__).parents[2] / "examples").glob("*.py") if not p.stem.startswith("_"))
 
@@ -54,3 +61,19 @@ def captured(jobs: Iterable[tuple[Kernels, str, DType, Index]]) -> list[dict[str
             wanted += [Wanted(str(path), name, types, constants) for name, (types, constants) in told.items()]
         results = iter(capture(wanted))
     return [{name: next(results) for name in row} for row in rows]
+
+
+def divergences(
+    made: Kernels, texts: Mapping[str, Captured], dtype: DType, index: Index
+) -> dict[str, Divergence | None]:
+    """Of every kernel, where its text and its module part."""
+    told, found = arguments(made, dtype, index), {}
+    functions = {f.name: f for f in made.module}
+    for function in (made.rolling, made.parts, made.finish):
+        kernel = read(texts[function.name].text)
+        assert problems([kernel.kernel, *kernel.functions.values()]) == []
+        text = execute(kernel.kernel, kernel.types, {}, kernel.functions)
+        module = execute(function, *told[function.name], functions)
+        assert text.stores and text.loops
+        found[function.name] = compare(text, module)
+    return found
