@@ -10,6 +10,7 @@ from typing import Any
 
 from refold.algebra import Plan, derive
 from refold.emit import runtime
+from refold.emit.compiler import DTYPES
 from refold.emit.targets import DType, Index, _job
 from refold.emit.triton import module_lines
 from refold.schedule.capture import Captured, Wanted, capture
@@ -23,7 +24,7 @@ from refold.schedule.reader import read
 BLOCKS = {"BLOCK_M": 2, "BLOCK_N": 4}
 INNER = 2
 Form = tuple[DType, Index]
-# Data of 16 bits is read by tensor descriptors, of 32 by pointers.
+# Data of 16 bits is read by tensor descriptors and dense, of 32 by pointers, with any strides.
 FORMS: tuple[Form, ...] = (("float32", "int32"), ("bfloat16", "int64"))
 HEADER = "import triton\nimport triton.language as tl\n\n\n"
 EXAMPLES = sorted(p.stem for p in (Path(__file__).parents[2] / "examples").glob("*.py") if not p.stem.startswith("_"))
@@ -45,7 +46,11 @@ def arguments(made: Kernels, dtype: DType, index: Index) -> dict[str, tuple[dict
     found = {}
     for function in (made.rolling, made.parts, made.finish):
         job = _job(made, function, dtype, INNER, BLOCKS, "cuda:90", 2, index)
-        found[function.name] = job["types"], job["constants"]
+        types, constants = job["types"], job["constants"]
+        # Of data that is read by pointers, no stride is known.
+        open_ = {n for n in made.strides.values() if n in constants} if dtype == "float32" else set()
+        types |= dict.fromkeys(open_, DTYPES[index])
+        found[function.name] = types, {n: v for n, v in constants.items() if n not in open_}
     return found
 
 
