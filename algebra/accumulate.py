@@ -8,15 +8,15 @@ from typing import Any
 import sympy as sp
 
 from refold.algebra.abstract import abstract
-from refold.algebra.corrections import given_by_others, of_extremum, of_product, regular
+from refold.algebra.corrections import given_by_others, never_zero, of_extremum, of_product, regular
 from refold.algebra.extended import infinities
 from refold.algebra.journal import Journal
-from refold.algebra.law import Law, solve
+from refold.algebra.law import Law, separate, solve
 from refold.algebra.masked import refuse_partial_anchor
 from refold.algebra.names import Names
 from refold.algebra.plan import Accumulator, Anchor, Element, Family, Fresh, State, Varying
-from refold.algebra.refuse import Refused, refuse
-from refold.algebra.rewrite import denominators, map_folds
+from refold.algebra.refuse import Apart, Refused, refuse
+from refold.algebra.rewrite import denominators, map_folds, summands
 from refold.algebra.stabilise import primitive
 from refold.spec import Fold, Index, Spec
 from refold.spec.heads import sigmoid
@@ -73,8 +73,10 @@ class Accumulation:
 
     def correct_sum(self, fold: Fold, body: sp.Expr, used: list[Anchor], varying: Any, axes: Any) -> sp.Expr:
         fresh, stale = tuple(a.fresh for a in used), tuple(a.stale for a in used)
-        law = solve(body, fresh, stale, varying)
+        law = solve(body, fresh, stale, varying, never_zero(used))
         if law is None:
+            if separate(body, fresh, varying) is not None and len(summands(fold.body)) > 1:
+                raise Apart(fold)
             raise self.refused(fold, body, used)
         rank = len(law.basis)
         base = self.names.accumulator(fold, law.basis[0], axes)

@@ -7,7 +7,7 @@ from typing import Any
 
 import sympy as sp
 
-from refold.algebra.law import Law, express
+from refold.algebra.law import Law, express, has_value
 from refold.algebra.plan import Accumulator, Anchor, State, counts
 from refold.algebra.rewrite import walk
 from refold.spec import Fold, Where
@@ -23,6 +23,11 @@ Terms = tuple[tuple[State, sp.Expr], ...]
 def stale(g: sp.Expr, used: Sequence[Anchor]) -> sp.Expr:
     """An expression of fresh anchors at the stale ones."""
     return g.xreplace({a.fresh: a.stale for a in used})
+
+
+def never_zero(used: Sequence[Anchor]) -> set[sp.Symbol]:
+    """The anchors that may be divided by, stale and fresh."""
+    return {s for a in used if a.is_never_zero for s in (a.fresh, a.stale)}
 
 
 def of_extremum(fold: Fold, g: sp.Expr, used: list[Anchor], varying: Varyings) -> Move | None:
@@ -44,9 +49,10 @@ def of_extremum(fold: Fold, g: sp.Expr, used: list[Anchor], varying: Varyings) -
 
 
 def of_product(g: sp.Expr, used: Sequence[Anchor], varying: Varyings, count: Callable[[], sp.Expr]) -> Move | None:
-    """`t q(r, r')^n` with n the number of factors so far."""
+    """`t q(r, r')^n` with n the number of factors so far; none where q may be a number divided by 0."""
     ratio = sp.simplify(g / stale(g, used))
-    if ratio.has(*varying):
+    anchors, old = tuple(a.fresh for a in used), tuple(a.stale for a in used)
+    if ratio.has(*varying) or not has_value([ratio], g, anchors, old, never_zero(used)):
         return None
     n = count()
     return lambda t: t * ratio**n

@@ -12,9 +12,9 @@ from refold.algebra.ending import Ending
 from refold.algebra.journal import Journal
 from refold.algebra.masked import refuse_infinite_folds
 from refold.algebra.names import Names
-from refold.algebra.normal import NormalForm
+from refold.algebra.normal import Demands, NormalForm
 from refold.algebra.plan import Plan, Refusal
-from refold.algebra.refuse import Refused
+from refold.algebra.refuse import Apart, Refused
 from refold.algebra.rewrite import cancel_exponents, expand_logs, factor_scales, folds, map_folds
 from refold.algebra.settle import settle
 from refold.errors import UnsupportedSpec, within_depth
@@ -33,23 +33,24 @@ def derive(spec: Spec) -> Plan | Refusal:
     meant = tuple(replace(o, expr=write_out(o.expr)) for o in spec.outputs)
     for output in meant:
         refuse_infinite_folds(output.expr, axis)
-    floors: frozenset[sp.Expr] = frozenset()
-    try:
-        while True:
-            plan, rising = _derive(spec, meant, axis, floors)
-            if rising <= floors:
+    demands = Demands()
+    while True:
+        try:
+            plan, rising = _derive(spec, meant, axis, demands)
+        except Apart as whole:
+            demands = replace(demands, apart=demands.apart | {whole.fold})
+        except Refused as refused:
+            return refused.refusal
+        else:
+            if rising <= demands.floors:
                 return plan
-            floors |= rising
-    except Refused as refused:
-        return refused.refusal
+            demands = replace(demands, floors=demands.floors | rising)
 
 
-def _derive(
-    spec: Spec, written: tuple[Output, ...], axis: Index, floors: frozenset[sp.Expr]
-) -> tuple[Plan, frozenset[sp.Expr]]:
-    """The plan with shifts that reach `floors`, and the constants that its shifts should have reached."""
+def _derive(spec: Spec, written: tuple[Output, ...], axis: Index, demands: Demands) -> tuple[Plan, frozenset[sp.Expr]]:
+    """The plan whose normal form meets some demands, and the constants that its shifts should have reached."""
     journal, names = Journal(), Names(spec)
-    form = NormalForm(axis, journal, floors)
+    form = NormalForm(axis, journal, demands)
     found = Accumulation(spec, axis, journal, names)
     meant = [map_folds(e, axis, form.normalise) for e in form.count_positions([o.expr for o in written])]
     meant = [expand_logs(cancel_exponents(factor_scales(e, form.scales))) for e in meant]

@@ -100,16 +100,25 @@ class Ending:
         length: dict[sp.Basic, sp.Expr] = {count: self.axis.size} if isinstance(value(count), Fold) else {}
         found = []
         for fold, expr in self.form.normal.items():
-            main = self.form.results.get(fold)
-            if main is None or isinstance(value(main), Fold):
+            parts = self.form.results.get(fold)
+            if parts is None or any(scale != 0 and isinstance(value(main), Fold) for scale, main in parts):
                 continue
-            whole = map_folds(expr, self.axis, value).xreplace(length)
-            symbols = [s for s in sp.Mul.make_args(value(main)) if isinstance(s, State)]
-            symbol = next(
-                (s for s in symbols if any(a.symbol == s and a.anchors for a in self.found.accumulators)), symbols[0]
-            )
-            found.append(Reading(fold.xreplace(length), whole, symbol, sp.Mul(whole, sp.Pow(symbol, -1))))
+            terms = []
+            for scale, main in parts:
+                if scale == 0:
+                    continue
+                symbol = self.carried(value(main))
+                whole = map_folds(scale * main, self.axis, value).xreplace(length)
+                terms.append((symbol, sp.Mul(whole, sp.Pow(symbol, -1))))
+            expr = map_folds(expr, self.axis, value).xreplace(length)
+            found.append(Reading(fold.xreplace(length), expr, tuple(terms)))
         return tuple(found)
+
+    def carried(self, value: sp.Expr) -> State:
+        """The accumulator among the factors of a fold's value: of several that which has anchors, as a mean."""
+        symbols = [s for s in sp.Mul.make_args(value) if isinstance(s, State)]
+        anchored = {a.symbol for a in self.found.accumulators if a.anchors}
+        return next((s for s in symbols if s in anchored), symbols[0])
 
     def unit_of(self, symbol: State) -> float:
         unit = next(a.unit for a in self.found.accumulators if a.symbol == symbol)
@@ -180,10 +189,7 @@ class Ending:
         anchor = next((a for a in self.found.anchors if base in (a.stale, a.fresh)), None)
         if anchor is None:
             return bool(at_an_element(base).is_nonzero)
-        apart = sp.Ne(anchor.expr, 0, evaluate=False)
-        return (
-            isinstance(anchor.expr, sp.exp) or anchor.expr.is_zero is False or apart in sp.And.make_args(anchor.regular)
-        )
+        return anchor.is_never_zero
 
 
 def _states(expr: sp.Basic) -> set[sp.Basic]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
 
@@ -70,46 +70,65 @@ def _terms(expr: sp.Expr, symbols: Symbols) -> dict[sp.Expr, sp.Expr]:
     return found
 
 
-def solve(g: sp.Expr, anchors: Symbols, stale: Symbols, varying: Symbols) -> Law | None:
-    """The law of `g` with few functions and no divisor that can be 0, or None where `g` has no separated form.
+def solve(
+    g: sp.Expr, anchors: Symbols, stale: Symbols, varying: Symbols, nonzero: Collection[sp.Symbol] = ()
+) -> Law | None:
+    """A law of `g` that has a value wherever `g` has one, with few functions, or None where none was found.
 
-    `anchors` are the fresh symbols in `g`, `stale` their counterparts. Of the laws with the least number of functions
-    one divides by what is 0 for some anchors if `g` is 0 there; a polynomial has one more law, with no divisor.
+    `anchors` are the fresh symbols in `g`, `stale` their counterparts; `nonzero` are those of both that are never 0.
+    Where `g` is 0 for some anchors, a law with the least number of functions divides by 0. A polynomial has one more
+    law, with no divisor.
     """
     if not anchors:
         return Law((g,), sp.ImmutableDenseMatrix([[1]]))
     parts = separate(g, anchors, varying)
     if parts is None:
         return None
-    if len(parts) == 1:
-        return Law((g,), sp.ImmutableDenseMatrix([[_ratio(next(iter(parts.values())), anchors, stale)]]))
-    polynomial = all(still.is_polynomial(*anchors) for still in parts.values())
-    divided = (sp.Symbol, sp.Add) if polynomial else sp.Add
-    first = None
-    for law in _laws(g, anchors, stale, varying, parts, polynomial=polynomial):
-        first = first or law
-        if not any(isinstance(d, divided) and d.has(*anchors, *stale) for d in _divisors(law)):
-            return law
-    return first
+    laws = _laws(g, anchors, stale, varying, parts)
+    return next((law for law in laws if has_value(law.matrix, g, anchors, stale, nonzero)), None)
+
+
+def has_value(
+    entries: Iterable[sp.Expr], g: sp.Expr, anchors: Symbols, stale: Symbols, nonzero: Collection[sp.Symbol]
+) -> bool:
+    """Whether what is made of anchors divides by nothing that may be 0, other than what `g` divides by itself."""
+    harmless = _factors(denominators(g))
+    harmless |= {d.xreplace(dict(zip(anchors, stale, strict=True))) for d in harmless} | {*nonzero}
+    divisors = _factors(d for entry in entries for d in denominators(entry))
+    return all(d in harmless or not d.has(*anchors, *stale) for d in divisors)
+
+
+def _factors(divisors: Iterable[sp.Expr]) -> set[sp.Expr]:
+    """The factors of divisors that may be 0."""
+    return {part for d in divisors for part in sp.Mul.make_args(d) if not isinstance(part, sp.exp)}
 
 
 def _laws(
-    g: sp.Expr, anchors: Symbols, stale: Symbols, varying: Symbols, parts: dict[sp.Expr, sp.Expr], *, polynomial: bool
+    g: sp.Expr, anchors: Symbols, stale: Symbols, varying: Symbols, parts: dict[sp.Expr, sp.Expr]
 ) -> Iterator[Law]:
-    """`T = Phi(r') Phi(r)^-1`, Phi the coefficients of a basis over the separated functions of c; last, by Taylor."""
-    functions = tuple(parts)
+    """The laws that are known, the best ones first."""
+    if len(parts) == 1:
+        yield Law((g,), sp.ImmutableDenseMatrix([[_ratio(next(iter(parts.values())), anchors, stale)]]))
+    else:
+        yield from _anchored(g, anchors, stale, varying, tuple(parts))
+    if all(still.is_polynomial(*anchors) for still in parts.values()):
+        yield _taylor(g, anchors, stale, parts)
+
+
+def _anchored(
+    g: sp.Expr, anchors: Symbols, stale: Symbols, varying: Symbols, functions: tuple[sp.Expr, ...]
+) -> Iterator[Law]:
+    """`T = Phi(r') Phi(r)^-1`, Phi the coefficients of an anchored basis over the separated functions of c."""
     for order in ("widest", "deepest"):
         basis = _anchored_basis(g, anchors, varying, functions, order)
         if len(basis) < len(functions):
-            # What is separated is not independent, as with a maximum and a minimum of one anchor: no law was found.
+            # What is separated is not independent, as with a maximum and a minimum of one anchor.
             return
         rows = [_coefficients(phi, anchors, varying, functions) for phi in basis]
         phi = sp.Matrix(rows)
         old = phi.xreplace(dict(zip(anchors, stale, strict=True)))
         matrix = (phi * old.inv(method="ADJ")).applyfunc(_tidy)
         yield Law(tuple(basis), sp.ImmutableDenseMatrix(matrix))
-    if polynomial:
-        yield _taylor(g, anchors, stale, parts)
 
 
 def _taylor(g: sp.Expr, anchors: Symbols, stale: Symbols, parts: dict[sp.Expr, sp.Expr]) -> Law:
@@ -131,10 +150,6 @@ def _taylor(g: sp.Expr, anchors: Symbols, stale: Symbols, parts: dict[sp.Expr, s
 
     matrix = sp.ImmutableDenseMatrix([[entry(a, b) for b in shapes] for a in shapes])
     return Law(tuple(phi for _, phi in shapes.values()), matrix)
-
-
-def _divisors(law: Law) -> set[sp.Expr]:
-    return {part for entry in law.matrix for d in denominators(entry) for part in sp.Mul.make_args(d)}
 
 
 def _ratio(coefficient: sp.Expr, anchors: Symbols, stale: Symbols) -> sp.Expr:

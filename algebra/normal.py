@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import sympy as sp
 
 from refold.algebra.journal import Journal
 from refold.algebra.masked import refuse_infinite_factor, refuse_partial_factor
-from refold.algebra.rewrite import expand_logs, folds, has_fold, map_folds, push_masks, replace_size
+from refold.algebra.rewrite import expand_logs, folds, has_fold, map_folds, push_masks, replace_size, summands
 from refold.algebra.signs import split_signs
 from refold.algebra.stabilise import shift
 from refold.spec import Fold, Index, Size
 
 
+@dataclass(frozen=True, slots=True)
+class Demands:
+    """What a first look at the laws of a pipeline asks of its normal form.
+
+    `floors` are constants that shifts have to reach; `apart` are sums that have a law term by term alone.
+    """
+
+    floors: frozenset[sp.Expr] = frozenset()
+    apart: frozenset[Fold] = frozenset()
+
+
 class NormalForm:
     """Folds as written beside the expressions over folds in normal form that they are equal to."""
 
-    def __init__(self, axis: Index, journal: Journal, floors: frozenset[sp.Expr]) -> None:
-        self.axis, self.journal, self.floors = axis, journal, floors
+    def __init__(self, axis: Index, journal: Journal, demands: Demands) -> None:
+        self.axis, self.journal, self.demands = axis, journal, demands
         self.normal: dict[Fold, sp.Expr] = {}
-        self.results: dict[Fold, Fold] = {}
+        # Each as a sum of factors that do not vary times folds in normal form.
+        self.results: dict[Fold, tuple[tuple[sp.Expr, Fold], ...]] = {}
         self.scales: list[sp.Expr] = []
         # The maxima so far that wait for nothing: what a shift may be taken from.
         self.maxima: dict[Fold, None] = {}
@@ -43,15 +57,20 @@ class NormalForm:
 
     def normalise(self, fold: Fold) -> Any:
         """A fold as written -> an expression over folds in normal form: masks inside, constants out, shifted."""
-        if fold in self.normal:
-            return self.normal[fold]
+        if fold not in self.normal:
+            self.results[fold] = tuple(self.parts(fold))
+            self.normal[fold] = sp.Add(*(scale * main for scale, main in self.results[fold]))
+        return self.normal[fold]
+
+    def parts(self, fold: Fold) -> Iterator[tuple[sp.Expr, Fold]]:
+        """The factors that do not vary, and the folds in normal form, whose products add up to a fold as written."""
         body = map_folds(fold.body, self.axis, self.normalise)
         body = sp.powsimp(expand_logs(push_masks(body, self.varies, self.waits)), combine="exp")
         body = split_signs(body, self.axis, self.varies, self.waits)
         scale: sp.Expr = sp.S.One
         if fold.kind == "sum":
             scale, body = self.hoist(body)
-            shifted = shift(body, self.axis, self.varies, self.maxima, self.floors)
+            shifted = shift(body, self.axis, self.varies, self.maxima, self.demands.floors)
             if shifted is not None:
                 stable, log_scale = shifted
                 self.scales.append(log_scale)
@@ -64,8 +83,13 @@ class NormalForm:
         main = Fold(fold.kind, body, self.axis)
         if fold.kind == "max" and not self.waits(body):
             self.maxima[main] = None
-        self.normal[fold], self.results[fold] = scale * main, main
-        return self.normal[fold]
+        if main not in self.demands.apart:
+            yield scale, main
+            return
+        terms = [Fold("sum", term, self.axis) for term in summands(body)]
+        self.journal.step("split", main, sp.Add(*terms), "each term has a law without a divisor that can be 0")
+        for term in terms:
+            yield from ((scale * factor, part) for factor, part in self.parts(term))
 
     def hoist(self, body: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
         """Constant factors leave a sum; a divisor with a running maximum stays, since it is to scale what is summed.

@@ -9,7 +9,7 @@ from typing import Literal
 import sympy as sp
 
 from refold.spec import Index, Spec
-from refold.spec.heads import UNITS, Symbol
+from refold.spec.heads import UNITS, Symbol, TensorName, sigmoid
 
 Reducer = Literal["sum", "max", "min", "prod", "any", "all", "count", "argmax"]
 Class = Literal["F0", "F", "R"]
@@ -67,6 +67,12 @@ class Anchor:
     regular: sp.Basic
     default: sp.Expr
 
+    @property
+    def is_never_zero(self) -> bool:
+        """Whether it may be divided by wherever it is regular."""
+        kept = sp.Ne(self.expr, 0, evaluate=False) in sp.And.make_args(self.regular)
+        return kept or self.expr.is_zero is False or isinstance(self.expr, sp.exp | sigmoid)
+
 
 @dataclass(frozen=True, slots=True)
 class Family:
@@ -118,14 +124,19 @@ def counts(expr: sp.Basic, accumulators: Sequence[Accumulator]) -> tuple[sp.Basi
 class Reading:
     """A fold of the spec as the final state has it: `fold = expr` over accumulators.
 
-    A sum is `coefficient * accumulator` with a coefficient that does not vary with the axis. Folds that are left
-    in `expr` are ones that the plan does without: it holds whatever their value is.
+    `expr` is the sum of `coefficient * accumulator` over `terms`, with coefficients that do not vary with the axis;
+    what is no sum has one accumulator, and 1 for its coefficient. Folds that are left in `expr` are ones that the plan
+    does without: it holds whatever their value is.
     """
 
     fold: sp.Expr
     expr: sp.Expr
-    accumulator: State
-    coefficient: sp.Expr
+    terms: tuple[tuple[State, sp.Expr], ...]
+
+    @property
+    def accumulators(self) -> tuple[State, ...]:
+        """What it reads itself."""
+        return tuple(symbol for symbol, _ in self.terms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +191,15 @@ class Plan:
         """F0: no correction; F: corrections of rank 1; R: of a higher rank."""
         ranks = [a.rank for a in self.accumulators]
         return "R" if max(ranks, default=0) > 1 else "F" if any(a.anchors for a in self.accumulators) else "F0"
+
+    @property
+    def tensors(self) -> tuple[TensorName, ...]:
+        """The tensors of the spec that the fused form reads: not those of a fold whose value is known without them."""
+        laws = (part for a in self.accumulators for part in (a.element, a.moved))
+        anchors = (part for x in self.anchors for part in (x.expr, x.regular))
+        ends = (part for f in self.finish for part in (f.expr, f.guard, f.empty))
+        parts = sp.Tuple(*(e.expr for e in self.elements), *laws, *anchors, *ends)
+        return tuple(t for t in self.spec.tensors if parts.has(t))
 
     def anchor(self, symbol: sp.Symbol) -> Anchor:
         """The anchor of a stale or fresh symbol."""

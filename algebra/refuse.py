@@ -17,6 +17,14 @@ class Refused(Exception):
         self.refusal = refusal
 
 
+class Apart(Exception):
+    """Carries a sum out of the recursion that has no law as a whole, and has one term by term perhaps."""
+
+    def __init__(self, fold: Fold) -> None:
+        super().__init__(str(fold))
+        self.fold = fold
+
+
 def refuse(
     spec: Spec, fold: Fold, body: sp.Expr, anchors: dict[sp.Symbol, sp.Expr], elements: tuple[Element, ...]
 ) -> Refusal:

@@ -73,6 +73,11 @@ def expand_logs(expr: sp.Basic) -> Any:
     return sp.Add(*terms, sp.log(rest)) if terms else expr
 
 
+def summands(expr: sp.Expr) -> tuple[sp.Expr, ...]:
+    """The terms of a sum, products of sums multiplied out."""
+    return sp.Add.make_args(sp.expand(expr, deep=False, power_exp=False, power_base=False, log=False))
+
+
 def split_exponent(exponent: sp.Expr, varying: Callable[[sp.Expr], bool]) -> tuple[sp.Expr, sp.Expr]:
     """The terms of an exponent that vary and those that do not."""
     terms = sp.Add.make_args(exponent)

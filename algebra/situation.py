@@ -208,7 +208,7 @@ class Situation:
         found: frozenset[State] = frozenset()
         for reading in self.plan.readings:
             if reading.fold == fold or fold.body.has(reading.fold):
-                found |= anchors_behind(self.plan, sp.Tuple(reading.expr, reading.accumulator))
+                found |= anchors_behind(self.plan, sp.Tuple(reading.expr, *reading.accumulators))
         return found
 
 
@@ -283,7 +283,7 @@ def divisors_in_choices(plan: Plan, reading: Reading) -> Iterator[sp.Basic]:
     """That what left a sum as a divisor is not 0, of `sum where(p, x/r, 0)`, which is 0 at r = 0 if p holds nowhere."""
     body = as_derived(plan, reading.fold).body
     if any(isinstance(n, Where) and folds(n, plan.axis) for n in outside_folds(body)):
-        yield from (sp.Ne(d, 0, evaluate=False) for d in denominators(reading.coefficient))
+        yield from (sp.Ne(d, 0, evaluate=False) for _, c in reading.terms for d in denominators(c))
 
 
 def _zeros(plan: Plan) -> tuple[sp.Expr, ...]:

@@ -120,7 +120,7 @@ def need_kernel(plan: Plan, name: str) -> None:
 def _check(plan: Plan, name: str) -> None:
     if not name.isidentifier() or name.startswith("_"):
         raise EmitError(f"{name!r} cannot be the name of the kernel: use an identifier that begins with a letter")
-    if not plan.spec.tensors:
+    if not plan.tensors:
         raise EmitError(f"{name} reads no tensor, so that a kernel has nothing to load: give the pipeline a Tensor")
 
 

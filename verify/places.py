@@ -42,6 +42,7 @@ def _of_plan(plan: Plan, words: list[str]) -> Place | None:
 def _fold(plan: Plan, symbol: State) -> Any:
     """The fold of the pipeline that an accumulator serves: its own, or that of its family."""
     families = {a.symbol: a.family.basis for a in plan.accumulators if a.family is not None}
-    own = [r.fold for r in plan.readings if r.accumulator == symbol]
-    shared = [r.fold for r in plan.readings if symbol in families and families.get(r.accumulator) == families[symbol]]
+    own = [r.fold for r in plan.readings if symbol in r.accumulators]
+    basis = families.get(symbol)
+    shared = [r.fold for r in plan.readings if basis and any(families.get(s) == basis for s in r.accumulators)]
     return next(iter([*own, *shared]), None)

@@ -15,6 +15,7 @@ from refold.algebra.monoid import Monoid, monoid
 from refold.algebra.program import Program, program, split
 from refold.algebra.roles import Roles, assign
 from refold.algebra.tiles import TileRanges, tile_ranges
+from refold.errors import EmitError
 from refold.schedule import ir
 from refold.schedule.lower.boxes import Box, boxes
 from refold.schedule.lower.definitions import NOWHERE, harmless, state_name
@@ -87,6 +88,8 @@ def kernels(plan: Plan, name: str) -> Kernels:
 
     Obligations, bounds, printers and tests of a bundle all read the same ones.
     """
+    if not plan.accumulators:
+        raise EmitError("the outputs are known without the data: there is nothing for a kernel to compute")
     written, users = renamed(plan)
     plan = in_base2(written)
     # Of the plan as proved: base 2 changes neither axes nor predicates.

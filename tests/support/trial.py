@@ -26,7 +26,8 @@ from support.tree import UNIT_ROUNDOFF, Noise, Pipeline, Run, divisions_by_zero,
 from support.written import spec_of
 
 DEVICE = "cuda" if os.environ.get("TRITON_INTERPRET") == "0" else "cpu"
-TIMEOUT = 45.0  # seconds for a proof, on a machine that does other things too
+TIMEOUT = 45.0  # seconds of work for a proof, so that what becomes of a pipeline does not hang on what else runs
+LIMIT = 150.0  # seconds of work for all of it
 NOISY_RUNS = 4
 NO_VALUE = -1.0  # in the place of an allowance
 # Kept until the process ends: all kernels share one runtime, and Triton reads its text where it was loaded from.
@@ -42,9 +43,13 @@ SCHEDULES = ({}, {"schedule": "rolling"}, {"schedule": "split", "splits": 3})
 
 def trial(seed: int) -> dict[str, Any]:
     """What became of a pipeline: its outcome in a word, and what to look at."""
+    from refold.verify.deadline import Limit, within
+    from refold.verify.processor import work_clock
+
     start = time.perf_counter()
     try:
-        outcome, detail = judged(draw(seed), seed)
+        found = within(Limit(LIMIT, clock=work_clock), lambda: judged(draw(seed), seed))
+        outcome, detail = found or ("beyond the time limit", f"{LIMIT:g} s")
     except Exception as error:
         outcome, detail = "crash", "".join(traceback.format_exception(error)[-3:])
     return {"seed": seed, "outcome": outcome, "detail": detail, "seconds": round(time.perf_counter() - start, 1)}
@@ -54,6 +59,8 @@ def judged(p: Pipeline, seed: int) -> tuple[str, str]:
     from refold import RefoldError, derive, emit, verify
     from refold.algebra import Refusal
     from refold.verify import Proof
+    from refold.verify.deadline import Limit, within
+    from refold.verify.processor import work_clock
 
     try:
         spec = spec_of(p)
@@ -62,7 +69,10 @@ def judged(p: Pipeline, seed: int) -> tuple[str, str]:
         return "refused by a message", f"{type(error).__name__}: {error}"
     if isinstance(plan, Refusal):
         return "refused", plan.reason
-    report = verify(plan, timeout=TIMEOUT)
+    limit = Limit(TIMEOUT, clock=work_clock)
+    report = within(limit, lambda: verify(plan))
+    if report is None:
+        return "unknown", f"time: {limit.note}"
     if not isinstance(report, Proof):
         open_ = [f"{r.name}: {r.claim} [{r.note}]" for r in report.results if r.verdict != "proved"]
         return report.verdict, "\n".join(open_)[:2000]

@@ -52,7 +52,7 @@ def program(plan: Plan) -> dict[str, Any]:
     """The shape of a plan, from which the checker knows what has to be proved of it."""
     folded = kernels_of(plan) is not None
     outputs = [f.name for f in plan.finish]
-    loads = dict.fromkeys(t.name for t in plan.spec.tensors)
+    loads = dict.fromkeys(t.name for t in plan.tensors)
     kinds = ("visit", "skipped", "unmasked", "loops")
     index = [*(f"{what}: {how}" for how in ("rolling", "split") for what in kinds), "grid",
              *(f"{what} {o}" for o in outputs for what in ("write once", "stores")),

@@ -169,9 +169,10 @@ class _Tiled:
 
     def readings(self, back: Mapping[Any, sp.Expr]) -> Iterable[Reading]:
         for r in self.derived.readings:
-            if {s for s in r.expr.free_symbols if isinstance(s, State)} <= set(back) and r.accumulator in self.owners:
-                expr, owner = r.expr.xreplace(dict(back)), self.owners[r.accumulator]
-                yield Reading(r.fold, expr, owner, expr / owner)
+            read = {s for s in r.expr.free_symbols if isinstance(s, State)}
+            if read <= set(back) and len(r.terms) == 1 and r.accumulators[0] in self.owners:
+                expr, owner = r.expr.xreplace(dict(back)), self.owners[r.accumulators[0]]
+                yield Reading(r.fold, expr, ((owner, expr / owner),))
 
 
 def _below(part: Part) -> list[sp.Expr]:

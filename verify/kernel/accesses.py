@@ -65,7 +65,7 @@ def access_questions(made: Kernels, how: Launch, read: Lanes, asked: Asked) -> I
         claim = f"two lanes that write one element of {name} are one lane of one program"
         yield ask(f"write once {name}", claim, [tensor], bounds=False, once=True)
         yield ask(f"stores {name}", f"every store of {name} is inside of it", [tensor], bounds=True, once=False)
-    for name in sorted(t.name for t in made.given.spec.tensors):
+    for name in sorted(t.name for t in made.given.tensors):
         shown = public(name, made.users)
         claim = f"every load of {shown} is inside of it"
         yield ask(f"loads {shown}", claim, [f"{name}_ptr"], bounds=True, once=False)

@@ -51,7 +51,8 @@ def _questions(made: Kernels, how: Launch, lane: Lane, asked: Asked) -> Iterator
         passed = {n: t.lanes.item() for n, t in given(made, how).items()}
         count, block = length(roles.rows, made), passed["BLOCK_M"]
         row = add(multiply(ROW_TILE, block), lane_of(roles.rows))
-        facts += [nonnegative(ROW_TILE)]
+        # A kernel whose state is the same for all rows has no lanes of them.
+        facts += [nonnegative(ROW_TILE), nonnegative(lane_of(roles.rows)), less(lane_of(roles.rows), block)]
         if how.group is not None:
             facts += [less(row, passed["group_size"]), nonnegative(ROW_GROUP), less(ROW_GROUP, passed["groups"])]
             row = add(multiply(ROW_GROUP, passed["group_size"]), row)

@@ -235,19 +235,27 @@ def finishes(plan: Plan, reach: Reach) -> Iterator[Obligation]:
     known = (*written(plan, reach.member(state)), *reach.state(state))
     for n, reading in enumerate(plan.readings, 1):
         fold = reading.fold
-        a = plan_accumulator(plan, reading.accumulator)
         body = readings.written(fold.body)
-        if a.key is not None:
-            a = plan_accumulator(plan, a.key)
-        image = put_elements(plan, at_fresh(plan, a.element, a, state))
-        coefficient = readings.put(reading.coefficient)
+        images = []
+        for symbol, coefficient in reading.terms:
+            a = plan_accumulator(plan, symbol)
+            if a.key is not None:
+                a = plan_accumulator(plan, a.key)
+            images.append(readings.put(coefficient) * put_elements(plan, at_fresh(plan, a.element, a, state)))
         # Where what left the sum has no value the sum may have one, which is for `empty` to look at.
-        left = (Defined(coefficient),) if [*divisors_in_choices(plan, reading)] else ()
+        divided = any(True for _ in divisors_in_choices(plan, reading))
+        left = tuple(Defined(readings.put(c)) for _, c in reading.terms) if divided else ()
         yield Obligation(
             f"reading {n}",
             f"{short(plan, fold)} = {short(plan, reading.expr)}",
-            (*regular(plan, sp.Tuple(body, reading.expr, reading.accumulator)), *known, Defined(body), *left),
-            (eq(body, coefficient * image),),
+            (
+                *regular(plan, sp.Tuple(body, reading.expr, *reading.accumulators)),
+                *known,
+                *readings.bounds(),
+                Defined(body),
+                *left,
+            ),
+            (eq(body, sp.Add(*images)),),
         )
     for f in plan.finish:
         wanted = readings.output(f)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import sympy as sp
 
 from refold.algebra import Finish, Plan, State
-from refold.algebra.rewrite import map_folds
+from refold.algebra.choices import masks
+from refold.algebra.rewrite import folds, map_folds
 from refold.algebra.situation import as_derived
 from refold.spec import Fold
 from refold.verify.obligation import Defined
@@ -31,6 +33,13 @@ class Readings:
             return self.put(self.known[fold])
         # A fold that the plan does without has to be without influence.
         return self.free.setdefault(fold, sp.Symbol(f"any{len(self.free) + 1}", real=True))
+
+    def bounds(self) -> Iterator[sp.Basic]:
+        """What a maximum or a minimum that the plan does without is beside its element, where no mask hides one."""
+        sides = {"max": sp.Ge, "min": sp.Le}
+        for fold, value in [*self.free.items()]:
+            if fold.kind in sides and not any(True for _ in masks(fold.body)) and not folds(fold.body, fold.axis):
+                yield sides[fold.kind](value, fold.body, evaluate=False)
 
     def put(self, expr: sp.Basic) -> Any:
         """An expression of the spec in normal form."""

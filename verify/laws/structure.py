@@ -119,18 +119,21 @@ def _families(plan: Plan) -> Iterator[str]:
 def _readings(plan: Plan) -> Iterator[str]:
     known = {a.symbol: a for a in plan.accumulators}
     for r in plan.readings:
-        of = known.get(r.accumulator)
-        if of is None or not isinstance(r.fold, Fold) or r.fold.axis != plan.axis:
+        if not isinstance(r.fold, Fold) or r.fold.axis != plan.axis or not known.keys() >= {*r.accumulators}:
             yield f"no accumulator stands for {r.fold}"
             continue
-        if r.fold.kind != of.reducer and not {r.fold.kind, of.reducer} <= LINEAR:
-            yield f"{r.fold} is a {r.fold.kind} and {of.symbol} a {of.reducer}"
-        if plan.axis in r.coefficient.free_symbols or r.coefficient.has(Varying, Fresh):
-            yield f"the coefficient of {of.symbol} in {r.fold} varies"
-        if of.reducer not in LINEAR and r.coefficient != 1:
-            yield f"{r.fold} is {r.coefficient} times a {of.reducer}"
-        if sp.expand(r.expr - r.coefficient * r.accumulator) != 0:
-            yield f"the reading of {r.fold} is not its coefficient times {of.symbol}"
+        for symbol, coefficient in r.terms:
+            of = known[symbol]
+            if r.fold.kind != of.reducer and not {r.fold.kind, of.reducer} <= LINEAR:
+                yield f"{r.fold} is a {r.fold.kind} and {symbol} a {of.reducer}"
+            if plan.axis in coefficient.free_symbols or coefficient.has(Varying, Fresh):
+                yield f"the coefficient of {symbol} in {r.fold} varies"
+            if of.reducer not in LINEAR and coefficient != 1:
+                yield f"{r.fold} is {coefficient} times a {of.reducer}"
+        if r.fold.kind not in LINEAR and len(r.terms) != 1:
+            yield f"{r.fold} is no sum, and has {len(r.terms)} accumulators"
+        if sp.expand(r.expr - sp.Add(*(c * s for s, c in r.terms))) != 0:
+            yield f"the reading of {r.fold} is not the sum of its accumulators, each times its coefficient"
 
 
 def _finish(plan: Plan) -> Iterator[str]:
