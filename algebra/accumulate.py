@@ -95,6 +95,9 @@ class Accumulation:
             states[k] = State(name)
             values[k] = states[k]
             self.names.taken.add(name)
+        # What gives a dropped component may stand at anchors of its own.
+        read = {s for value in values if value is not None for s in value.free_symbols}
+        stale += tuple(a.stale for a in self.anchors if a.stale in read and a.stale != a.expr and a.stale not in stale)
         self.journal.step("law", body, sp.Tuple(*law.basis), _shown(law))
         result: sp.Expr = sp.S.Zero
         for k in reversed(range(rank)):

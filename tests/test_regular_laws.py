@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from refold import Plan, Refusal, Spec, Tensor, axes, derive, emit, exp, fold, pipeline, relu
+from refold import Plan, Refusal, Spec, Tensor, axes, derive, emit, exp, fold, log, pipeline, relu
 from refold.algebra.run import run
 from refold.errors import EmitError
 from refold.verify import Proof, verify
@@ -121,3 +121,20 @@ def test_a_sign_that_is_not_known_is_not_assumed() -> None:
     zero = replace(wrong.readings[0], fold=next(iter(wrong.spec.outputs)).expr)
     found = verify(replace(wrong, readings=(zero,)))
     assert found.verdict != "proved"
+
+
+def test_a_sum_that_others_give_may_stand_at_their_anchors() -> None:
+    """The variance of the log-probability: its first moment is given by the entropy, which has another anchor.
+
+    The correction read an anchor that the accumulator did not name: a KeyError where it was run.
+    """
+    p = exp(X - M) / fold.sum(exp(X - M), over=j)
+    entropy = fold.sum(p * log(p), over=j)
+    plan = plan_of(p * (log(p) - entropy) ** 2)
+    assert "drop" in {step.rule for step in plan.steps}
+    for row in ROWS:
+        weights = [math.exp(a) / math.fsum(map(math.exp, row)) for a in row]
+        mean = math.fsum(u * math.log(u) for u in weights)
+        wanted = math.fsum(u * (math.log(u) - mean) ** 2 for u in weights)
+        for order in (None, ((), *range(len(row) - 1), (len(row) - 1,))):
+            assert float(run(plan, {"x": [row]}, order)["y"][0]) == pytest.approx(wanted, rel=1e-10, abs=1e-12)
