@@ -13,18 +13,19 @@ from typing import Any
 import pytest
 
 from refold import Plan, derive
-from refold.schedule import ir
+from refold.schedule import integers, ir
 from refold.schedule.conditions import nonnegative, zero
 from refold.schedule.integers import add, least, multiply, subtract
 from refold.schedule.launch import Launch, launch
 from refold.schedule.lower.kernels import Kernels
-from refold.schedule.terms import symbol
+from refold.schedule.terms import Term, symbol
 from refold.spec import Tensor, axes, exp, fold, log, pipeline, where
 from refold.verify.kernel.accesses import access_questions
 from refold.verify.kernel.asked import Asked
 from refold.verify.kernel.cover import cover_questions
 from refold.verify.kernel.emitted import kernels_of
 from refold.verify.kernel.lane import lanes_of
+from refold.verify.kernel.lemmas import Known, Lemmas
 from refold.verify.kernel.linear import Linear
 from refold.verify.kernel.questions import answer
 from refold.verify.kernel.visits import visit_questions
@@ -271,3 +272,22 @@ def test_the_text_of_a_question_does_not_hang_on_what_was_made_before() -> None:
 
     wanted = {re.sub(r"_[0-9a-f]{8}", "", text) for text in texts("one", "abc")}
     assert {re.sub(r"_[0-9a-f]{8}", "", text) for text in texts("two", "cba")} == wanted
+
+
+def test_the_lemmas_of_a_question_do_not_hang_on_what_was_asked_before() -> None:
+    a, b, c = (symbol(f"lemma_{n}", "int") for n in "abc")
+    q = integers.quotient(add(multiply(a, b), c), b)
+    questions = [
+        [nonnegative(subtract(q, a))],
+        [zero(multiply(q, b))],
+        [nonnegative(subtract(least(a, c), multiply(a, c)))],
+    ]
+    known = Known()
+
+    def texts(known: Known, conditions: list[Term]) -> list[str]:
+        facts = Lemmas({}, known).gather(conditions)
+        with own_context():
+            return [*map(str, Linear().all(facts))]
+
+    for conditions in (*questions, *questions):
+        assert texts(known, conditions) == texts(Known(), conditions) != []

@@ -10,10 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sympy as sp
 
 from refold import Plan, derive
+from refold.algebra import State
 from refold.schedule import ir
 from refold.schedule.lower.kernels import Kernels, kernels
+from refold.spec import Where
+from refold.verify.kernel.prover import _renamed
+from refold.verify.kernel.reading import Datum, Whole
 from refold.verify.kernel.refinement import Prover, of_module
 from refold.verify.verify import invariants_of
 
@@ -110,3 +115,15 @@ def test_a_part_that_is_read_at_another_place_is_not_proved() -> None:
     body = prover.made.stages["finish"].body
     assert beside(body) != body
     assert {"m", "l"} <= {*open_of(with_body(prover.made, "finish", beside(body)), prover)}
+
+
+def test_other_names_are_what_a_substitution_gives() -> None:
+    x, y, n = Datum(3), Datum(0), Whole(5)
+    names = {x: Datum(0), y: Datum(1), n: Whole(0)}
+    for expr in (
+        sp.exp(x - sp.Max(x, y, x * y)) * sp.log(2 * x + 2 * y),
+        Where(sp.And(x <= sp.Min(y, 3), n > 2), x / sp.Max(1, y**2), sp.nan),
+        sp.Eq(sp.Max(x + n, sp.Min(y, sp.exp(x))), sp.Max(y, x + n)),
+        sp.Max(State("m"), sp.exp(y)) + 7,
+    ):
+        assert _renamed(expr, dict(names)) == expr.xreplace(names) != expr

@@ -91,9 +91,9 @@ def variables(terms: Iterable[Any]) -> dict[str, None]:
     stack = list(terms)[::-1]
     while stack:
         term = stack.pop()
-        if term.get_id() in seen:
+        if z3.key(term) in seen:
             continue
-        seen.add(term.get_id())
+        seen.add(z3.key(term))
         if _is_variable(term):
             if z3.is_arith(term):
                 found[term.decl().name()] = None
@@ -103,7 +103,7 @@ def variables(terms: Iterable[Any]) -> dict[str, None]:
 
 
 def _polynomial(term: Any, by_name: dict[str, PolyElement], R: Any, memo: dict[int, Any]) -> PolyElement:
-    key = term.get_id()
+    key = z3.key(term)
     if key not in memo:
         memo[key] = _expanded(term, by_name, R, memo)
         if len(memo[key]) > MAX_TERMS:

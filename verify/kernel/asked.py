@@ -8,7 +8,7 @@ from typing import Any
 
 from refold.schedule.terms import Term, below
 from refold.verify.certificate import comparison
-from refold.verify.kernel.lemmas import Lemmas
+from refold.verify.kernel.lemmas import Known, Lemmas
 from refold.verify.kernel.linear import Linear
 from refold.verify.kernel.questions import IndexQuestion
 from refold.verify.smt import formulas as z3
@@ -24,8 +24,7 @@ class Asked:
 
     known: dict[Key, tuple[IndexQuestion, bool]] = field(default_factory=dict)
     formulas: Linear = field(default_factory=Linear)
-    meanings: dict[Term, tuple[Term, ...]] = field(default_factory=dict)
-    instances: dict[tuple[Term, Term], Term] = field(default_factory=dict)
+    lemmas: Known = field(default_factory=Known)
 
     def question(
         self,
@@ -51,7 +50,7 @@ class Asked:
         self, key: Key, facts: list[Term], goals: list[Term], twins: Mapping[Term, Term]
     ) -> tuple[IndexQuestion, bool]:
         write, integers = self.formulas, {a: b for a, b in twins.items() if a.sort == "int"}
-        lemmas = Lemmas(integers, self.meanings, self.instances).gather([*facts, *goals])
+        lemmas = Lemmas(integers, self.lemmas).gather([*facts, *goals])
         goal = z3.And(*write.all(goals))
         hypotheses = write.all([*facts, *lemmas])
         within = write.within([*facts, *lemmas, *goals])

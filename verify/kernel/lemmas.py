@@ -47,16 +47,24 @@ def polynomials(terms: Iterable[Term]) -> list[Term]:
     return [t.args[0] for t in below(*terms) if t.op in (">=0", "==0")]
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What lemmas were made of, each once: it hangs on these terms alone, and many conditions call for the same."""
+
+    meanings: dict[Term, tuple[Term, ...]] = field(default_factory=dict)
+    instances: dict[tuple[Term, Term], Term] = field(default_factory=dict)
+    signs: dict[Term, tuple[tuple[Term, Term], ...]] = field(default_factory=dict)
+
+
 @dataclass(slots=True)
 class Lemmas:
     """The facts that some conditions call for; `twins` are the atoms of a second lane for those of the first.
 
-    `meanings` and `instances` are those that other conditions have called for.
+    `known` are those that other conditions have called for.
     """
 
     twins: Mapping[Term, Term]
-    meanings: dict[Term, tuple[Term, ...]]
-    instances: dict[tuple[Term, Term], Term]
+    known: Known
     facts: dict[Term, None] = field(default_factory=dict)
     defined: set[Term] = field(default_factory=set)
     quotients: dict[Term, tuple[Term, Term]] = field(default_factory=dict)
@@ -88,11 +96,11 @@ class Lemmas:
         for t in [*below(*terms)]:
             if t.sort == "int" and t not in self.defined:
                 self.defined.add(t)
-                if t not in self.meanings:
-                    self.meanings[t] = tuple(self.meaning(t))
+                if t not in self.known.meanings:
+                    self.known.meanings[t] = tuple(self.meaning(t))
                 if t.op == "//" and value_of(t.args[1]) is None:
                     self.quotients[t] = t.args[0], t.args[1]
-                self.add(*self.meanings[t])
+                self.add(*self.known.meanings[t])
 
     def meaning(self, t: Term) -> Iterator[Term]:
         """What is so of an operation on integers."""
@@ -134,10 +142,10 @@ class Lemmas:
         key = difference, factor
         if value_of(difference) is not None or value_of(factor) is not None:
             return
-        if key not in self.instances:
+        if key not in self.known.instances:
             sides = negate(nonnegative(difference)), negate(nonnegative(factor))
-            self.instances[key] = make("or", "bool", (*sides, nonnegative(multiply(difference, factor))))
-        self.add(self.instances[key])
+            self.known.instances[key] = make("or", "bool", (*sides, nonnegative(multiply(difference, factor))))
+        self.add(self.known.instances[key])
 
     def between(self, x: Term, y: Term, factor: Term) -> None:
         """The order of two integers is that of their products with a positive one."""
@@ -176,11 +184,10 @@ class Lemmas:
 
     def order(self, p: Term) -> None:
         """The sign of what stands beside a factor is that of their product; digits are equal, or one or more apart."""
-        for atom in {a for m in products(p) for a in m if a.op in ("symbol", "least", "//")}:
-            difference = cofactor(p, (atom,))
-            for d in (difference, subtract(difference, ONE), subtract(scale(difference, -1), ONE)):
-                self.times(d, atom)
-            self.order(difference)
+        if p not in self.known.signs:
+            self.known.signs[p] = tuple(signs(p))
+        for difference, atom in self.known.signs[p]:
+            self.times(difference, atom)
 
     def pairs(self) -> None:
         """Two quotients by the same divisor."""
@@ -209,6 +216,15 @@ class Lemmas:
         """Every product of several atoms."""
         found = (m for t in below(*self.facts) if t.op == "polynomial" for m in products(t) if len(m) > 1)
         return [*dict.fromkeys(found)]
+
+
+def signs(p: Term) -> Iterator[tuple[Term, Term]]:
+    """What is multiplied in a polynomial: a difference, or it and one less or more, and the atom beside it."""
+    for atom in {a for m in products(p) for a in m if a.op in ("symbol", "least", "//")}:
+        difference = cofactor(p, (atom,))
+        for d in (difference, subtract(difference, ONE), subtract(scale(difference, -1), ONE)):
+            yield d, atom
+        yield from signs(difference)
 
 
 def _whole(product: Product) -> Term:

@@ -11,6 +11,7 @@ import sympy as sp
 from refold.algebra import Plan
 from refold.algebra.base2 import exp2
 from refold.algebra.monoid import Component, Monoid, monoid
+from refold.algebra.rewrite import rebuild
 from refold.schedule.lower.kernels import Kernels
 from refold.schedule.lower.renaming import put
 from refold.spec import Where
@@ -132,12 +133,24 @@ class Prover:
         """The solver's answer, once for every question; data is numbered in the order in which it is met."""
         symbols = (s for x in (goal, *known) for s in sp.preorder_traversal(x))
         order = dict.fromkeys(s for s in symbols if isinstance(s, Datum | Whole))
-        table = {s: type(s)(n) for n, s in enumerate(order)}
-        question = tuple(x.xreplace(table) for x in known), (goal.xreplace(table),)
+        table: dict[Any, Any] = {s: type(s)(n) for n, s in enumerate(order)}
+        question = tuple(_renamed(x, table) for x in known), (_renamed(goal, table),)
         if question in self.seen:
             return replace(self.seen[question], seconds=0.0)
         self.seen[question] = discharge(Obligation(name, "", *question), self.made.plan, TIMEOUT_MS)
         return self.seen[question]
+
+
+def _renamed(expr: Any, names: dict[Any, Any]) -> Any:
+    """An expression with other names for some symbols, which say nothing of a value: extremes stay as they are.
+
+    `names` takes in what its parts became, since they stand in many places.
+    """
+    if expr not in names and expr.args:
+        args = [_renamed(a, names) for a in expr.args]
+        extreme = isinstance(expr, sp.Max | sp.Min)
+        names[expr] = expr.func(*args, evaluate=False) if extreme else rebuild(expr, args)
+    return names.get(expr, expr)
 
 
 def _decided(expr: Any) -> Any:

@@ -152,17 +152,17 @@ def _query(question: IndexQuestion) -> tuple[Query, list[Any]]:
 def _renamed(formulas: list[Any], names: Names) -> list[Any]:
     """Formulas with identifiers for variables, which a certificate is written in."""
     new: dict[int, tuple[Any, Any]] = {}
-    for v in {v.get_id(): v for f in formulas for v in z3.variables(f)}.values():
+    for v in {z3.key(v): v for f in formulas for v in z3.variables(f)}.values():
         name = v.decl().name()
         identifier = names("", name, name)
         if identifier != name:
-            new[v.get_id()] = v, z3.Const(identifier, v.sort())
+            new[z3.key(v)] = v, z3.Const(identifier, v.sort())
     return [_substituted(f, new) for f in formulas]
 
 
 def _substituted(formula: Any, new: dict[int, tuple[Any, Any]]) -> Any:
     """A formula with new variables in the place of those of its own that have one."""
-    pairs = [new[v.get_id()] for v in z3.variables(formula) if v.get_id() in new]
+    pairs = [new[z3.key(v)] for v in z3.variables(formula) if z3.key(v) in new]
     return z3.substitute(formula, *pairs) if pairs else formula
 
 

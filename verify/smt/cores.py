@@ -42,17 +42,17 @@ class Cores:
         reference, marks = self.context.ref(), {}
         for n, formula in enumerate(formulas):
             there, mark = self.abroad(formula), self.mark(n)
-            marks[mark.get_id()] = formula
+            marks[z3.key(mark)] = formula
             z3.Z3_solver_assert_and_track(reference, solver.solver, there.as_ast(), mark.as_ast())
         with stoppable(self.context.interrupt):
             if solver.check() != z3.unsat:
                 return formulas
-        found = {mark.get_id() for mark in solver.unsat_core()}
+        found = {z3.key(mark) for mark in solver.unsat_core()}
         return [formula for mark, formula in marks.items() if mark in found]
 
     def abroad(self, formula: Any) -> Any:
         """A formula in the context of cores, taken there once."""
-        key = formula.get_id()
+        key = z3.key(formula)
         if key not in self.translations:
             self.translations[key] = formula, formula.translate(self.context)
         return self.translations[key][1]

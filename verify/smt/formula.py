@@ -26,7 +26,7 @@ class Texts:
 
     def __call__(self, formula: Any) -> str:
         """The text of a formula. Raises `Unwritable`."""
-        key = formula.get_id()
+        key = z3.key(formula)
         if key not in self.known:
             text = ast.unparse(_node(formula))
             if len(text) > LONGEST:
@@ -40,8 +40,8 @@ def number_sort(formulas: list[Any]) -> str:
     stack, seen = list(formulas), set()
     while stack:
         term = stack.pop()
-        if term.get_id() not in seen:
-            seen.add(term.get_id())
+        if z3.key(term) not in seen:
+            seen.add(z3.key(term))
             if z3.is_arith(term):
                 return "Int" if term.is_int() else "Real"
             stack += z3.children(term)

@@ -78,15 +78,27 @@ def node(term: Any) -> Node:
     """
     context, _, nodes, _ = _OPEN.contexts[-1]
     if term.ctx is not context:
-        return _apart(term)
-    key = term.get_id()
-    if key not in nodes:
-        nodes[key] = _apart(term)
-    return nodes[key]
+        return _apart(term, {})
+    number = key(term)
+    if number not in nodes:
+        nodes[number] = _apart(term, nodes)
+    return nodes[number]
 
 
-def _apart(term: Any) -> Node:
-    return term, term.kind(), tuple(term.arg(n) for n in range(term.num_args()))
+def key(term: Any) -> int:
+    """The number that tells a term from all others that are there: its address, since to ask Z3 for one takes longer.
+
+    One that is gone leaves its number to another, so that whoever keeps a number keeps the term beside it.
+    """
+    return int(term.ast.value)
+
+
+def _apart(term: Any, nodes: dict[int, Node]) -> Node:
+    """A term taken apart; its arguments are those objects that are known already, where they are."""
+    context, ast = term.ctx.ref(), term.ast
+    head = z3.Z3_get_decl_kind(context, z3.Z3_get_app_decl(context, ast))
+    args = (z3.Z3_get_app_arg(context, ast, n) for n in range(z3.Z3_get_app_num_args(context, ast)))
+    return term, head, tuple(nodes[a.value][0] if a.value in nodes else term.arg(n) for n, a in enumerate(args))
 
 
 def kind(term: Any) -> int:
@@ -101,13 +113,13 @@ def children(term: Any) -> tuple[Any, ...]:
 
 def variables(term: Any) -> tuple[Any, ...]:
     """The variables of a term of this context, in the order in which they are met; looked for once within a query."""
-    known, key = _OPEN.contexts[-1][3], term.get_id()
-    if key not in known:
+    known, number = _OPEN.contexts[-1][3], key(term)
+    if number not in known:
         parts = children(term)
         free = kind(term) == z3.Z3_OP_UNINTERPRETED and not parts
-        found = (term,) if free else tuple({v.get_id(): v for part in parts for v in variables(part)}.values())
-        known[key] = term, found
-    return known[key][1]
+        found = (term,) if free else tuple({key(v): v for part in parts for v in variables(part)}.values())
+        known[number] = term, found
+    return known[number][1]
 
 
 def _is(head: int) -> Callable[[Any], bool]:
@@ -116,7 +128,11 @@ def _is(head: int) -> Callable[[Any], bool]:
 
 is_and, is_or, is_not, is_eq = map(_is, (z3.Z3_OP_AND, z3.Z3_OP_OR, z3.Z3_OP_NOT, z3.Z3_OP_EQ))
 is_le, is_ge, is_mul, is_add = map(_is, (z3.Z3_OP_LE, z3.Z3_OP_GE, z3.Z3_OP_MUL, z3.Z3_OP_ADD))
-is_number = _is(z3.Z3_OP_ANUM)
+is_true, is_false, is_number = map(_is, (z3.Z3_OP_TRUE, z3.Z3_OP_FALSE, z3.Z3_OP_ANUM))
+
+
+def is_int_value(term: Any) -> bool:
+    return isinstance(term, z3.IntNumRef)
 
 
 def _here(make: Any) -> Any:

@@ -15,6 +15,8 @@ def linear(formulas: list[Any], meanings: list[Any]) -> list[Any]:
     """
     names: dict[str, Any] = {}
     signs: list[Any] = []
+    # A term stands in many formulas; it is kept, since Z3 gives the number of one that is gone to another.
+    known: dict[int, tuple[Any, Any]] = {}
 
     def monomial(term: Any) -> Any:
         numbers = [f for f in _factors(term) if z3.is_int_value(f)]
@@ -27,13 +29,20 @@ def linear(formulas: list[Any], meanings: list[Any]) -> list[Any]:
         return z3.Product([*numbers, names[name]]) if numbers else names[name]
 
     def visit(term: Any) -> Any:
+        if z3.key(term) not in known:
+            known[z3.key(term)] = term, visited(term)
+        return known[z3.key(term)][1]
+
+    def visited(term: Any) -> Any:
         if _is_product(term):
             whole = z3.simplify(term, som=True)
             terms = z3.children(whole) if z3.is_add(whole) else [whole]
             return z3.Sum([monomial(t) if _is_product(t) else t for t in terms])
         if not z3.children(term):
             return term
-        return term.decl()(*(visit(c) for c in z3.children(term)))
+        parts = [visit(c) for c in z3.children(term)]
+        same = all(new is old for new, old in zip(parts, z3.children(term), strict=True))
+        return term if same else term.decl()(*parts)
 
     return [*(visit(f) for f in formulas), *signs]
 

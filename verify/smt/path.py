@@ -26,15 +26,15 @@ class Path:
 
     def where(self, condition: Any, holds: bool) -> Path:
         """The path on which one more condition is decided."""
-        return replace(self, decided={**self.decided, condition.get_id(): (condition, holds)})
+        return replace(self, decided={**self.decided, z3.key(condition): (condition, holds)})
 
     def fails(self, condition: Any) -> bool:
         """Whether it was decided that a condition does not hold."""
-        return self.decided.get(condition.get_id(), (None, True))[1] is False
+        return self.decided.get(z3.key(condition), (None, True))[1] is False
 
     def decide(self, condition: Any) -> bool:
         """Whether a condition holds on the path. Raises `Undecided`."""
-        key = condition.get_id()
+        key = z3.key(condition)
         if key not in self.tidied:
             self.tidied[key] = condition, _decidable(condition)
         found = self.truth(self.tidied[key][1])
@@ -53,7 +53,7 @@ class Path:
             return settles if settles in found else next((f for f in found if not isinstance(f, bool)), not settles)
         if _constant(condition):
             return z3.is_true(condition)
-        return self.decided[condition.get_id()][1] if condition.get_id() in self.decided else condition
+        return self.decided[z3.key(condition)][1] if z3.key(condition) in self.decided else condition
 
 
 def _decidable(condition: Any) -> Any:

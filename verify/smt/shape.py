@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import sympy as sp
 from sympy.core.relational import Relational
 
@@ -73,8 +75,15 @@ def without_factor(left: sp.Expr, right: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
     """`k log(a) - k log(b) = k log(a/b)` as `log(a) - log(b) = log(a/b)`, for a number k that is not 0."""
     if not (left.has(sp.log) and right.has(sp.log)):
         return left, right
-    (k, x), (m, y) = (sp.factor_terms(e).as_independent(*e.free_symbols, as_Add=False) for e in (left, right))
+    (k, x), (m, y) = _number_apart(left), _number_apart(right)
     return (x, y) if k == m and k.is_nonzero else (left, right)
+
+
+@lru_cache(maxsize=10_000)
+def _number_apart(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
+    """The number that an expression is a multiple of, and of what; every path of a question asks for the same."""
+    k, x = sp.factor_terms(expr).as_independent(*expr.free_symbols, as_Add=False)
+    return k, x
 
 
 def partial(expr: sp.Basic) -> list[sp.Expr]:

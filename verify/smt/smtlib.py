@@ -21,13 +21,13 @@ class _Written:
     """A formula with each of its different terms looked at once: `terms` by identity, arguments first."""
 
     def __init__(self, root: Any) -> None:
-        self.root = root.get_id()
+        self.root = z3.key(root)
         self.terms: dict[int, tuple[Any, list[int]]] = {}
         self.uses: Counter[int] = Counter()
         stack: list[tuple[Any, tuple[Any, ...] | None]] = [(root, None)]
         while stack:
             term, args = stack.pop()
-            key = term.get_id()
+            key = z3.key(term)
             if key in self.terms:
                 continue
             if args is None:
@@ -35,7 +35,7 @@ class _Written:
                 stack.append((term, args))
                 stack += [(a, None) for a in reversed(args)]
             else:
-                self.terms[key] = term, [a.get_id() for a in args]
+                self.terms[key] = term, [z3.key(a) for a in args]
                 self.uses.update(self.terms[key][1])
 
     def declarations(self) -> Iterator[str]:
