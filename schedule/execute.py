@@ -21,8 +21,14 @@ from refold.schedule.terms import Term, pointer, symbol
 from refold.schedule.tiles import NoMeaning, Tile, cast, each, filled, tile_of
 
 
+class Foreign:
+    """Something of the target's language that is no number: a layout, a buffer, a product that is under way."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
-class Descriptor:
+class Descriptor(Foreign):
     """A tensor that tiles are fetched from by their corner."""
 
     name: str
@@ -30,7 +36,7 @@ class Descriptor:
 
 
 # What a name may stand for; a string is a dtype, or a word to the compiler.
-Object: TypeAlias = Tile | Descriptor | float | bool | str | None
+Object: TypeAlias = Tile | Foreign | float | bool | str | None
 
 
 @dataclass(slots=True)
@@ -66,6 +72,21 @@ class Machine:
 
     def touches(self, node: ir.Load | ir.Store, place: Tile, mask: Tile | None, value: Tile | None = None) -> None:
         """Takes note of an access to memory, of a store with what it writes."""
+
+    def descriptor(self, name: ir.Name) -> Descriptor:
+        found = self.names.get(name.text)
+        if not isinstance(found, Descriptor):
+            raise NoMeaning(f"a tile of {name.text}, which is no descriptor")
+        return found
+
+    def word(self, node: ir.Call | ir.Method) -> tuple[Object, ...]:
+        """What a word of the target's language gives, of which the language itself knows nothing."""
+        what = f"the helper {node.function}" if isinstance(node, ir.Call) else f"the method {node.name}"
+        raise NoMeaning(what)
+
+    def side_by_side(self, node: ir.Specialise) -> None:
+        """Starts functions that wait for each other by barriers."""
+        raise NoMeaning("functions side by side, which wait for each other by barriers")
 
     @property
     def epoch(self) -> int:
@@ -104,7 +125,7 @@ class Machine:
             case ir.For():
                 loops.loop(self, statement)
             case ir.Specialise():
-                raise NoMeaning("functions side by side, which wait for each other by barriers")
+                self.side_by_side(statement)
             case ir.Return(results):
                 return tuple(values.value(self, v) for v in results)
             case _:

@@ -87,7 +87,17 @@ class Called:
     loops: tuple[int, ...]
 
 
-Event: TypeAlias = Written | Effect | Loop | Touched | Called
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What a word of the target's language did, and to what. Only a reading that knows such words takes note of it."""
+
+    name: str
+    about: tuple[object, ...]
+    condition: Term
+    loops: tuple[int, ...]
+
+
+Event: TypeAlias = Written | Effect | Loop | Touched | Called | Word
 
 
 @dataclass(frozen=True, slots=True)

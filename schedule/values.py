@@ -14,7 +14,7 @@ from refold.schedule.terms import make, symbol
 from refold.schedule.tiles import NoMeaning, Tile, cast, constant, each, filled  # fmt: skip
 
 if TYPE_CHECKING:
-    from refold.schedule.execute import Descriptor, Machine, Object
+    from refold.schedule.execute import Machine, Object
 
 # Calls that order what kernels do, and compute nothing.
 EFFECTS = ("gdc_wait", "gdc_launch_dependents")
@@ -91,7 +91,7 @@ def value(machine: Machine, node: ir.Value) -> Object:
             return memory.load(machine, to, held, rest)
         case ir.Fetch(descriptor, corner, shape):
             at = [tile(machine, c).lanes.item() for c in corner]
-            return memory.fetch(machine, described(machine, descriptor), at, tuple(size(machine, n) for n in shape))
+            return memory.fetch(machine, machine.descriptor(descriptor), at, tuple(size(machine, n) for n in shape))
         case ir.Dot(a, b, into, precision):
             start = None if into is None else tile(machine, into)
             return machine.folded(folds.dot(tile(machine, a), tile(machine, b), start, precision))
@@ -123,9 +123,7 @@ def results(machine: Machine, node: ir.Value) -> tuple[Object, ...]:
             return tuple(value(machine, v) for v in parts)
         case ir.Call(function, (x, place)) if function in EXTREMA:
             return machine.call(extreme(function, known(machine, place)), (value(machine, x),))
-        case ir.Call(function, args):
-            if function not in machine.helpers:
-                raise NoMeaning(f"the helper {function}")
+        case ir.Call(function, args) if function in machine.helpers:
             return machine.call(machine.helpers[function], tuple(value(machine, a) for a in args))
         case ir.Invoke(function, args):
             if function not in machine.functions:
@@ -145,8 +143,8 @@ def results(machine: Machine, node: ir.Value) -> tuple[Object, ...]:
         case ir.Method(_, name) if name in EFFECTS:
             machine.effect(name)
             return ()
-        case ir.Method(_, name):
-            raise NoMeaning(f"the method {name}")
+        case ir.Call() | ir.Method():
+            return machine.word(node)
     return (value(machine, node),)
 
 
@@ -161,13 +159,6 @@ def known(machine: Machine, node: ir.Value) -> Any:
 def size(machine: Machine, node: ir.Value) -> int:
     """The length of an axis."""
     return machine.extent(value(machine, node))
-
-
-def described(machine: Machine, name: ir.Name) -> Descriptor:
-    descriptor = machine.names.get(name.text)
-    if descriptor is None or isinstance(descriptor, Tile | bool | int | float | str):
-        raise NoMeaning(f"a tile of {name.text}, which is no descriptor")
-    return descriptor
 
 
 def dtype_of(machine: Machine, dtype: ir.Dtype) -> str:

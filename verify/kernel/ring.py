@@ -1,0 +1,389 @@
+"""The refinement of the kernel for Hopper: two groups of warps compute, from what a third copies, the monoid of a plan.
+
+The loop over the tiles is pipelined: at its head the product of one tile is still to come. What the carried names stand
+for there is read off the kernel: a name that the first product of an iteration goes *into* stands for itself plus that
+product, each other one for itself.
+
+    (m, l, acc, weights)   stands for   (m, l, acc + weights @ v of the tile before)
+
+Of this state the obligations are those of a plain loop: the first tile takes the unit to it, an iteration takes it to
+its update by one more tile, and what the products after the loop leave is the state of all tiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from refold.schedule import integers, ir, values
+from refold.schedule.execute import Object
+from refold.schedule.integers import add, multiply, subtract, whole
+from refold.schedule.loops import assigned
+from refold.schedule.lower.gluon import gluon_kernel
+from refold.schedule.lower.kernels import Kernels
+from refold.schedule.outcome import Carried, Loop, Outcome, Word
+from refold.schedule.terms import Term, below, make
+from refold.schedule.tiles import Lanes, NoMeaning, Tile, filled, terms
+from refold.verify.kernel.cases import Truths, Unread, cases
+from refold.verify.kernel.launched import iteration_of
+from refold.verify.kernel.lemmas import same
+from refold.verify.kernel.prover import Finding, Prover
+from refold.verify.kernel.refinement import iterated
+from refold.verify.kernel.roles import (
+    ONE,
+    Questions,
+    Work,
+    barriers,
+    copied,
+    facts_of,
+    fills_of,
+    pieces,
+    reads,
+    started,
+    tiles,
+    trips,
+    works,
+)
+from refold.verify.kernel.small import MEANT, Small
+from refold.verify.kernel.stored import stored
+from refold.verify.kernel.subject import Subject
+from refold.verify.kernel.warps import BLOCK_N, Fill, Piece, Product, Stage, normal, turn_of
+from refold.verify.result import Result
+
+# Numbers of what stands beside the loops: the state before the first tile, and the one after the last.
+BEGIN, END, WITHIN = 1000, 2000, 3000
+
+
+def ring_refinement(made: Kernels, prover: Prover) -> Iterator[Result]:
+    """Every refinement obligation of the kernel for Hopper of a plan; none where it has no such kernel."""
+    ring = gluon_kernel(made, made.rolling.name)
+    if ring is not None:
+        yield from of_functions(made, prover, ring.functions)
+
+
+def of_functions(made: Kernels, prover: Prover, functions: tuple[ir.Function, ...]) -> Iterator[Result]:
+    """The same of functions that may be other than those lowered from the plan."""
+    name = functions[-1].name
+    try:
+        yield from (f.result for f in _of_kernel(made, prover, functions))
+    except (NoMeaning, Unread) as error:
+        yield Result(f"refinement {name}", "the kernel computes its monoid", "unknown", 0.0, "", note=str(error))
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One piece of work of a group in one case: what its names are before the first tile, after the last, and at the
+    end."""
+
+    machine: Piece
+    truths: Truths
+    begun: Mapping[str, Tile]
+    ended: Mapping[str, Tile]
+    returned: Term
+
+    @property
+    def small(self) -> Small:
+        """The run as a kernel: the state that it stores is the one after the last tile, whatever it is."""
+        return Small(Outcome(tuple(self.machine.events)), self.machine.names)
+
+    @property
+    def loops(self) -> list[Loop]:
+        return [e for e in self.machine.events if isinstance(e, Loop)]
+
+    @property
+    def facts(self) -> list[Term]:
+        return [c if holds else make("not", "bool", (c,)) for c, holds in self.truths.items()]
+
+
+def _of_kernel(made: Kernels, prover: Prover, functions: tuple[ir.Function, ...]) -> Iterator[Finding]:
+    kernel, machine = started(made, functions)
+
+    def begin(what: str, claim: str) -> Finding:
+        return Finding(f"refinement {kernel.name}: {what}", claim)
+
+    loader, *groups = works(machine)
+    questions = Questions(facts_of([loader, *groups]))
+    yield from pieces([loader, *groups], begin, questions)
+    load = Piece(machine.functions, _names(loader), helpers=MEANT, made=made)
+    (gone,) = (values.as_tile(x).lanes.item() for x in load.run(loader.function.body) or ())
+    fills = fills_of(load)
+    for f in fills:
+        yield copied(f, load, loader, gone, begin, questions)
+    runs = [[*cases(lambda truths, w=group: _run(made, prover, machine, w, fills, truths), {})] for group in groups]  # type: ignore[misc]
+    users = {f: sum(any(_uses(run, f) for run in some) for some in runs) for f in fills}
+    yield barriers(machine, fills, users, begin)
+    for number, (group, some) in enumerate(zip(groups, runs, strict=True)):
+        yield from Group(made, prover, kernel, number, group, fills, load, questions).shown(some)
+
+
+def _names(work: Work) -> dict[str, Object]:
+    return dict(work.given)
+
+
+def _uses(run: Run, fill: Fill) -> bool:
+    """Whether a role waits for what a copy brings."""
+    stages = [e.about[0] for e in run.machine.noted("wait")]
+    return any(
+        isinstance(s, Stage) and s.buffer == fill.full and turn_of(s.at).channel == fill.turn.channel for s in stages
+    )
+
+
+def _state(op: str, number: int, name: str, like: Tile) -> Tile:
+    lanes = [make(op, t.sort, (), (number, name, n)) for n, t in enumerate(terms(like.lanes))]
+    return Tile(like.dtype, filled(like.shape, lanes))
+
+
+def _run(
+    made: Kernels, prover: Prover, kernel: Any, work: Work, fills: tuple[Fill, ...], truths: Truths
+) -> Run:
+    """Executes a piece of work of a group: up to its first tile, from any state over its tiles, from any to its end."""
+    machine = Piece(kernel.functions, _names(work), helpers=MEANT, made=made, fills=fills, truths=truths)
+    body, names = work.function.body, [*prover.components]
+    folds = [n for n, s in enumerate(body) if {*assigned([s])} & {*names}]
+    if not folds or machine.run(body[: folds[-1]]) is not None or not {*names} <= {*machine.names}:
+        raise NoMeaning("a role that has no state to begin with")
+    begun = {n: values.as_tile(machine.names[n]) for n in names}
+    machine.names |= {n: _state("state", BEGIN, n, t) for n, t in begun.items()}
+    machine.run(body[folds[-1] : folds[-1] + 1])
+    ended = {n: values.as_tile(machine.names[n]) for n in names}
+    machine.names |= {n: _state("last", END, n, t) for n, t in ended.items()}
+    results = machine.run(body[folds[-1] + 1 :])
+    if results is None or len(results) != 1:
+        raise NoMeaning("a role that does not say how many tiles went through its ring")
+    return Run(machine, truths, begun, ended, normal(values.as_tile(results[0]).lanes.item()))
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What the names that a loop carries stand for at its head, as terms over them: one for each component."""
+
+    loop: Loop
+    lanes: Mapping[str, Lanes]
+
+    def of(self, now: Mapping[str, Lanes], iteration: Term) -> dict[str, list[Term]]:
+        """What they stand for where they have some values, at the head of an iteration."""
+        table = {iteration_of(self.loop.number): iteration}
+        for c in self.loop.carried:
+            table |= dict(zip(terms(c.now), terms(now[c.name]), strict=True))
+        begin = {self.loop.start: normal(self.loop.start)}
+        stand = {n: [integers.replaced(t, begin) for t in terms(lanes)] for n, lanes in self.lanes.items()}
+        return {n: [integers.replaced(t, table) for t in some] for n, some in stand.items()}
+
+
+def meaning(loop: Loop, machine: Piece, components: Mapping[str, Any]) -> Meaning:
+    """Each component is what the first product of an iteration adds to it, or itself where none does."""
+    products = [e.about[0] for e in machine.noted("product") if e.loops == (loop.number,)]
+    lanes = {}
+    for c in loop.carried:
+        if c.name in components:
+            mine = [p for p in products if isinstance(p, Product) and terms(p.into.lanes) == terms(c.now)]
+            lanes[c.name] = mine[0].tile.lanes if mine else c.now
+    if lanes.keys() != components.keys():
+        raise NoMeaning(f"a loop that does not carry {', '.join(sorted(components.keys() - lanes.keys()))}")
+    return Meaning(loop, lanes)
+
+
+@dataclass(slots=True)
+class Group:
+    """A group of warps beside the copies that it reads: its obligations."""
+
+    made: Kernels
+    prover: Prover
+    kernel: ir.Function
+    number: int
+    work: Work
+    fills: tuple[Fill, ...]
+    load: Piece
+    questions: Questions
+    units: Mapping[str, Any] = field(default_factory=dict)
+
+    def begin(self, what: str, claim: str) -> Finding:
+        return Finding(f"refinement {self.kernel.name}: group {self.number}, {what}", claim)
+
+    def shown(self, runs: list[Run]) -> Iterator[Finding]:
+        """All obligations of this group."""
+        for n, run in enumerate(runs):
+            yield from self.ordered(run, n)
+        yield from self.begins(runs[0])
+        visits = [r for r in runs if r.loops]
+        if len(visits) != 1 or len(runs) > 2:
+            raise NoMeaning("a role that does not go over tiles, or in several ways")
+        (run,) = visits
+        yield from self.loops(run)
+        yield self.none(runs, run)
+        subject = Subject(self.made, self.prover, self.kernel, run.small)
+        last = Loop(END, whole(0), whole(0), whole(0), run.loops[-1].condition, (), ())
+        for result in stored(subject, last):
+            found = self.begin(result.name.partition(": ")[2], result.claim)
+            found.seconds, found.proof = result.seconds, dict.fromkeys(result.proof)
+            found.require(result.verdict == "proved", result.note)
+            yield found
+
+    # --- order -----------------------------------------------------------------------------------------------------
+
+    def ordered(self, run: Run, number: int) -> Iterator[Finding]:
+        """The reads of a run follow each other, and every product is waited for in the loop where it begins."""
+        case = "" if run.loops else ", no tile"
+        for f in self.fills:
+            if not _uses(run, f) and not _uses_loops(f):
+                continue
+            yield reads(f, run.machine, self.work, run.returned,
+                        lambda what, claim: self.begin(what + case, claim), self.questions, run.facts)  # fmt: skip
+        found = self.begin(f"products{case}", "every product is waited for in the loop in which it was issued")
+        words = [e for e in run.machine.events if isinstance(e, Word)]
+        found.require({e.name for e in words} <= {"wait", "arrive", "product", "landed"}, "a word of another role")
+        known = {(b, f.turn.channel) for f in self.fills for b in (f.full, f.empty)}
+        waits = [e.about[0] for e in words if e.name in ("wait", "arrive")]
+        there = all(isinstance(s, Stage) and (s.buffer, turn_of(s.at).channel) in known for s in waits)
+        found.require(there, "a barrier of no copy")
+        found.require(_settled(run), "one is under way at the end of a loop")
+        yield found
+
+    # --- values ----------------------------------------------------------------------------------------------------
+
+    def begins(self, run: Run) -> Iterator[Finding]:
+        units = {str(s): u for s, u in self.prover.laws.units().items()}
+        subject = Subject(self.made, self.prover, self.kernel, run.small)
+        reading = subject.reading({}, [])
+        for name, tile in run.begun.items():
+            found = self.begin(f"before the first tile: {name}", f"{name} begins at its unit in every piece of work")
+            found.require(all(reading.kernel(t) == units[name] for t in terms(tile.lanes)), "it begins at another value")
+            yield found
+
+    def loops(self, run: Run) -> Iterator[Finding]:
+        """The first tile, an iteration of each loop, and that each goes on where the one before has ended."""
+        components = self.prover.components
+        heads = [meaning(loop, run.machine, components) for loop in run.loops]
+        copies = [e for e in self.load.events if isinstance(e, Loop)]
+        (visits,) = copies
+        first, end = tiles(visits)
+        order = self.begin("tiles", "the first tile and the loops visit the tiles that are copied, one after the other")
+        goals = []
+        # The first tile, as what the names stand for at the head of the first loop.
+        start = {c.name: c.start for c in heads[0].loop.carried}
+        ahead = subtract(add(first, ONE), tiles(heads[0].loop)[0])
+        goals.append(same(ahead, whole(0)))
+        yield from self.iteration(run, "first tile", BEGIN, visits, heads[0].of(start, ahead), run.begun)
+        for n, head in enumerate(heads):
+            then = {c.name: c.then for c in head.loop.carried}
+            count = iteration_of(head.loop.number)
+            yield from self.iterated(run, f"loop {n + 1}", head, head.of(then, add(count, ONE)))
+            last = {c.name: c.last for c in head.loop.carried}
+            begin = tiles(head.loop)[0]
+            stop = tiles(heads[n + 1].loop)[0] if n + 1 < len(heads) else end
+            left = head.of(last, subtract(stop, begin))
+            goals.append(same(subtract(stop, begin), trips(head.loop)))
+            if n + 1 < len(heads):
+                start = {c.name: c.start for c in heads[n + 1].loop.carried}
+                goes_on = heads[n + 1].of(start, whole(0))
+                what = f"after loop {n + 1}"
+            else:
+                goes_on = {name: terms(tile.lanes) for name, tile in run.ended.items()}
+                what = "after the last product"
+            for name in components:
+                found = self.begin(f"{what}: {name}", f"{name} goes on as the state that the loop has left")
+                pairs = zip(_even(left[name]), _even(goes_on[name]), strict=True)
+                found.require(all(a is b for a, b in pairs), "it is another value")
+                yield found
+        self.questions.require(order, goals, run.facts)
+        yield order
+
+    def iterated(self, run: Run, what: str, head: Meaning, then: dict[str, list[Term]]) -> Iterator[Finding]:
+        """An iteration from any state: what the names stood for before has a name of its own, and nothing else has."""
+        loop, components = head.loop, self.prover.components
+        named = {n: _state("state", WITHIN + loop.number, n, Tile("fp32", lanes)) for n, lanes in head.lanes.items()}
+        now = head.of({c.name: c.now for c in loop.carried}, iteration_of(loop.number))
+        table = {t: s for n in components for t, s in zip(now[n], terms(named[n].lanes), strict=True)}
+        first, _ = tiles(loop)
+        span = self.unmasked(run, loop)
+        begin = first if span is None else span[0]
+        at = WITHIN + loop.number
+        # Iterations are counted from the beginning of the span, of which a loop may leave out the first tile.
+        count = {iteration_of(loop.number): subtract(add(iteration_of(at), begin), first)}
+        start = {loop.start: normal(loop.start)}
+        after = {
+            n: [integers.replaced(integers.replaced(integers.replaced(t, start), table), count) for t in some]
+            for n, some in then.items()
+        }
+        ends = loop if span is None else replace(loop, start=span[1], stop=span[2])
+        if span is None:
+            ends = replace(loop, start=normal(loop.start))
+        yield from self.iteration(run, what, at, ends, after, run.begun)
+
+    def unmasked(self, run: Run, loop: Loop) -> tuple[Term, Term, Term] | None:
+        """The span of tiles without masks that a loop goes over: its first tile, and its ends."""
+        names = run.machine.names
+        for a, b, masked in self.made.ranges.spans:
+            if masked or a.name not in names or b.name not in names:
+                continue
+            low, high = (values.as_tile(names[x.name]).lanes.item() for x in (a, b))
+            ends = replace(loop, start=low, stop=high)
+            first, last = tiles(ends)
+            here = tiles(loop)
+            if here[1] is last and normal(multiply(BLOCK_N, integers.greatest(here[0], first))) is normal(loop.start):
+                return first, low, high
+        return None
+
+    def iteration(self, run: Run, what: str, number: int, ends: Loop, then: Mapping[str, list[Term]],
+                  like: Mapping[str, Tile]) -> Iterator[Finding]:  # fmt: skip
+        """The obligation of a plain iteration, of what the names stand for."""
+        carried = []
+        for name, after in then.items():
+            tile = like[name]
+            now, last = (_state(op, number, name, tile).lanes for op in ("state", "last"))
+            carried.append(Carried(name, tile.dtype, now, now, filled(tile.shape, after), last))
+        step = ends.step if number != BEGIN else whole(0)
+        loop = replace(ends, number=number, step=step, stop=ends.stop if number != BEGIN else ends.start,
+                       carried=tuple(carried))  # fmt: skip
+        subject = Subject(self.made, self.prover, self.kernel, run.small)
+        for f in iterated(subject, loop):
+            component = f.name.rpartition(": ")[2]
+            found = replace(f, name=f"refinement {self.kernel.name}: group {self.number}, {what}: {component}")
+            yield found
+
+    def none(self, runs: list[Run], visits: Run) -> Finding:
+        """Where there is no tile, the state stays as it began; what is stored then is what is stored of any state."""
+        found = self.begin("no tile", "where no tile is visited the state stays at its unit")
+        for run in runs:
+            if run is visits:
+                continue
+            for name, tile in run.ended.items():
+                began = terms(_state("state", BEGIN, name, tile).lanes)
+                found.require(terms(tile.lanes) == began, f"{name} changes")
+            stores = [
+                [(terms(s.places), terms(s.values), terms(s.conditions)) for s in r.small.outcome.stores]
+                for r in (run, visits)
+            ]
+            found.require(stores[0] == stores[1], "what is stored is another value")
+        return found
+
+
+def _even(some: list[Term]) -> list[Term]:
+    """Terms with their integers in normal form."""
+    found = []
+    for t in some:
+        table = {x: y for x in below(t) if x.sort == "int" and x.op == "polynomial" and (y := normal(x)) is not x}
+        found.append(integers.replaced(t, table) if table else t)
+    return found
+
+
+def _uses_loops(fill: Fill) -> bool:
+    """Whether a ring goes on where a run reads nothing of it."""
+    return bool(fill.loops)
+
+
+def _settled(run: Run) -> bool:
+    """Whether no product is under way where a loop begins or ends."""
+    left, inside = 0, ()
+    for e in run.machine.events:
+        if e.loops != inside or isinstance(e, Loop):
+            if left:
+                return False
+            inside = e.loops if not isinstance(e, Loop) else (*e.loops, e.number)
+        if isinstance(e, Word) and e.name == "product":
+            left += 1
+        if isinstance(e, Word) and e.name == "landed":
+            assert isinstance(e.about[0], int)
+            left = min(left, e.about[0])
+    return left == 0
