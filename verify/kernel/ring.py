@@ -13,30 +13,35 @@ its update by one more tile, and what the products after the loop leave is the s
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+from refold.algebra.tiles import HI, LO
 from refold.schedule import integers, ir, values
+from refold.schedule.conditions import nonnegative
 from refold.schedule.execute import Object
 from refold.schedule.integers import add, multiply, subtract, whole
 from refold.schedule.loops import assigned
 from refold.schedule.lower.gluon import gluon_kernel
 from refold.schedule.lower.kernels import Kernels
 from refold.schedule.outcome import Carried, Loop, Outcome, Word
-from refold.schedule.terms import Term, below, make
+from refold.schedule.terms import Term, below, make, symbol
 from refold.schedule.tiles import Lanes, NoMeaning, Tile, filled, terms
 from refold.verify.kernel.cases import Truths, Unread, cases
+from refold.verify.kernel.lane import Lane
 from refold.verify.kernel.launched import iteration_of
-from refold.verify.kernel.lemmas import same
-from refold.verify.kernel.prover import Finding, Prover
+from refold.verify.kernel.lemmas import at_most, less, positive, same
+from refold.verify.kernel.prover import Finding, Prover, obligation
 from refold.verify.kernel.refinement import iterated
 from refold.verify.kernel.roles import (
+    FACTS,
     ONE,
+    ORDER,
+    STAGE,
     Questions,
     Work,
     barriers,
     copied,
-    facts_of,
     fills_of,
     pieces,
     reads,
@@ -48,11 +53,13 @@ from refold.verify.kernel.roles import (
 from refold.verify.kernel.small import MEANT, Small
 from refold.verify.kernel.stored import stored
 from refold.verify.kernel.subject import Subject
+from refold.verify.kernel.visits import ends_of
 from refold.verify.kernel.warps import BLOCK_N, Fill, Piece, Product, Stage, normal, turn_of
 from refold.verify.result import Result
 
 # Numbers of what stands beside the loops: the state before the first tile, and the one after the last.
 BEGIN, END, WITHIN = 1000, 2000, 3000
+READS = "reads have the turns 0, 1, 2, ..., and each stage is given back after it"
 
 
 def ring_refinement(made: Kernels, prover: Prover) -> Iterator[Result]:
@@ -62,13 +69,24 @@ def ring_refinement(made: Kernels, prover: Prover) -> Iterator[Result]:
         yield from of_functions(made, prover, ring.functions)
 
 
+def ring_obligations(made: Kernels) -> Iterator[str]:
+    """What has to be shown of that kernel, whatever it holds, by its name."""
+    if gluon_kernel(made, made.rolling.name) is not None:
+        outputs = [f"output {made.users.get(f.name, f.name)}" for f in made.plan.finish]
+        components = [str(a.symbol) for a in made.plan.accumulators]
+        yield from (f"{STAGE}: {thing}" for thing in (ORDER, *components, *outputs))
+
+
 def of_functions(made: Kernels, prover: Prover, functions: tuple[ir.Function, ...]) -> Iterator[Result]:
     """The same of functions that may be other than those lowered from the plan."""
-    name = functions[-1].name
+    steps: dict[str, list[Finding]] = {}
     try:
-        yield from (f.result for f in _of_kernel(made, prover, functions))
+        for found in steps_of(made, prover, functions):
+            steps.setdefault(found.name, []).append(found)
     except (NoMeaning, Unread) as error:
-        yield Result(f"refinement {name}", "the kernel computes its monoid", "unknown", 0.0, "", note=str(error))
+        # What has no meaning leaves nothing shown, however much came before it.
+        steps = {"": [Finding(STAGE, "", "", "the kernel computes its monoid", fault=str(error))]}
+    yield from map(obligation, steps.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,25 +114,23 @@ class Run:
         return [c if holds else make("not", "bool", (c,)) for c, holds in self.truths.items()]
 
 
-def _of_kernel(made: Kernels, prover: Prover, functions: tuple[ir.Function, ...]) -> Iterator[Finding]:
+def steps_of(made: Kernels, prover: Prover, functions: tuple[ir.Function, ...]) -> Iterator[Finding]:
+    """What is shown, step by step. Raises `NoMeaning` or `Unread` where something has no meaning."""
     kernel, machine = started(made, functions)
-
-    def begin(what: str, claim: str) -> Finding:
-        return Finding(f"refinement {kernel.name}: {what}", claim)
-
+    made = replace(made, stages={**made.stages, STAGE: kernel})
     loader, *groups = works(machine)
-    questions = Questions(facts_of([loader, *groups]))
-    yield from pieces([loader, *groups], begin, questions)
+    questions = Questions(FACTS)
+    yield from pieces([loader, *groups], questions)
     load = Piece(machine.functions, _names(loader), helpers=MEANT, made=made)
     (gone,) = (values.as_tile(x).lanes.item() for x in load.run(loader.function.body) or ())
     fills = fills_of(load)
     for f in fills:
-        yield copied(f, load, loader, gone, begin, questions)
+        yield copied(f, load, loader, gone, questions)
     runs = [[*cases(lambda truths, w=group: _run(made, prover, machine, w, fills, truths), {})] for group in groups]  # type: ignore[misc]
     users = {f: sum(any(_uses(run, f) for run in some) for some in runs) for f in fills}
-    yield barriers(machine, fills, users, begin)
+    yield barriers(machine, fills, users)
     for number, (group, some) in enumerate(zip(groups, runs, strict=True)):
-        yield from Group(made, prover, kernel, number, group, fills, load, questions).shown(some)
+        yield from Group(made, prover, number, group, fills, load, questions).shown(some)
 
 
 def _names(work: Work) -> dict[str, Object]:
@@ -134,9 +150,7 @@ def _state(op: str, number: int, name: str, like: Tile) -> Tile:
     return Tile(like.dtype, filled(like.shape, lanes))
 
 
-def _run(
-    made: Kernels, prover: Prover, kernel: Any, work: Work, fills: tuple[Fill, ...], truths: Truths
-) -> Run:
+def _run(made: Kernels, prover: Prover, kernel: Any, work: Work, fills: tuple[Fill, ...], truths: Truths) -> Run:
     """Executes a piece of work of a group: up to its first tile, from any state over its tiles, from any to its end."""
     machine = Piece(kernel.functions, _names(work), helpers=MEANT, made=made, fills=fills, truths=truths)
     body, names = work.function.body, [*prover.components]
@@ -190,21 +204,24 @@ class Group:
 
     made: Kernels
     prover: Prover
-    kernel: ir.Function
     number: int
     work: Work
     fills: tuple[Fill, ...]
     load: Piece
     questions: Questions
-    units: Mapping[str, Any] = field(default_factory=dict)
 
-    def begin(self, what: str, claim: str) -> Finding:
-        return Finding(f"refinement {self.kernel.name}: group {self.number}, {what}", claim)
+    def begin(self, thing: str, step: str, claim: str) -> Finding:
+        return Finding(STAGE, thing, f"group {self.number}, {step}", claim)
+
+    def subject(self, run: Run) -> Subject:
+        return Subject(self.made, self.prover, STAGE, run.small)
 
     def shown(self, runs: list[Run]) -> Iterator[Finding]:
         """All obligations of this group."""
         for n, run in enumerate(runs):
             yield from self.ordered(run, n)
+        yield self.ranges(runs[0])
+        yield self.rows(runs[0])
         yield from self.begins(runs[0])
         visits = [r for r in runs if r.loops]
         if len(visits) != 1 or len(runs) > 2:
@@ -212,13 +229,9 @@ class Group:
         (run,) = visits
         yield from self.loops(run)
         yield self.none(runs, run)
-        subject = Subject(self.made, self.prover, self.kernel, run.small)
         last = Loop(END, whole(0), whole(0), whole(0), run.loops[-1].condition, (), ())
-        for result in stored(subject, last):
-            found = self.begin(result.name.partition(": ")[2], result.claim)
-            found.seconds, found.proof = result.seconds, dict.fromkeys(result.proof)
-            found.require(result.verdict == "proved", result.note)
-            yield found
+        for found in stored(self.subject(run), last):
+            yield replace(found, step=f"group {self.number}, {found.step}")
 
     # --- order -----------------------------------------------------------------------------------------------------
 
@@ -228,9 +241,10 @@ class Group:
         for f in self.fills:
             if not _uses(run, f) and not _uses_loops(f):
                 continue
-            yield reads(f, run.machine, self.work, run.returned,
-                        lambda what, claim: self.begin(what + case, claim), self.questions, run.facts)  # fmt: skip
-        found = self.begin(f"products{case}", "every product is waited for in the loop in which it was issued")
+            found = self.begin(ORDER, f"{f.name}: reads{case}", READS)
+            reads(f, run.machine, self.work, run.returned, self.questions, run.facts, found)
+            yield found
+        found = self.begin(ORDER, f"products{case}", "every product is waited for in the loop in which it was issued")
         words = [e for e in run.machine.events if isinstance(e, Word)]
         found.require({e.name for e in words} <= {"wait", "arrive", "product", "landed"}, "a word of another role")
         known = {(b, f.turn.channel) for f in self.fills for b in (f.full, f.empty)}
@@ -240,15 +254,47 @@ class Group:
         found.require(_settled(run), "one is under way at the end of a loop")
         yield found
 
+    # --- ranges ----------------------------------------------------------------------------------------------------
+
+    def ranges(self, run: Run) -> Finding:
+        """The ends of the loops, in both roles, are those of the formulas that the index obligations are about."""
+        claim = "the ends of the loops over tiles are those of their formulas, in both roles"
+        found, goals = self.begin(ORDER, "ranges", claim), []
+        spans = {x for a, b, _ in self.made.ranges.spans for x in (a, b)}
+        wanted = ends_of(self.made, "rolling", Lane((), (), {}, {}, (), (), run.machine.names))
+        for machine, ends in ((self.load, (LO, HI)), (run.machine, (LO, HI, *sorted(spans - {LO, HI}, key=str)))):
+            goals += [same(_integer(machine, end.name), normal(wanted[end])) for end in ends]
+        self.questions.require(found, goals, fault="an end is another than its formula's:")
+        return found
+
+    def rows(self, run: Run) -> Finding:
+        """Every row of the group is one of those that the formulas are about."""
+        claim = "every row of a group that there is is between the first and the last row of its program"
+        found, goals = self.begin(ORDER, "rows", claim), []
+        axis = self.made.roles.rows
+        assert axis is not None
+        row, length = _integer(run.machine, axis.name), symbol(f"size_{axis.name}", "int")
+        if "first_row" in run.machine.names:
+            first = _integer(run.machine, "first_row")
+            goals += [nonnegative(first), at_most(first, row)]
+        if "last_row" in run.machine.names:
+            last = _integer(run.machine, "last_row")
+            goals += [at_most(row, last), less(last, length)]
+        # Of an axis without a row there is no piece of work.
+        facts = [less(row, length), positive(length), nonnegative(symbol("work", "int"))]
+        self.questions.require(found, goals, facts)
+        return found
+
     # --- values ----------------------------------------------------------------------------------------------------
 
     def begins(self, run: Run) -> Iterator[Finding]:
         units = {str(s): u for s, u in self.prover.laws.units().items()}
-        subject = Subject(self.made, self.prover, self.kernel, run.small)
-        reading = subject.reading({}, [])
+        reading = self.subject(run).reading({}, [])
         for name, tile in run.begun.items():
-            found = self.begin(f"before the first tile: {name}", f"{name} begins at its unit in every piece of work")
-            found.require(all(reading.kernel(t) == units[name] for t in terms(tile.lanes)), "it begins at another value")
+            found = self.begin(name, "before the first tile", f"{name} begins at its unit in every piece of work")
+            found.require(
+                all(reading.kernel(t) == units[name] for t in terms(tile.lanes)), "it begins at another value"
+            )
             yield found
 
     def loops(self, run: Run) -> Iterator[Finding]:
@@ -258,7 +304,9 @@ class Group:
         copies = [e for e in self.load.events if isinstance(e, Loop)]
         (visits,) = copies
         first, end = tiles(visits)
-        order = self.begin("tiles", "the first tile and the loops visit the tiles that are copied, one after the other")
+        order = self.begin(
+            ORDER, "tiles", "the first tile and the loops visit the tiles that are copied, one after the other"
+        )
         goals = []
         # The first tile, as what the names stand for at the head of the first loop.
         start = {c.name: c.start for c in heads[0].loop.carried}
@@ -282,7 +330,7 @@ class Group:
                 goes_on = {name: terms(tile.lanes) for name, tile in run.ended.items()}
                 what = "after the last product"
             for name in components:
-                found = self.begin(f"{what}: {name}", f"{name} goes on as the state that the loop has left")
+                found = self.begin(name, what, f"{name} goes on as the state that the loop has left")
                 pairs = zip(_even(left[name]), _even(goes_on[name]), strict=True)
                 found.require(all(a is b for a, b in pairs), "it is another value")
                 yield found
@@ -336,15 +384,12 @@ class Group:
         step = ends.step if number != BEGIN else whole(0)
         loop = replace(ends, number=number, step=step, stop=ends.stop if number != BEGIN else ends.start,
                        carried=tuple(carried))  # fmt: skip
-        subject = Subject(self.made, self.prover, self.kernel, run.small)
-        for f in iterated(subject, loop):
-            component = f.name.rpartition(": ")[2]
-            found = replace(f, name=f"refinement {self.kernel.name}: group {self.number}, {what}: {component}")
-            yield found
+        for found in iterated(self.subject(run), loop):
+            yield replace(found, step=f"group {self.number}, {what}")
 
     def none(self, runs: list[Run], visits: Run) -> Finding:
         """Where there is no tile, the state stays as it began; what is stored then is what is stored of any state."""
-        found = self.begin("no tile", "where no tile is visited the state stays at its unit")
+        found = self.begin(ORDER, "no tile", "where no tile is visited the state stays at its unit")
         for run in runs:
             if run is visits:
                 continue
@@ -357,6 +402,13 @@ class Group:
             ]
             found.require(stores[0] == stores[1], "what is stored is another value")
         return found
+
+
+def _integer(machine: Piece, name: str) -> Term:
+    """What a number of the program is in the end."""
+    (term,) = values.as_tile(machine.names[name]).lanes.ravel().tolist()
+    assert isinstance(term, Term)
+    return term
 
 
 def _even(some: list[Term]) -> list[Term]:
@@ -375,7 +427,8 @@ def _uses_loops(fill: Fill) -> bool:
 
 def _settled(run: Run) -> bool:
     """Whether no product is under way where a loop begins or ends."""
-    left, inside = 0, ()
+    left = 0
+    inside: tuple[int, ...] = ()
     for e in run.machine.events:
         if e.loops != inside or isinstance(e, Loop):
             if left:

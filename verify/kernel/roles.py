@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from refold.schedule import integers, ir
-from refold.schedule.conditions import TRUE
+from refold.schedule.conditions import TRUE, nonnegative
 from refold.schedule.execute import Descriptor, Object
 from refold.schedule.execute import argument as argument_of
 from refold.schedule.integers import add, multiply, subtract, value_of, whole
@@ -23,14 +23,34 @@ from refold.schedule.terms import Term, below, make, symbol
 from refold.schedule.tiles import NoMeaning, Tile, filled, terms
 from refold.schedule.walk import contains, parts
 from refold.verify.kernel.asked import Asked
-from refold.verify.kernel.lemmas import less, nonnegative, positive, same
+from refold.verify.kernel.lemmas import less, positive, same
 from refold.verify.kernel.multiples import cofactor, simplified
 from refold.verify.kernel.prover import Finding
 from refold.verify.kernel.questions import answer
 from refold.verify.kernel.small import MEANT, arguments
-from refold.verify.kernel.warps import BLOCK_M, BLOCK_N, ROW, Buffer, Fill, Opaque, Role, Stage, Turn, Warps, Whole, normal, turn_of  # fmt: skip
+from refold.verify.kernel.warps import (  # fmt: skip
+    BLOCK_M,
+    BLOCK_N,
+    ROW,
+    Buffer,
+    Fill,
+    Opaque,
+    Role,
+    Stage,
+    Turn,
+    Warps,
+    Whole,
+    normal,
+    turn_of,
+)
 
 ZERO, ONE = whole(0), whole(1)
+# The names of the kernel, and of what is shown of its barriers, in obligations.
+STAGE, ORDER = "hopper", "order of copies"
+PROGRAM, PROGRAMS = symbol("program 0", "int"), symbol("programs 0", "int")
+# What is so in every launch.
+FACTS = (*map(positive, (BLOCK_M, BLOCK_N, symbol("SIZE_ring", "int"))), nonnegative(ROW), less(ROW, BLOCK_M),
+         nonnegative(PROGRAM), less(PROGRAM, PROGRAMS))  # fmt: skip
 SYMBOLS = ("BLOCK_M", "BLOCK_N", "SIZE_ring")
 
 
@@ -88,6 +108,7 @@ class Questions:
 
     facts: tuple[Term, ...]
     asked: Asked = field(default_factory=Asked)
+    count: int = 0
 
     def require(self, finding: Finding, goals: Iterable[Term], facts: Iterable[Term] = (), fault: str = "") -> None:
         """Takes in whether goals are so."""
@@ -96,20 +117,14 @@ class Questions:
             return
         known = [f for f in simplified([*self.facts, *facts], (BLOCK_N,)) if f is not TRUE]
         question = replace(self.asked.question(known, left), name=finding.name, claim=finding.claim)
-        result = answer(replace(question, part=len(finding.proof)))
+        result = answer(replace(question, part=self.count))
+        self.count += 1
         finding.seconds += result.seconds
         finding.proof |= dict.fromkeys(result.proof)
         finding.require(result.verdict == "proved", f"{fault or 'it was not shown of all sizes'} {result.note}".strip())
 
 
-def facts_of(works: Iterable[Work]) -> tuple[Term, ...]:
-    """What is so in every launch."""
-    pid, programs = symbol("program 0", "int"), symbol("programs 0", "int")
-    found = [*map(positive, (BLOCK_M, BLOCK_N, symbol("SIZE_ring", "int"))), nonnegative(ROW), less(ROW, BLOCK_M)]
-    return (*found, nonnegative(pid), less(pid, programs))
-
-
-# --- the kernel and its roles ------------------------------------------------------------------------------------------
+# --- the kernel and its roles ----------------------------------------------------------------------------------------
 
 
 def started(made: Kernels, functions: tuple[ir.Function, ...]) -> tuple[ir.Function, Whole]:
@@ -163,25 +178,30 @@ def _work(machine: Whole, function: Any, args: Any) -> Work:
     return Work(body, given | {n: number(symbol(n, "int")) for n in varying}, order, loop, varying)
 
 
-def pieces(works: list[Work], begin: Any, questions: Questions) -> Iterator[Finding]:
+def begin(step: str, claim: str) -> Finding:
+    """A step about the order of copies of which nothing is said yet."""
+    return Finding(STAGE, ORDER, step, claim)
+
+
+def pieces(works: list[Work], questions: Questions) -> Iterator[Finding]:
     """All roles go over the same pieces of work, in one order, and none comes after one that is none."""
     found = begin("pieces of work", "every role takes the same pieces in the same order, with the same numbers")
     found.require(len({w.order for w in works}) == 1, "one takes other pieces")
     yield found
-    found = begin("last piece", "after a number that is no piece of work there is none")
+    found = begin("last piece", "numbers of pieces are not negative, and after one that is no piece of work there is none")
     one, loop = works[0], works[0].loop
     work = next((t for n, t in one.varying.items() if t is not iteration(loop) and t.op != "state"), None)
     found.require(work is not None and loop.start is ZERO and loop.step is ONE, "the pieces are not numbered")
     if work is not None:
         later = integers.replaced(work, {iteration(loop): add(iteration(loop), ONE)})
-        questions.require(found, [less(work, later)], [nonnegative(iteration(loop))])
+        questions.require(found, [less(work, later), nonnegative(work)], [nonnegative(iteration(loop))])
     yield found
 
 
-# --- barriers ----------------------------------------------------------------------------------------------------------
+# --- barriers --------------------------------------------------------------------------------------------------------
 
 
-def barriers(machine: Whole, fills: tuple[Fill, ...], users: Mapping[Fill, int], begin: Any) -> Finding:
+def barriers(machine: Whole, fills: tuple[Fill, ...], users: Mapping[Fill, int]) -> Finding:
     """Each barrier of each stage counts those who arrive at it, before any role begins; no two rings share a stage."""
     found = begin("barriers", "every barrier counts those who arrive at it, and no two rings share a stage")
     words = [e.name for e in machine.events if isinstance(e, Word) and e.name in ("init", "fence", "role")]
@@ -194,6 +214,7 @@ def barriers(machine: Whole, fills: tuple[Fill, ...], users: Mapping[Fill, int],
         found.require(len(same_ring) == 1, f"{buffer.name} is the barrier of two rings")
     for f in fills:
         found.require(len({f.full.number, f.empty.number, f.ring.number}) == 3, f"{f.ring.name} shares a buffer")
+        found.require(f.full.shape == f.empty.shape == ((ZERO,),), f"{f.ring.name} has no barrier for each stage")
         found.require(f.full.count is f.empty.count is f.ring.count, f"{f.ring.name} has other stages than barriers")
     for ring in dict.fromkeys(f.ring for f in fills):
         turns = [f.turn for f in fills if f.ring == ring]
@@ -232,7 +253,7 @@ def _apart(turns: list[Turn], count: Term) -> bool:
     return limit is not None and len({*taken}) == len(taken) and {*taken} <= {*range(limit)}
 
 
-# --- copies ------------------------------------------------------------------------------------------------------------
+# --- copies ----------------------------------------------------------------------------------------------------------
 
 
 def fills_of(machine: Warps) -> tuple[Fill, ...]:
@@ -273,19 +294,18 @@ def trips(loop: Loop) -> Term:
     return integers.greatest(subtract(last, first), ZERO)
 
 
-def copied(fill: Fill, machine: Warps, work: Work, returned: Term, begin: Any, questions: Questions) -> Finding:
+def copied(fill: Fill, machine: Warps, work: Work, returned: Term, questions: Questions) -> Finding:
     """The copies to a ring are numbered 0, 1, 2, ... through all pieces of work."""
-    found = begin(f"{named(fill)}: copies", "copies have the turns 0, 1, 2, ... through all pieces of work")
+    found = begin(f"{fill.name}: copies", "copies have the turns 0, 1, 2, ... through all pieces of work")
     loops = {e.number: e for e in machine.events if isinstance(e, Loop)}
     count = trips(loops[fill.loops[-1]]) if fill.loops else ONE
     numbered(found, fill, work, returned, questions, [(fill.first, count)])
     return found
 
 
-def reads(fill: Fill, machine: Warps, work: Work, returned: Term, begin: Any, questions: Questions,
-          facts: Iterable[Term]) -> Finding:  # fmt: skip
+def reads(fill: Fill, machine: Warps, work: Work, returned: Term, questions: Questions, facts: Iterable[Term],
+          found: Finding) -> None:  # fmt: skip
     """The reads of a ring by one role have the turns 0, 1, 2, ..., and each gives its stage back."""
-    found = begin(f"{named(fill)}: reads", "reads have the turns 0, 1, 2, ..., and each stage is given back after it")
     loops = {e.number: e for e in machine.events if isinstance(e, Loop)}
     mine: list[tuple[Word, Turn]] = []
     for e in machine.noted("wait", "arrive"):
@@ -310,7 +330,6 @@ def reads(fill: Fill, machine: Warps, work: Work, returned: Term, begin: Any, qu
         else:
             uses.append((normal(turn.turn), ONE))
     numbered(found, fill, work, returned, questions, uses, facts)
-    return found
 
 
 def numbered(found: Finding, fill: Fill, work: Work, returned: Term, questions: Questions,
@@ -330,7 +349,3 @@ def numbered(found: Finding, fill: Fill, work: Work, returned: Term, questions: 
         expected = add(expected, count)
     goals.append(same(expected, integers.replaced(begin, after)))
     questions.require(found, [g for g in goals if g is not TRUE], facts, "the turns do not follow each other:")
-
-
-def named(fill: Fill) -> str:
-    return fill.ring.name if fill.turn.factor == 1 else f"{fill.ring.name} {fill.turn.offset}"

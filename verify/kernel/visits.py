@@ -57,7 +57,7 @@ def visit_questions(made: Kernels, how: Launch, read: Lanes, asked: Asked) -> It
 
 
 def _question(made: Kernels, stage: str, how: Launch, lane: Lane, asked: Asked) -> IndexQuestion:
-    ends = _ends(made, stage, lane)
+    ends = ends_of(made, stage, lane)
     visits = [_visit(lane, call) for call in lane.calls if call.name == "_step"]
     chosen = both(at_most(ends[LO], BEGIN), less(BEGIN, ends[HI]))
     goals = [either(negate(chosen), *(v.here for v in visits))]
@@ -103,7 +103,7 @@ def _live(lane: Lane, at: Term) -> Iterator[Term]:
                 yield cast(result, "int1").lanes.item()
 
 
-def _ends(made: Kernels, stage: str, lane: Lane) -> dict[sp.Symbol, Term]:
+def ends_of(made: Kernels, stage: str, lane: Lane) -> dict[sp.Symbol, Term]:
     """The ends of ranges by their formulas, which `index visit`, `skipped` and `unmasked` are about."""
     start, stop = whole(made.roles.fold) if stage == "rolling" else SPLIT
     env: dict[sp.Symbol, Term] = {}

@@ -7,6 +7,7 @@ has a value after a wait for it and none before. Layouts say where the elements 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -120,6 +121,10 @@ class Fill:
     loops: tuple[int, ...]
 
     @property
+    def name(self) -> str:
+        return self.ring.name if self.turn.factor == 1 else f"{self.ring.name} {self.turn.offset}"
+
+    @property
     def first(self) -> Term:
         """The turn of the first copy."""
         begin = self.turn.turn
@@ -164,7 +169,7 @@ def _nearest(t: Term) -> Term:
 class Warps(Machine):
     """A machine of one role: it knows what the copies of another role bring."""
 
-    made: Kernels | None = None
+    made: Kernels = field(kw_only=True)
     fills: tuple[Fill, ...] = ()
 
     # --- tiles -----------------------------------------------------------------------------------------------------
@@ -176,7 +181,11 @@ class Warps(Machine):
         return tuple(map(integers.whole, range(Machine.extent(self, length))))
 
     def lanes(self, node: ir.Lanes) -> Tile:
-        found = self.block(values.value(self, node.block))
+        length, (axis,) = values.value(self, node.block), node.axes
+        found, roles = self.block(length), self.made.roles
+        known = {roles.rows: BLOCK_M, roles.fold: BLOCK_N}.get(axis)  # type: ignore[call-overload]
+        if (length.lanes.item() if isinstance(length, Tile) else None) is not known:
+            raise NoMeaning(f"a tile of another length along {axis}")
         return Tile("int32", filled((len(found),), [*found]))
 
     def extent(self, length: Object) -> int:
@@ -219,10 +228,11 @@ class Warps(Machine):
                 dtype = rest[-2]
                 if isinstance(dtype, ir.Method) and isinstance(shape, ir.Sequence):
                     tile = values.cast_to(self, values.operand(self, number), dtype_named(dtype.name))
-                    return (Tile(tile.dtype, np.broadcast_to(tile.lanes, [values.size(self, n) for n in shape.values])),)
+                    lanes = np.broadcast_to(tile.lanes, [values.size(self, n) for n in shape.values])
+                    return (Tile(tile.dtype, lanes),)
             case ir.Method(ir.Name("gl"), "allocate_shared_memory", (_, ir.Sequence((count, *shape)), _)):
-                lengths = tuple(self.block(values.value(self, n)) for n in shape)
-                buffer = Buffer(len([*self.noted("buffer")]), values.tile(self, count).lanes.item(), lengths)
+                steps = tuple(self.block(values.value(self, n)) for n in shape)
+                buffer = Buffer(len([*self.noted("buffer")]), values.tile(self, count).lanes.item(), steps)
                 self.note("buffer", buffer)
                 return (buffer,)
             case ir.Method(ir.Name("gl") | ir.Name("mbarrier"), ("SliceLayout" | "MBarrierLayout") as layout):
@@ -230,14 +240,19 @@ class Warps(Machine):
             case ir.Method(ir.Name("mbarrier"), action, (stage, *args)):
                 return self.barrier(action, self.stage(stage), args, words)
             case ir.Method(x, "index", (at,)):
-                buffer = values.value(self, x)
-                if isinstance(buffer, Buffer):
-                    return (Stage(buffer, values.tile(self, at).lanes.item()),)
+                shared = values.value(self, x)
+                if isinstance(shared, Buffer):
+                    return (Stage(shared, values.tile(self, at).lanes.item()),)
             case ir.Method(x, "reshape", (ir.Sequence(shape),)):
                 held = self.held(values.value(self, x))
-                return (replace(held, tile=_shaped(held.tile, [values.size(self, n) for n in shape])),)
+                lengths = [values.size(self, n) for n in shape]
+                if math.prod(lengths) != held.tile.lanes.size:
+                    raise NoMeaning("a tile as one of another size")
+                return (replace(held, tile=Tile(held.tile.dtype, held.tile.lanes.reshape(lengths))),)
             case ir.Method(x, "permute", (ir.Sequence(order),)):
                 held, places = self.held(values.value(self, x)), [int(values.known(self, n)) for n in order]
+                if sorted(places) != [*range(len(held.tile.shape))]:
+                    raise NoMeaning("axes in no order")
                 return (replace(held, tile=Tile(held.tile.dtype, np.transpose(held.tile.lanes, places))),)
             case ir.Method(x, name, None):
                 return (Opaque(f"{name} of {_called(values.value(self, x))}"),)
@@ -304,7 +319,6 @@ class Warps(Machine):
 
     def brought(self, fill: Fill, corner: tuple[Term, ...]) -> Tile:
         """A tile of a tensor that begins at a corner: 0 beyond the ends of an axis along which it goes."""
-        assert self.made is not None
         axes = next(t.axes for t in self.made.plan.spec.tensors if f"{t.name}_ptr" == fill.tensor)
         keys = ("lead0", "lead1", *axes)
         if len(keys) != len(corner) or len(corner) != len(fill.ring.shape):
@@ -336,9 +350,7 @@ class Warps(Machine):
                 found = found[-about:] if about else []
         return found
 
-    def issue(
-        self, a: ir.Value, b: ir.Value, into: ir.Value, use_acc: bool = True, is_async: bool = False
-    ) -> Product:
+    def issue(self, a: ir.Value, b: ir.Value, into: ir.Value, use_acc: bool = True, is_async: bool = False) -> Product:
         if not is_async:
             raise NoMeaning("a product that is waited for at once")
         sides = [values.value(self, v) for v in (a, b)]
@@ -358,10 +370,6 @@ class Warps(Machine):
         if any(isinstance(d, Product) and d.number in left for d in deps):
             raise NoMeaning("a product that is read while it may be under way")
         return tuple(d.tile if isinstance(d, Product) else d for d in deps)
-
-
-def _shaped(tile: Tile, shape: list[int]) -> Tile:
-    return Tile(tile.dtype, tile.lanes.reshape(shape))
 
 
 def _called(x: Object) -> str:
