@@ -1,6 +1,6 @@
 """The roles of the kernel for Hopper beside each other: their pieces of work, and the order of copies and of reads.
 
-What is trusted of a barrier is this. Let the copies to a ring be numbered 0, 1, 2, ... in the order of the role that
+What is trusted of a barrier is this. Let the copies of a tensor be numbered 0, 1, 2, ... in the order of the role that
 makes them, and the reads of each other role in its order; let copy and read number `n` be at stage `n % size`, wait for
 the barriers of that stage, for `full` by the parity of `n // size` and for `empty` by the other one, and let as many
 arrive as each barrier counts. Then read `n` sees what copy `n` has brought. All but this is shown here.
@@ -188,7 +188,9 @@ def pieces(works: list[Work], questions: Questions) -> Iterator[Finding]:
     found = begin("pieces of work", "every role takes the same pieces in the same order, with the same numbers")
     found.require(len({w.order for w in works}) == 1, "one takes other pieces")
     yield found
-    found = begin("last piece", "numbers of pieces are not negative, and after one that is no piece of work there is none")
+    found = begin(
+        "last piece", "numbers of pieces are not negative, and after one that is no piece of work there is none"
+    )
     one, loop = works[0], works[0].loop
     work = next((t for n, t in one.varying.items() if t is not iteration(loop) and t.op != "state"), None)
     found.require(work is not None and loop.start is ZERO and loop.step is ONE, "the pieces are not numbered")
@@ -202,23 +204,24 @@ def pieces(works: list[Work], questions: Questions) -> Iterator[Finding]:
 
 
 def barriers(machine: Whole, fills: tuple[Fill, ...], users: Mapping[Fill, int]) -> Finding:
-    """Each barrier of each stage counts those who arrive at it, before any role begins; no two rings share a stage."""
-    found = begin("barriers", "every barrier counts those who arrive at it, and no two rings share a stage")
+    """Each barrier of each stage counts those who arrive at it, before any role begins; no two copies share a stage."""
+    found = begin("barriers", "every barrier counts those who arrive at it, and no two copies share a stage")
     words = [e.name for e in machine.events if isinstance(e, Word) and e.name in ("init", "fence", "role")]
     split = words.index("fence") if "fence" in words else 0
     found.require("init" not in words[split:] and {*words[split + 1 :]} == {"role"}, "a role begins before")
     expected = {f.full: 1 for f in fills} | {f.empty: users[f] for f in fills}
     for buffer, count in expected.items():
         found.require(_inits(machine, buffer) == count, f"{buffer.name} counts others than arrive")
-        same_ring = {f.ring for f in fills if buffer in (f.full, f.empty)}
-        found.require(len(same_ring) == 1, f"{buffer.name} is the barrier of two rings")
+        same_buffers = {f.buffers for f in fills if buffer in (f.full, f.empty)}
+        found.require(len(same_buffers) == 1, f"{buffer.name} is the barrier of buffers of two tensors")
     for f in fills:
-        found.require(len({f.full.number, f.empty.number, f.ring.number}) == 3, f"{f.ring.name} shares a buffer")
-        found.require(f.full.shape == f.empty.shape == ((ZERO,),), f"{f.ring.name} has no barrier for each stage")
-        found.require(f.full.count is f.empty.count is f.ring.count, f"{f.ring.name} has other stages than barriers")
-    for ring in dict.fromkeys(f.ring for f in fills):
-        turns = [f.turn for f in fills if f.ring == ring]
-        found.require(_apart(turns, ring.count), f"two turns of {ring.name} share a stage")
+        name = f.buffers.name
+        found.require(len({f.full.number, f.empty.number, f.buffers.number}) == 3, f"{name} shares a buffer")
+        found.require(f.full.shape == f.empty.shape == ((ZERO,),), f"{name} has no barrier for each stage")
+        found.require(f.full.count is f.empty.count is f.buffers.count, f"{name} has other stages than barriers")
+    for buffers in dict.fromkeys(f.buffers for f in fills):
+        turns = [f.turn for f in fills if f.buffers == buffers]
+        found.require(_apart(turns, buffers.count), f"two turns of {buffers.name} share a stage")
     return found
 
 
@@ -233,8 +236,8 @@ def _inits(machine: Whole, buffer: Buffer) -> int | None:
     all_there = known is not None and stages == [whole(n) for n in range(known)]
     if len(mine) == 1 and len(mine[0].loops) == 1:
         loop = loops[mine[0].loops[0]]
-        whole_ring = loop.start is ZERO and loop.step is ONE and loop.stop is buffer.count
-        all_there = whole_ring and stages[0] is iteration(loop)
+        all_stages = loop.start is ZERO and loop.step is ONE and loop.stop is buffer.count
+        all_there = all_stages and stages[0] is iteration(loop)
     (count,) = counts
     return count if all_there and isinstance(count, int) else None
 
@@ -295,7 +298,7 @@ def trips(loop: Loop) -> Term:
 
 
 def copied(fill: Fill, machine: Warps, work: Work, returned: Term, questions: Questions) -> Finding:
-    """The copies to a ring are numbered 0, 1, 2, ... through all pieces of work."""
+    """The copies to the buffers of a tensor are numbered 0, 1, 2, ... through all pieces of work."""
     found = begin(f"{fill.name}: copies", "copies have the turns 0, 1, 2, ... through all pieces of work")
     loops = {e.number: e for e in machine.events if isinstance(e, Loop)}
     count = trips(loops[fill.loops[-1]]) if fill.loops else ONE
@@ -305,7 +308,7 @@ def copied(fill: Fill, machine: Warps, work: Work, returned: Term, questions: Qu
 
 def reads(fill: Fill, machine: Warps, work: Work, returned: Term, questions: Questions, facts: Iterable[Term],
           found: Finding) -> None:  # fmt: skip
-    """The reads of a ring by one role have the turns 0, 1, 2, ..., and each gives its stage back."""
+    """The reads of buffers by one role have the turns 0, 1, 2, ..., and each gives its stage back."""
     loops = {e.number: e for e in machine.events if isinstance(e, Loop)}
     mine: list[tuple[Word, Turn]] = []
     for e in machine.noted("wait", "arrive"):

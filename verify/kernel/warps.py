@@ -1,8 +1,8 @@
 """What the words of the kernel for Hopper mean on terms, where its barriers and its layouts are trusted.
 
-A copy fills one stage of a ring of buffers. A wait for the barrier of a stage says by the stage and by its parity which
-*turn* of the ring it is for, and what is then read of the stage is what the copy of that turn has brought. A product
-has a value after a wait for it and none before. Layouts say where the elements of a tile are, not what they are.
+A copy fills one stage of a tensor's buffers. A wait for the barrier of a stage says by the stage and by its parity
+which *turn* it is for, and what is then read of the stage is what the copy of that turn has brought. A product has a
+value after a wait for it and none before. Layouts say where the elements of a tile are, not what they are.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Product(Foreign):
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """Which stage of which ring, and how often that ring went round: `factor * (turn % size) + offset`."""
+    """The stage `factor * (turn % size) + offset`, and by the same turn how often all stages were filled before."""
 
     factor: int
     size: Term
@@ -105,7 +105,7 @@ def turn_of(at: Term) -> Turn:
         if len(factors) == 1 and factors[0].op == "%":
             turn, size = factors[0].args
             return Turn(factor, size, offset, turn)
-    raise NoMeaning("a stage that is no turn of a ring")
+    raise NoMeaning("a stage that is of no turn")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class Fill:
 
     full: Buffer
     empty: Buffer
-    ring: Buffer
+    buffers: Buffer
     turn: Turn
     tensor: str
     corner: tuple[Term, ...]
@@ -122,7 +122,7 @@ class Fill:
 
     @property
     def name(self) -> str:
-        return self.ring.name if self.turn.factor == 1 else f"{self.ring.name} {self.turn.offset}"
+        return self.buffers.name if self.turn.factor == 1 else f"{self.buffers.name} {self.turn.offset}"
 
     @property
     def first(self) -> Term:
@@ -131,7 +131,7 @@ class Fill:
         if self.loops:
             begin = integers.subtract(begin, iteration_of(self.loops[-1]))
         if len(self.loops) > 1 or any(t.op in ("iteration", "trips", "state", "last") for t in below(begin)):
-            raise NoMeaning(f"{self.ring.name}: copies that are not one for each iteration")
+            raise NoMeaning(f"{self.buffers.name}: copies that are not one for each iteration")
         return begin
 
     def at(self, turn: Term) -> tuple[Term, ...]:
@@ -139,7 +139,7 @@ class Fill:
         number = normal(integers.subtract(turn, self.first))
         if not self.loops:
             if number is not integers.whole(0):
-                raise NoMeaning(f"{self.ring.name}: a turn of which there is no copy")
+                raise NoMeaning(f"{self.buffers.name}: a turn of which there is no copy")
             return self.corner
         return tuple(normal(integers.replaced(c, {iteration_of(self.loops[-1]): number})) for c in self.corner)
 
@@ -293,9 +293,9 @@ class Warps(Machine):
         self.note("copy", tensor, tuple(values.tile(self, c).lanes.item() for c in corner), full, into)
 
     def fill(self, stage: Stage) -> Fill:
-        """The copy that fills a stage of a ring."""
+        """The copy that fills a stage."""
         channel = turn_of(stage.at).channel
-        found = [f for f in self.fills if f.ring == stage.buffer and f.turn.channel == channel]
+        found = [f for f in self.fills if f.buffers == stage.buffer and f.turn.channel == channel]
         if len(found) != 1:
             raise NoMeaning(f"a stage of {stage.buffer.name} that no copy fills, or several")
         return found[0]
@@ -321,21 +321,21 @@ class Warps(Machine):
         """A tile of a tensor that begins at a corner: 0 beyond the ends of an axis along which it goes."""
         axes = next(t.axes for t in self.made.plan.spec.tensors if f"{t.name}_ptr" == fill.tensor)
         keys = ("lead0", "lead1", *axes)
-        if len(keys) != len(corner) or len(corner) != len(fill.ring.shape):
+        if len(keys) != len(corner) or len(corner) != len(fill.buffers.shape):
             raise NoMeaning("a copy to a buffer of another shape")
         strides = [symbol(self.made.strides[fill.tensor.removesuffix("_ptr"), k], "int") for k in keys]
         lanes = []
-        for steps in product(*fill.ring.shape):
+        for steps in product(*fill.buffers.shape):
             at = [integers.add(c, s) for c, s in zip(corner, steps, strict=True)]
             there = TRUE
             for n, axis in enumerate(axes, 2):
-                if len(fill.ring.shape[n]) > 1 or fill.ring.shape[n] == (ROW,):
+                if len(fill.buffers.shape[n]) > 1 or fill.buffers.shape[n] == (ROW,):
                     whole = axis in self.made.roles.inner
                     length = integers.whole(LANES) if whole else symbol(f"size_{axis.name}", "int")
                     there = both(there, compare_integers("<", at[n], length))
             offset = integers.add(*(integers.multiply(i, s) for i, s in zip(at, strides, strict=True)))
             lanes.append(select(there, make("read", "fp32", (offset,), (fill.tensor, 0, "fp32")), real(0.0, "fp32")))
-        return Tile("fp32", filled(tuple(map(len, fill.ring.shape)), lanes))
+        return Tile("fp32", filled(tuple(map(len, fill.buffers.shape)), lanes))
 
     # --- products --------------------------------------------------------------------------------------------------
 

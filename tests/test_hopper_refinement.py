@@ -13,14 +13,13 @@ import pytest
 
 from refold import Plan, derive
 from refold.schedule import ir
-from refold.schedule.lower.gluon import gluon_kernel
+from refold.schedule.lower.buffers import BUFFERS, GONE, HI, J0, LO, ONE, STAGE, TURN, TWO, at
 from refold.schedule.lower.kernels import kernels
-from refold.schedule.lower.ring import FIRST, GONE, HI, J0, LO, ONE, RING, STAGE, TURN, TWO, at
 from refold.schedule.lower.words import BLOCK_M, BLOCK_N
 from refold.schedule.tiles import NoMeaning
 from refold.verify.kernel.cases import Unread
+from refold.verify.kernel.hopper import functions_of, hopper_obligations, hopper_refinement, steps_of
 from refold.verify.kernel.prover import Prover
-from refold.verify.kernel.ring import ring_obligations, ring_refinement, steps_of
 from refold.verify.verify import invariants_of
 
 GOLDEN = Path(__file__).parent / "golden" / "test_golden_kernels"
@@ -39,16 +38,16 @@ def prover_of(name: str) -> Prover:
 @pytest.mark.parametrize("name", [*SOME, *(pytest.param(n, marks=pytest.mark.slow) for n in HAVE if n not in SOME)])
 def test_the_kernel_computes_the_monoid(name: str) -> None:
     prover = prover_of(name)
-    results = [*ring_refinement(prover.made, prover)]
+    results = [*hopper_refinement(prover.made, prover)]
     assert [(r.name, r.verdict) for r in results] == [
-        (f"refinement {n}", "proved") for n in ring_obligations(prover.made)
+        (f"refinement {n}", "proved") for n in hopper_obligations(prover.made)
     ]
     assert len(results) > 3
 
 
 def test_a_plan_without_such_a_kernel_has_nothing_to_show() -> None:
     prover = prover_of("softmax")
-    assert not [*ring_refinement(prover.made, prover)] and not [*ring_obligations(prover.made)]
+    assert not [*hopper_refinement(prover.made, prover)] and not [*hopper_obligations(prover.made)]
 
 
 def open_of(name: str, functions: Functions) -> str | None:
@@ -58,13 +57,6 @@ def open_of(name: str, functions: Functions) -> str | None:
         return next((f"{s.step}: {s.fault}" for s in steps_of(prover.made, prover, functions) if s.fault), None)
     except (NoMeaning, Unread) as error:
         return str(error)
-
-
-def functions_of(name: str) -> Functions:
-    made = prover_of(name).made
-    ring = gluon_kernel(made, name)
-    assert ring is not None
-    return ring.functions
 
 
 def changed(node: Any, change: Callable[[Any], Any]) -> Any:
@@ -163,7 +155,7 @@ def counted(node: Any) -> Any:
     return node
 
 
-BEFORE, ROUND = ir.Binary("-", TURN, ONE), ir.Binary("&", ir.Binary("//", TURN, RING), ONE)
+BEFORE, ROUND = ir.Binary("-", TURN, ONE), ir.Binary("&", ir.Binary("//", TURN, BUFFERS), ONE)
 SHIFT = ir.Binary("*", GONE, BLOCK_N)
 GROUP_1 = ir.Binary("+", ir.Name("i0"), ir.Binary("*", ONE, BLOCK_M))
 VISITED = ir.Binary("//", ir.Binary("-", HI, LO), BLOCK_N)
@@ -203,7 +195,8 @@ MORE: dict[str, tuple[str, Callable[[Any], Any]]] = {
 @pytest.mark.parametrize("what", [*MUTANTS, *(pytest.param(n, marks=pytest.mark.slow) for n in MORE)])
 def test_a_wrong_kernel_is_not_shown(what: str) -> None:
     where, change = (MUTANTS | MORE)[what]
-    functions = functions_of("causal_attention")
+    functions = functions_of(prover_of("causal_attention").made)
+    assert functions is not None
     wrong = tuple(changed(f, change) if f.name == where else f for f in functions)
     assert wrong != functions, "the change is none"
     assert open_of("causal_attention", wrong) is not None
@@ -212,6 +205,7 @@ def test_a_wrong_kernel_is_not_shown(what: str) -> None:
 def test_a_wait_for_no_copy_is_refused() -> None:
     """The faults say what is wrong: here that the stage that is read is not the one that was waited for."""
     where, change = MORE["no wait for k"]
-    wrong = tuple(changed(f, change) if f.name == where else f for f in functions_of("causal_attention"))
+    functions = functions_of(prover_of("causal_attention").made)
+    assert functions is not None
+    wrong = tuple(changed(f, change) if f.name == where else f for f in functions)
     assert open_of("causal_attention", wrong) == "a stage of k_ring that was not waited for by the parity of its turn"
-    assert FIRST.text == "first"

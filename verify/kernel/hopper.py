@@ -25,6 +25,7 @@ from refold.schedule.loops import assigned
 from refold.schedule.lower.gluon import gluon_kernel
 from refold.schedule.lower.kernels import Kernels
 from refold.schedule.outcome import Carried, Loop, Outcome, Word
+from refold.schedule.passes.warps import warp_specialise
 from refold.schedule.terms import Term, below, make, symbol
 from refold.schedule.tiles import Lanes, NoMeaning, Tile, filled, terms
 from refold.verify.kernel.cases import Truths, Unread, cases
@@ -62,16 +63,22 @@ BEGIN, END, WITHIN = 1000, 2000, 3000
 READS = "reads have the turns 0, 1, 2, ..., and each stage is given back after it"
 
 
-def ring_refinement(made: Kernels, prover: Prover) -> Iterator[Result]:
+def hopper_refinement(made: Kernels, prover: Prover) -> Iterator[Result]:
     """Every refinement obligation of the kernel for Hopper of a plan; none where it has no such kernel."""
-    ring = gluon_kernel(made, made.rolling.name)
-    if ring is not None:
-        yield from of_functions(made, prover, ring.functions)
+    functions = functions_of(made)
+    if functions is not None:
+        yield from of_functions(made, prover, functions)
 
 
-def ring_obligations(made: Kernels) -> Iterator[str]:
+def functions_of(made: Kernels) -> tuple[ir.Function, ...] | None:
+    """The functions of the kernel for Hopper, as they are printed; None where a plan has none."""
+    warps = gluon_kernel(made, made.rolling.name.removesuffix("_rolling"))
+    return None if warps is None else warp_specialise(warps)
+
+
+def hopper_obligations(made: Kernels) -> Iterator[str]:
     """What has to be shown of that kernel, whatever it holds, by its name."""
-    if gluon_kernel(made, made.rolling.name) is not None:
+    if functions_of(made) is not None:
         outputs = [f"output {made.users.get(f.name, f.name)}" for f in made.plan.finish]
         components = [str(a.symbol) for a in made.plan.accumulators]
         yield from (f"{STAGE}: {thing}" for thing in (ORDER, *components, *outputs))
@@ -164,7 +171,7 @@ def _run(made: Kernels, prover: Prover, kernel: Any, work: Work, fills: tuple[Fi
     machine.names |= {n: _state("last", END, n, t) for n, t in ended.items()}
     results = machine.run(body[folds[-1] + 1 :])
     if results is None or len(results) != 1:
-        raise NoMeaning("a role that does not say how many tiles went through its ring")
+        raise NoMeaning("a role that does not say how many tiles were loaded")
     return Run(machine, truths, begun, ended, normal(values.as_tile(results[0]).lanes.item()))
 
 
@@ -421,7 +428,7 @@ def _even(some: list[Term]) -> list[Term]:
 
 
 def _uses_loops(fill: Fill) -> bool:
-    """Whether a ring goes on where a run reads nothing of it."""
+    """Whether turns go on where a run reads nothing."""
     return bool(fill.loops)
 
 
