@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import sympy as sp
 
@@ -12,16 +12,19 @@ from refold.algebra.rewrite import folds, has_fold
 from refold.spec import Fold, Index
 
 
+class AnchorOf(Protocol):
+    """The anchor of a finished value; `divided` says whether something is divided by it."""
+
+    def __call__(self, expr: Any, *, divided: bool) -> Anchor: ...
+
+
 def abstract(
     body: sp.Expr,
     axis: Index,
     element: Callable[[sp.Expr], sp.Expr],
-    anchor: Callable[[sp.Expr, bool], Anchor],
+    anchor: AnchorOf,
 ) -> tuple[sp.Expr, list[Anchor]]:
-    """The body over element symbols and fresh anchors, and the anchors, each standing for a part as large as can be.
-
-    `anchor` is also told whether something is divided by it.
-    """
+    """The body over element symbols and fresh anchors, and the anchors, each standing for a part as large as can be."""
     used: dict[Anchor, None] = {}
     # Folds that an exponent holds beside what varies: `exp(-m)` beside `exp(c - m)` is a function of the anchor m.
     inside = {f for n in _mixed_exponentials(body, axis) for f in folds(n, axis)}
@@ -45,7 +48,7 @@ def abstract(
                 return factor * visit(powers[0][0], divided) ** powers[0][1]
             if rest.is_Add and rest.could_extract_minus_sign():
                 factor, rest = -factor, -rest
-            found = anchor(rest, divided)
+            found = anchor(rest, divided=divided)
             used[found] = None
             return factor * found.fresh
         if isinstance(expr, sp.Add | sp.Mul):

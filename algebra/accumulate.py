@@ -177,7 +177,7 @@ class Accumulation:
             self.elements[expr] = Element(Varying(name), expr, -1 if -1 in limits else 1 if limits else 0)
         return self.elements[expr].symbol
 
-    def anchor(self, expr: sp.Expr, divided: bool) -> Anchor:
+    def anchor(self, expr: sp.Expr, *, divided: bool) -> Anchor:
         """The anchor of a finished value; a mean `sum b / n` becomes the fold `sum (b/n)`, which is itself anchored."""
         refuse_partial_anchor(expr, self.axis)
         factors = sp.Mul.make_args(expr)
@@ -203,7 +203,7 @@ class Accumulation:
         self.names.taken.add(name)
         stale = State(name)
         self.meanings[Fresh(name)] = expr
-        usable, default = regular(value, divided, self.accumulators), sp.S.One if divided else sp.S.Zero
+        usable, default = regular(value, self.accumulators, divided=divided), sp.S.One if divided else sp.S.Zero
         anchor = Anchor(stale, Fresh(name), value, usable, default)
         self.anchors = [a for a in self.anchors if a.stale != stale] + [anchor]
         return anchor

@@ -36,7 +36,7 @@ def take(expr: sp.Basic, facts: Facts) -> Any:
         holds = condition.xreplace(dict(facts))
         if holds in (sp.true, sp.false):
             return take(then if holds is sp.true else other, facts)
-        branches = (take(b, {**facts, **known(condition, side)}) for b, side in ((then, True), (other, False)))
+        branches = (take(b, {**facts, **known(condition, holds=side)}) for b, side in ((then, True), (other, False)))
         return rebuild(expr, [condition, *branches])
     if isinstance(expr, Read) or not expr.args:
         return expr
@@ -45,7 +45,7 @@ def take(expr: sp.Basic, facts: Facts) -> Any:
     return rebuild(expr, [take(a, facts) for a in expr.args])
 
 
-def known(condition: sp.Basic, holds: bool) -> dict[sp.Basic, sp.Basic]:
+def known(condition: sp.Basic, *, holds: bool) -> dict[sp.Basic, sp.Basic]:
     """The comparisons that are true or false where a condition holds, or where it does not."""
     found: dict[sp.Basic, sp.Basic] = {condition: sp.sympify(holds)}
     for part in conjuncts(condition if holds else sp.Not(condition)):
@@ -113,7 +113,7 @@ def _written(expr: sp.Basic) -> Any:
         return expr
     # What has no position is below all that have one.
     unit = -sp.oo if expr.kind == "argmax" else UNITS[expr.kind]
-    return Fold(expr.kind, Where(counts, take(expr.body, known(counts, True)), unit), expr.axis)
+    return Fold(expr.kind, Where(counts, take(expr.body, known(counts, holds=True)), unit), expr.axis)
 
 
 def _has_no_value(body: sp.Basic, conditions: tuple[sp.Basic, ...], facts: Facts) -> sp.Basic:
@@ -122,7 +122,7 @@ def _has_no_value(body: sp.Basic, conditions: tuple[sp.Basic, ...], facts: Facts
         hidden = any(take(n, facts) in INFINITE for n in masks(body))
         return sp.true if hidden and value_where(body, facts) is sp.nan else sp.false
     first, *rest = conditions
-    then, other = (_has_no_value(body, tuple(rest), {**facts, **known(first, side)}) for side in (True, False))
+    then, other = (_has_no_value(body, tuple(rest), {**facts, **known(first, holds=side)}) for side in (True, False))
     if then == other:
         return then
     # Of what is certain on one side the other side need not be named.

@@ -77,7 +77,7 @@ def given_by_others(
     return found
 
 
-def regular(value: sp.Expr, divided: bool, accumulators: list[Accumulator]) -> sp.Basic:
+def regular(value: sp.Expr, accumulators: list[Accumulator], *, divided: bool) -> sp.Basic:
     """Where an anchor is usable: finite, and not 0 where something is divided by it."""
     conditions: list[sp.Basic] = []
     if not (isinstance(value, sp.Max | sp.Min) and any(not a.has(State) for a in value.args)):

@@ -101,8 +101,8 @@ def is_infinite_where_masked(fold: Fold) -> bool:
 
 def _only(condition: sp.Basic, hiding: dict[sp.Basic, bool]) -> Facts:
     """What is true where the mask of one condition hides a position and no other mask does."""
-    others = {part: truth for c, holds in hiding.items() for part, truth in known(c, not holds).items()}
-    return others | known(condition, hiding[condition])
+    others = {part: truth for c, holds in hiding.items() for part, truth in known(c, holds=not holds).items()}
+    return others | known(condition, holds=hiding[condition])
 
 
 def _put(expr: sp.Basic, values: dict[Fold, sp.Expr]) -> Any:

@@ -119,15 +119,15 @@ class TileRanges:
             lines.append(Choose(FULL_LO, "", LO))
         for b in self.skip_bounds:
             lines.append(
-                Choose(HI, "min", over_rows(b.expr + 1, True, roles))
+                Choose(HI, "min", over_rows(b.expr + 1, roles, largest=True))
                 if b.side == "upper"
-                else Choose(LO, "max", over_rows(b.expr, False, roles))
+                else Choose(LO, "max", over_rows(b.expr, roles, largest=False))
             )
         for b in self.full_bounds:
             lines.append(
-                Choose(FULL_HI, "min", over_rows(b.expr + 1, False, roles))
+                Choose(FULL_HI, "min", over_rows(b.expr + 1, roles, largest=False))
                 if b.side == "upper"
-                else Choose(FULL_LO, "max", over_rows(b.expr, True, roles))
+                else Choose(FULL_LO, "max", over_rows(b.expr, roles, largest=True))
             )
         if any(b.side == "lower" for b in self.skip_bounds):
             lines.append(Choose(LO, "", Down(LO)))
@@ -140,7 +140,7 @@ class TileRanges:
         return (*lines, Choose(FULL_HI, "", sp.Min(inner, HI, evaluate=False)))
 
 
-def over_rows(expr: sp.Expr, largest: bool, roles: Roles) -> sp.Expr:
+def over_rows(expr: sp.Expr, roles: Roles, *, largest: bool) -> sp.Expr:
     """The largest or least value of an integer over the rows of a program: at an end where it only rises or falls."""
     rows = roles.rows
     if rows is None or rows not in axes_of(expr):

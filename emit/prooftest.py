@@ -30,10 +30,10 @@ def test_text(name: str, kernels: Kernels, written: Spec, *, hopper: bool, singl
     """
     before, rest = runtime.template().split(BEGIN)
     _, after = rest.split(END)
-    return before + BEGIN + constants_text(name, kernels, written, hopper, single_file) + END + after
+    return before + BEGIN + constants_text(name, kernels, written, hopper=hopper, single_file=single_file) + END + after
 
 
-def constants_text(name: str, kernels: Kernels, written: Spec, hopper: bool, single_file: bool) -> str:
+def constants_text(name: str, kernels: Kernels, written: Spec, *, hopper: bool, single_file: bool) -> str:
     """What the text of a test takes of its bundle, as the lines between the two marks."""
     spec, roles, users = kernels.plan.spec, kernels.roles, kernels.users
     sizes = sizes_of(spec, roles)

@@ -64,7 +64,7 @@ def makers(
 
 
 def _eager(
-    case: Case, module: ModuleType, inputs: dict[str, Any], size: dict[str, int], room: float, compiled: bool
+    case: Case, module: ModuleType, inputs: dict[str, Any], size: dict[str, int], room: float, *, compiled: bool
 ) -> Peer | Missing:
     name = "torch.compile" if compiled else "eager"
     item = next((x.element_size() for x in inputs.values() if x.dtype.is_floating_point), 4)

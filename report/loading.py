@@ -144,7 +144,7 @@ def _path(target: str, wanted: str | None) -> Path:
         raise UsageError(f"{what}: give file.py, file.py:NAME or a catalogue name") from None
     plain = "/" not in target and "\\" not in target
     if plain and path.suffix == "" and not is_file:
-        return _from_catalogue(target, is_dir)
+        return _from_catalogue(target, is_dir=is_dir)
     if is_dir:
         raise UsageError(f"{target} is a folder: give one file in it, as in {target.rstrip('/')}/NAME.py")
     if not exists:
@@ -159,7 +159,7 @@ def _path(target: str, wanted: str | None) -> Path:
     return path
 
 
-def _from_catalogue(name: str, is_dir: bool) -> Path:
+def _from_catalogue(name: str, *, is_dir: bool) -> Path:
     files = {path.stem: path for path in catalogue()}
     key = name.replace("-", "_")
     if key in files:

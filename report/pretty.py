@@ -30,15 +30,15 @@ def put(*parts: RenderableType, wide: bool = False) -> None:
     `wide` is for lists, whose lines a pipe gets whole.
     """
     console = Console(highlight=False)
-    write(_lines(console, parts, wide))
+    write(_lines(console, parts, wide=wide))
 
 
 def plain(*parts: RenderableType) -> str:
     """What `put` prints into a pipe."""
-    return _lines(Console(highlight=False, file=io.StringIO(), force_terminal=False, no_color=True), parts, False)
+    return _lines(Console(highlight=False, file=io.StringIO(), force_terminal=False, no_color=True), parts, wide=False)
 
 
-def _lines(console: Console, parts: tuple[RenderableType, ...], wide: bool) -> str:
+def _lines(console: Console, parts: tuple[RenderableType, ...], *, wide: bool) -> str:
     if wide and not console.is_terminal:
         console.width = 1000
     with console.capture() as capture:

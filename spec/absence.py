@@ -57,7 +57,7 @@ class Absence:
 
     def holds(self, choice: sp.Basic) -> Any:
         """Where the condition of a choice holds."""
-        return self.walk.is_decided(choice.args[0], True)
+        return self.walk.is_decided(choice.args[0], holds=True)
 
     def hangs(self, expr: sp.Basic) -> Any:
         """Where an expression reads a fold that ranges over nothing, or the length of an axis that has no position."""

@@ -141,11 +141,11 @@ class Walk:
                 condition, then, other = node.args
                 for branch, holds in ((then, True), (other, False)):
                     if branch in (sp.oo, -sp.oo):
-                        here = self.is_decided(condition, holds)
+                        here = self.is_decided(condition, holds=holds)
                         found = here if found is None else found | here
         return found
 
-    def is_decided(self, condition: sp.Basic, holds: bool) -> Any:
+    def is_decided(self, condition: sp.Basic, *, holds: bool) -> Any:
         """Where a condition has a truth value."""
         return np.asarray(self(condition), dtype=bool) == holds
 

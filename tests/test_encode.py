@@ -175,7 +175,7 @@ def test_a_comparison_leaves_positive_factors_away() -> None:
     encoder = Encoder(Variables(frozenset({x}), frozenset(), frozenset({x})))
     with_all = at_least(encoder, *both, strict=False)
     assert "E_x" in str(with_all) and "p" not in str(with_all)
-    path = encoder.where(encoder.variables.flag(x), False)
+    path = encoder.where(encoder.variables.flag(x), holds=False)
     assert str(at_least(path, *both, strict=False)) == "u >= c"
     # Nothing says that u is above 0.
     assert "u" in str(at_least(path, u * u, u * c, strict=False).arg(1))
@@ -187,9 +187,9 @@ def test_a_path_knows_a_conjunction_by_its_parts() -> None:
     with pytest.raises(Undecided) as met:
         encoder.decide(both)
     assert met.value.condition.eq(encoder.variables.flag(x))
-    assert encoder.where(encoder.variables.flag(x), False).decide(both) is False
-    assert encoder.where(encoder.variables.flag(x), False).decide(z3.Not(both)) is True
-    one = encoder.where(encoder.variables.flag(x), True)
+    assert encoder.where(encoder.variables.flag(x), holds=False).decide(both) is False
+    assert encoder.where(encoder.variables.flag(x), holds=False).decide(z3.Not(both)) is True
+    one = encoder.where(encoder.variables.flag(x), holds=True)
     with pytest.raises(Undecided):
         one.decide(both)
-    assert one.where(one.variables.flag(y), True).decide(both) is True
+    assert one.where(one.variables.flag(y), holds=True).decide(both) is True

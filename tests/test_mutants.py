@@ -40,7 +40,7 @@ def test_refutation_runs(mutant: Mutant) -> None:
     example = next(r.counterexample for r in report.results if r.counterexample is not None)
     inputs = arrays(plan.spec, example)
     length = inputs[plan.axis.name]
-    every = [*orders(length, True, False), *orders(length, True, True)]
+    every = [*orders(length, merges=True, empty_parts=False), *orders(length, merges=True, empty_parts=True)]
     order = next(order for order, how in every if how == example.how)
     wanted = plan.spec(**inputs)
     wanted = wanted if isinstance(wanted, dict) else {plan.spec.outputs[0].name: wanted}

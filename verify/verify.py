@@ -60,7 +60,7 @@ def verify(
         raise TypeError(_advice(plan))
     results: list[Result] = []
     limit = Limit(timeout)
-    report = within(limit, lambda: _verify(plan, progress, stop, results))
+    report = within(limit, lambda: _verify(plan, progress, results, stop=stop))
     return report or Disproof(plan, (*_unshown(results), late(limit)), versions())
 
 
@@ -88,7 +88,7 @@ def _unshown(results: list[Result]) -> Iterator[Result]:
 
 
 @within_depth()
-def _verify(plan: Plan, progress: Progress | None, stop: bool, results: list[Result]) -> Proof | Disproof:
+def _verify(plan: Plan, progress: Progress | None, results: list[Result], *, stop: bool) -> Proof | Disproof:
     notify = progress or (lambda _: None)
     shape = _shape(plan)
     results.append(shape)

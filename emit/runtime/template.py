@@ -61,7 +61,7 @@ def fused(*tensors, **words):
     return getattr(kernel, NAME)(*tensors, **words)
 
 
-def draw(size, dtype, lead=(), strided=False, large=1.0, constant=False, rising=False):
+def draw(size, dtype, lead=(), *, strided=False, large=1.0, constant=False, rising=False):
     """One set of inputs, quantised to `dtype` once."""
     g = torch.Generator().manual_seed(size[FOLD])
     found = {}

@@ -20,6 +20,17 @@ from refold.spec.heads import at_an_element
 
 
 @dataclass(frozen=True, slots=True)
+class Mask:
+    """The lanes that count in a fold, None where the others contribute the unit by themselves.
+
+    `always`: they are asked for in a tile that nothing masks too.
+    """
+
+    lanes: ir.Value | None
+    always: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Elements:
     """The elements of a tile that are written so far, each where it is first wanted."""
 
@@ -116,29 +127,29 @@ class Elements:
 
     # --- lanes that count --------------------------------------------------------------------------------------
 
-    def mask(self, fold: Fold) -> tuple[ir.Value | None, bool]:
-        """The lanes that count, None where the others contribute the unit by themselves; whether always to be asked."""
+    def mask(self, fold: Fold) -> Mask:
+        """The lanes that count in a fold of the tile."""
         scope, unit = self.scope, REDUCERS[fold.kind]
         self.need(
             sp.Add(*(e.symbol for e in self.plan.elements if e.symbol in fold.body.free_symbols and self.keys(e)))
         )
         if fold.kind in ("max", "min"):
             terms = sp.Add.make_args(fold.body)
-            return (None, False) if any(self.filled.get(t) == unit for t in terms) else (self.inside, False)
+            return Mask(None if any(self.filled.get(t) == unit for t in terms) else self.inside)
         factors = sp.Mul.make_args(fold.body)
         exponents = [f.args[0] for f in factors if isinstance(f, sp.exp | exp2)]
         others = {s for f in factors if not isinstance(f, sp.exp | exp2) for s in f.free_symbols}
         infinite = [e.symbol for e in self.plan.elements if e.symbol in others and self.reads_filled(e)]
         if infinite:
             if all(not e.infinite for e in self.plan.elements if e.symbol in infinite):
-                return self.inside, False
-            return self.elements_of(fold), True
+                return Mask(self.inside)
+            return Mask(self.elements_of(fold), always=True)
         terms = [t for x in exponents for t in sp.Add.make_args(x)]
         gone = [t for t in terms if self.filled.get(t) == -sp.oo]
         # The weight 0 of what is masked leaves 0 of whatever is finite.
         rest = [t for t in terms if t not in gone] + [f for f in factors if not isinstance(f, sp.exp | exp2)]
         harmless = bool(gone) and all(scope.finite(x, self.fold) for x in rest)
-        return (None, False) if harmless and fold.kind == "sum" else (self.inside, False)
+        return Mask(None if harmless and fold.kind == "sum" else self.inside)
 
     def elements_of(self, fold: Fold) -> ir.Value:
         """The lanes of a sum that are elements of it: a masked one is none where it has no value, like 0 * oo."""

@@ -21,7 +21,7 @@ from refold.schedule.lower.definitions import (
     state_name,
 )  # fmt: skip
 from refold.schedule.lower.dots import reduced
-from refold.schedule.lower.elements import Elements
+from refold.schedule.lower.elements import Elements, Mask
 from refold.schedule.lower.masks import discarded_gathers, summed_gathers
 from refold.schedule.lower.padding import finite
 from refold.schedule.lower.scope import Data, Scope
@@ -50,7 +50,7 @@ class Step:
             case Fresh():
                 self.definitions.anchor(let)
             case Shared():
-                self.scope.bind(let.symbol, self.added(let.symbol, let.expr, *self.elements.mask(let.expr)))
+                self.scope.bind(let.symbol, self.added(let.symbol, let.expr, self.elements.mask(let.expr)))
             case _:
                 self.definitions.component(let, self.after(let))
 
@@ -71,29 +71,29 @@ class Step:
     def contribute(self, symbol: sp.Symbol, old: sp.Expr, fold: Fold) -> ir.Value:
         """A component, which is `old` at the fresh anchors, joined with the fold of the tile."""
         scope = self.scope
-        mask, always = self.elements.mask(fold)
+        mask = self.elements.mask(fold)
         if fold.kind == "sum":
             plain = (e for e in self.plan.elements if not self.elements.keys(e))
             products = {e.symbol: e.expr for e in plain if isinstance(e.expr, sp.Mul | Read)}
             factors = [g for f in sp.Mul.make_args(fold.body) for g in sp.Mul.make_args(products.get(f, f))]
             self.elements.need(sp.Mul(*factors, evaluate=False))
-            if not always:
+            if not mask.always:
                 base = scope.value(old)
-                total = scope.dot(factors, self.fold, base, mask)
+                total = scope.dot(factors, self.fold, base, mask.lanes)
                 if total is not None:
                     return self.undefined(fold, total)
         self.elements.need(fold.body)
-        if fold.body in self.elements.scaled and fold.kind in ("max", "min") and mask is None:
+        if fold.body in self.elements.scaled and fold.kind in ("max", "min") and mask.lanes is None:
             core, factor = self.elements.scaled[fold.body]
             top = self.definitions.reduced(symbol, fold.kind, core)
             return self.definitions.joined(symbol, scope.value(old), scope.join("*", [top, factor]))
-        val = self.added(symbol, fold, mask, always)
+        val = self.added(symbol, fold, mask)
         return self.undefined(fold, self.definitions.joined(symbol, scope.value(old), val))
 
-    def added(self, symbol: sp.Symbol, fold: Fold, mask: ir.Value | None, always: bool) -> ir.Value:
+    def added(self, symbol: sp.Symbol, fold: Fold, mask: Mask) -> ir.Value:
         """The fold of the tile by itself."""
         self.elements.need(fold.body)
-        tile = self.tile(fold.body, mask, UNITS[fold.kind], always)
+        tile = self.tile(fold.body, mask, UNITS[fold.kind])
         val = self.definitions.reduced(symbol, fold.kind, tile)
         component = self.definitions.components.get(symbol)
         if component is not None and any(a.key == component.symbol for a in self.plan.accumulators):
@@ -110,15 +110,15 @@ class Step:
             total = scope.where(ir.Binary(">", outside, ir.Number(0)), NAN, total)
         return total
 
-    def tile(self, element: sp.Expr, mask: ir.Value | None, unit: ir.Value, always: bool) -> ir.Value:
+    def tile(self, element: sp.Expr, mask: Mask, unit: ir.Value) -> ir.Value:
         """The contributions of a tile, the unit where they do not count."""
         scope = self.scope
         val = scope.value(element)
         axes = scope.union(val, self.elements.inside)
-        if mask is None and val.axes == axes:
+        if mask.lanes is None and val.axes == axes:
             return val
-        chosen = mask or self.elements.inside
-        if always or val.axes != axes:
+        chosen = mask.lanes or self.elements.inside
+        if mask.always or val.axes != axes:
             return scope.where(chosen, val, unit)
         name = scope.name("c", val)
         scope.fill(name, chosen, unit)

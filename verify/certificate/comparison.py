@@ -123,7 +123,7 @@ def _down(query: Query, encoder: Encoder, case: Case, text: Texts) -> bool:
             return case.condition == text(met.arg(0) if negated else met) and all(
                 # What contradicts all that is known at a condition was not gone down further.
                 (isinstance(side, Leaf) and _impossible(side, premises))
-                or _down(query, encoder.where(met, holds), side, text)
+                or _down(query, encoder.where(met, holds=holds), side, text)
                 for holds, side in zip((True, False), sides, strict=True)
             )
         case _:

@@ -91,7 +91,7 @@ def conjuncts(text: str) -> list[str]:
     return [ast.unparse(node)]
 
 
-def smt(node: ast.expr, logical: bool, sorts: dict[str, str]) -> str:
+def smt(node: ast.expr, sorts: dict[str, str], *, logical: bool) -> str:
     """A condition or a number in SMT-LIB; `sorts` has the sort of numbers under "", and takes those of variables."""
     parts, sign = [n for n in ast.iter_child_nodes(node) if isinstance(n, ast.expr)], ""
     match node:
@@ -102,21 +102,21 @@ def smt(node: ast.expr, logical: bool, sorts: dict[str, str]) -> str:
             require((known == "Bool") == logical, f"{name} is both a number and a condition")
             return f"${name}"
         case ast.IfExp():
-            return f"(ite {' '.join(smt(n, logical or n is node.test, sorts) for n in parts)})"
+            return f"(ite {' '.join(smt(n, sorts, logical=logical or n is node.test) for n in parts)})"
         case ast.Call(func=ast.Name(id=name)):
             sign, parts = name, parts[1:]
         case ast.BinOp(op=op) | ast.UnaryOp(op=op) | ast.BoolOp(op=op) | ast.Compare(ops=[op]):
             sign = type(op).__name__
     for signs, gives, takes in ((NUMBERS, False, False), (RELATIONS, True, False), (LOGIC, True, True)):
         if sign in signs and gives == logical:
-            return f"({signs[sign]} {' '.join(smt(part, takes, sorts) for part in parts)})"
+            return f"({signs[sign]} {' '.join(smt(part, sorts, logical=takes) for part in parts)})"
     raise Rejected(f"not a formula: {ast.unparse(node)[:80]}")
 
 
 def script(facts: list[str], goals: list[str], numbers: str) -> str:
     """The question whether facts can hold where not all of some goals do; every number in it is of one sort."""
     sorts, negated = {"": numbers}, [f"not ({' and '.join(f'({goal})' for goal in goals)})"] * bool(goals)
-    asserted = [f"(assert {smt(parse(text), True, sorts)})" for text in [*facts, *negated]]
+    asserted = [f"(assert {smt(parse(text), sorts, logical=True)})" for text in [*facts, *negated]]
     declared = [f"(declare-fun ${name} () {sort})" for name, sort in sorts.items() if name]
     return "\n".join(["(set-logic ALL)", *declared, *asserted, "(check-sat)", ""])
 

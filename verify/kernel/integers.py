@@ -53,7 +53,7 @@ class Integers:
             return z3.IntVal(int(expr))
         if isinstance(expr, Down | Up):
             # Rounds what has its present value, and `lo` changes.
-            return self.rounded(self.number(expr.args[0]), isinstance(expr, Up))
+            return self.rounded(self.number(expr.args[0]), up=isinstance(expr, Up))
         if isinstance(expr, RowMax | RowMin):
             return self.extreme(expr)
         args = (
@@ -149,7 +149,7 @@ class Integers:
                 return z3.Product([multiple, *rest]) if len(rest) == len(args) - 2 else z3.Product(args)
         return z3.Product(args)
 
-    def rounded(self, value: Any, up: bool) -> Any:
+    def rounded(self, value: Any, *, up: bool) -> Any:
         """A multiple of BLOCK_N beside `value`: for a negative one it may be either, as languages differ there."""
         block = self.number(BLOCK_N)
         if up:

@@ -50,7 +50,7 @@ def _open_paths(query: Query, encoder: Encoder, until: float) -> Iterator[tuple[
         for holds in (True, False):
             condition = undecided.condition if holds else z3.Not(undecided.condition)
             if time.thread_time() < until and not _contradict([*_premises(encoder), condition]):
-                yield from _open_paths(query, encoder.where(undecided.condition, holds), until)
+                yield from _open_paths(query, encoder.where(undecided.condition, holds=holds), until)
         return
     except Undefined:
         return

@@ -72,7 +72,7 @@ class ObjectWalk(Walk):
         """Whether an object stands for no value."""
         return bool(value != value) or value is sp.nan
 
-    def is_decided(self, condition: sp.Basic, holds: bool) -> Any:
+    def is_decided(self, condition: sp.Basic, *, holds: bool) -> Any:
         return np.asarray(each(lambda c: c == holds, self(condition)), dtype=bool)
 
 

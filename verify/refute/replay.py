@@ -74,7 +74,7 @@ def search(
                 # A wide input holds several cases itself.
                 for attempt in range(0, tries, other):
                     inputs = sample(subject.spec, subject.axis, length, other, attempt, rng)
-                    found = tried(subject, inputs, orders(length, merges, with_empty))
+                    found = tried(subject, inputs, orders(length, merges=merges, empty_parts=with_empty))
                     if found is not None:
                         return found
     rng = random.Random(0)
@@ -82,7 +82,7 @@ def search(
         for length, other in _sizes(mark):
             for attempt in range(24 if length * other < 10 else 4 if length * other < 1000 else 2):
                 inputs = sample(subject.spec, subject.axis, length, other, attempt, rng, around(mark))
-                found = tried(subject, inputs, _few_orders(length, merges))
+                found = tried(subject, inputs, _few_orders(length, merges=merges))
                 if found is not None:
                     return found
     return None
@@ -109,7 +109,7 @@ def tried(subject: Subject, inputs: dict[str, Any], schedules: Iterator[tuple[Or
     return None
 
 
-def _few_orders(length: int, merges: bool) -> Iterator[tuple[Order, str]]:
+def _few_orders(length: int, *, merges: bool) -> Iterator[tuple[Order, str]]:
     """One by one, and a long first part."""
     yield from orders(length, merges=False, empty_parts=False)
     if merges and length > 1:
@@ -118,7 +118,7 @@ def _few_orders(length: int, merges: bool) -> Iterator[tuple[Order, str]]:
         yield (first, last), f"split into the first {length - 1} and the last, then merged"
 
 
-def orders(length: int, merges: bool, empty_parts: bool) -> Iterator[tuple[Order, str]]:
+def orders(length: int, *, merges: bool, empty_parts: bool) -> Iterator[tuple[Order, str]]:
     """Schedules of an axis with their names: one by one and splits, or those with parts that hold nothing."""
     positions = tuple(range(length))
     if empty_parts:

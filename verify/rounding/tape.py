@@ -76,7 +76,7 @@ class Tape:
         self.kind = ""
         self.step = 0
 
-    def constant(self, value: Any, exact: bool = True) -> Node:
+    def constant(self, value: Any, *, exact: bool = True) -> Node:
         """A value that no operation made; one that is not `exact` is rounded to float32 if it needs to be."""
         value = np.asarray(value, dtype=np.float64)
         single = value.astype(np.float32)
@@ -203,7 +203,7 @@ class Tape:
         live = (a.exact != 0) | (np.asarray(a.error) != 0)
         return max(int(np.count_nonzero(live, axis=axis).max(initial=0)), 1)
 
-    def extreme(self, a: Node, axis: int, largest: bool) -> Node:
+    def extreme(self, a: Node, axis: int, *, largest: bool) -> Node:
         """The largest or smallest along an axis; what is no number is passed over."""
         some = np.where(np.isnan(a.exact), -np.inf if largest else np.inf, a.exact)
         at = (np.argmax if largest else np.argmin)(some, axis=axis, keepdims=True)

@@ -201,7 +201,7 @@ def folded(tape: Tape, reducer: str, x: Tile, axis: int, kind: str) -> Tile:
         raise SpecError("a fold by prod multiplies as many roundings as the axis is long: sum logarithms instead")
     if reducer == "sum":
         return replace(x, data=tape.total(x.node, axis, kind, UNIT[NAMES[x.dtype]] / U))
-    return replace(x, data=tape.extreme(x.node, axis, reducer == "max"))
+    return replace(x, data=tape.extreme(x.node, axis, largest=reducer == "max"))
 
 
 def product(tape: Tape, a: Tile, b: Tile, into: Tile | None, axis: int, kinds: tuple[str, str]) -> Node:

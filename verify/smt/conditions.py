@@ -95,11 +95,11 @@ def at_least(e: Encoder, left: sp.Expr, right: sp.Expr, *, strict: bool) -> Any:
     symbols, coded = plain(left, right), e.variables.coded
     known = symbols & coded and not symbols & e.variables.infinite - coded and sp.oo not in (left, right)
     if known and is_exponent(left) and is_exponent(right):
-        return compare(e.expo(left), e.expo(right), strict, e.is_positive)
+        return compare(e.expo(left), e.expo(right), e.is_positive, strict=strict)
     a, b = e.rank(left), e.rank(right)
     if a or b:
         return z3.BoolVal(a > b if strict else a >= b)
-    return compare(e.real(left), e.real(right), strict, e.is_positive)
+    return compare(e.real(left), e.real(right), e.is_positive, strict=strict)
 
 
 def equal(e: Encoder, left: sp.Expr, right: sp.Expr) -> Any:

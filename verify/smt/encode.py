@@ -41,9 +41,9 @@ class Encoder:
     same: list[tuple[str, str]] = field(default_factory=list)
     known: dict[tuple[str, Any], tuple[Any, list[Any]]] = field(default_factory=dict)
 
-    def where(self, condition: Any, holds: bool) -> Encoder:
+    def where(self, condition: Any, *, holds: bool) -> Encoder:
         """The encoder of the path on which a condition was decided: all that was translated before is still right."""
-        return Encoder(self.variables.copy(), self.path.where(condition, holds), known={**self.known})
+        return Encoder(self.variables.copy(), self.path.where(condition, holds=holds), known={**self.known})
 
     @property
     def premises(self) -> list[Any]:

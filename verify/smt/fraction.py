@@ -107,7 +107,7 @@ def same(a: Fraction, b: Fraction) -> Any:
     return times(a.top, _product(_missing(a.under, b.under))) == times(b.top, _product(_missing(b.under, a.under)))
 
 
-def compare(a: Fraction, b: Fraction, strict: bool, positive: Callable[[Any], bool] = lambda _: False) -> Any:
+def compare(a: Fraction, b: Fraction, positive: Callable[[Any], bool] = lambda _: False, *, strict: bool) -> Any:
     """`a >= b` (or `>`), times their common denominator: once more times each factor of it whose power is odd.
 
     What both sides share and `positive` knows to be above 0 is left away: what remains is asked more than once.

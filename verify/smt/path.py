@@ -24,7 +24,7 @@ class Path:
     # Conditions without what stands in them twice; each is kept: Z3 gives the number of one that is gone to another.
     tidied: dict[int, tuple[Any, Any]] = field(default_factory=dict)
 
-    def where(self, condition: Any, holds: bool) -> Path:
+    def where(self, condition: Any, *, holds: bool) -> Path:
         """The path on which one more condition is decided."""
         return replace(self, decided={**self.decided, z3.key(condition): (condition, holds)})
 

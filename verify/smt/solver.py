@@ -113,8 +113,8 @@ class _Search:
                 met,
                 encoder.premises,
                 conditions,
-                lambda c: self.down(encoder.where(met, True), [*conditions, c]),
-                lambda c: self.down(encoder.where(met, False), [*conditions, c]),
+                lambda c: self.down(encoder.where(met, holds=True), [*conditions, c]),
+                lambda c: self.down(encoder.where(met, holds=False), [*conditions, c]),
             )
         self.count += 1
         if self.count > MAX_PATHS or _clock() > self.until:
