@@ -11,7 +11,7 @@ import sympy as sp
 from refold.algebra.tiles import BLOCK_N, CHUNK, FULL_HI, FULL_LO, HI, LO, PART, SPLIT, Down, RowMax, RowMin, Up, whole
 from refold.schedule import integers
 from refold.schedule.conditions import TRUE, both, either, negate, select
-from refold.schedule.integers import add, multiply, quotient, quotient_up
+from refold.schedule.integers import add, multiply, quotient, quotient_up, subtract
 from refold.schedule.launch import Launch
 from refold.schedule.lower.kernels import Kernels
 from refold.schedule.lower.masks import plain
@@ -21,7 +21,7 @@ from refold.schedule.tiles import NoMeaning, Tile, cast
 from refold.schedule.wholes import whole as term_of
 from refold.spec import Index, Read, Size
 from refold.verify.kernel.asked import Asked
-from refold.verify.kernel.lane import TILES_OF_A_CHUNK, Lane, Lanes, length
+from refold.verify.kernel.lane import TILES_OF_A_CHUNK, Lane, Lanes, length, program_of
 from refold.verify.kernel.launched import blocks_of, held, iteration_of, launch_facts
 from refold.verify.kernel.lemmas import at_most, less
 from refold.verify.kernel.multiples import cofactor, simplified
@@ -31,13 +31,15 @@ from refold.verify.kernel.questions import IndexQuestion, IndexQuestions
 TILE, BLOCK = symbol("tile", "int"), symbol("BLOCK_N", "int")
 BEGIN = multiply(TILE, BLOCK)
 SCHEDULES = {"rolling": "rolling", "parts": "split"}
+# The kernel of the same schedule that writes what varies along the axis.
+WRITERS = {"rolling": "rolling", "parts": "finish"}
 # Where `_position` ends, so that 32 bits hold what is computed with it.
 LAST_POSITION = 2147418112
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """The tiles that one call of the step visits: when it does so, and whether it asks the masks."""
+    """The tiles that one call is of: when a tile is one of them, and whether the call asks the masks."""
 
     here: Term
     masked: bool
@@ -46,11 +48,19 @@ class Visit:
 def visit_questions(made: Kernels, how: Launch, read: Lanes, asked: Asked) -> Iterator[IndexQuestions]:
     """What is asked of the loops of the kernels that go over the axis."""
     claim = "the loops visit every tile in [lo, hi), none twice, and without masks in [full_lo, full_hi) alone"
+    writes = any(f.name == "_write" for f in made.functions)
+    if writes:
+        claim += "; every tile is written"
     for stage, schedule in SCHEDULES.items():
         parts: list[IndexQuestion] = []
         unread = read.unread.get(stage, "")
         try:
             parts += (_question(made, stage, how, lane, asked) for lane in read.stages.get(stage, ()))
+            if writes:
+                unread = unread or read.unread.get(WRITERS[stage], "")
+                parts += (
+                    _written(made, WRITERS[stage], how, lane, asked) for lane in read.stages.get(WRITERS[stage], ())
+                )
         except NoMeaning as error:
             unread = f"{stage}: {error}"
         yield IndexQuestions(f"index loops: {schedule}", claim, tuple(parts), unread)
@@ -67,8 +77,21 @@ def _question(made: Kernels, stage: str, how: Launch, lane: Lane, asked: Asked) 
     return asked.question(held(launch_facts(lane, made, how), lane), simplified(goals, blocks_of(lane)))
 
 
+def _written(made: Kernels, stage: str, how: Launch, lane: Lane, asked: Asked) -> IndexQuestion:
+    """What varies along the axis is written of every tile: of the axis, or of the chunk that a program has."""
+    start, stop = integers.whole(0), length(made.roles.fold, made)
+    if stage == "finish":
+        chunk = multiply(BLOCK, TILES_OF_A_CHUNK)
+        start = multiply(program_of(1), chunk)
+        stop = integers.least(add(start, chunk), stop)
+    visits = [_visit(lane, call) for call in lane.calls if call.name == "_write"]
+    chosen = both(at_most(start, BEGIN), less(BEGIN, stop))
+    goal = either(negate(chosen), *(v.here for v in visits))
+    return asked.question(held(launch_facts(lane, made, how), lane), simplified([goal], blocks_of(lane)))
+
+
 def _visit(lane: Lane, call: Called) -> Visit:
-    """When a call visits a tile: where it is the call's own, or in a loop that comes to it."""
+    """When a call is of a tile: where it is the call's own, or in a loop that comes to it, up or down."""
     begin, masked = call.arguments["j0"], call.arguments.get("MASKED", True)
     if not isinstance(begin, Tile) or not isinstance(masked, bool):
         raise NoMeaning("a step whose tile or masks are not known")
@@ -80,17 +103,16 @@ def _visit(lane: Lane, call: Called) -> Visit:
     if len(call.loops) > 1:
         raise NoMeaning("a step in a loop within a loop")
     (number,) = call.loops
-    loop = lane.loops[number]
-    (start,) = simplified([loop.start], blocks_of(lane))
-    if (
-        loop.condition is not TRUE
-        or loop.step is not BLOCK
-        or at is not add(loop.start, multiply(BLOCK, iteration_of(number)))
-    ):
+    loop, gone = lane.loops[number], multiply(BLOCK, iteration_of(number))
+    (first,) = simplified([integers.replaced(at, {iteration_of(number): integers.whole(0)})], blocks_of(lane))
+    up, down = at is add(loop.start, gone), at is subtract(first, gone)
+    if loop.condition is not TRUE or loop.step is not BLOCK or not (up or down):
         raise NoMeaning("a loop that does not go from tile to tile")
-    if multiply(cofactor(start, (BLOCK,)), BLOCK) is not start:
+    if multiply(cofactor(first, (BLOCK,)), BLOCK) is not first:
         raise NoMeaning("a loop that does not begin with a tile")
-    return Visit(both(at_most(start, BEGIN), less(BEGIN, loop.stop)), masked)
+    if up:
+        return Visit(both(at_most(first, BEGIN), less(BEGIN, loop.stop)), masked)
+    return Visit(both(at_most(BEGIN, first), less(subtract(first, BEGIN), subtract(loop.stop, loop.start))), masked)
 
 
 def _live(lane: Lane, at: Term) -> Iterator[Term]:
