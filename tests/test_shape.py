@@ -17,8 +17,8 @@ FILES = [
 LONGEST_CLASS = 200
 # Still to be taken apart.
 WAITING = {"Reading", "Group", "Warps"}
-# SymPy calls these, and Typer commands: by the names of their arguments, or by an order that it has set.
-GIVEN = ("_print_Pow",)
+# SymPy calls the first, a reading of Gluon's words the second, and Typer commands: by names, or in an order of theirs.
+GIVEN = ("_print_Pow", "issue")
 COMMANDS = ROOT / "cli.py"
 
 
