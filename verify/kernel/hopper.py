@@ -18,7 +18,7 @@ from typing import Any
 
 from refold.algebra.tiles import HI, LO
 from refold.schedule import integers, ir, values
-from refold.schedule.conditions import nonnegative
+from refold.schedule.conditions import negate, nonnegative
 from refold.schedule.execute import Object
 from refold.schedule.integers import add, multiply, subtract, whole
 from refold.schedule.loops import assigned
@@ -42,6 +42,7 @@ from refold.verify.kernel.roles import (
     Questions,
     Work,
     barriers,
+    begin,
     copied,
     fills_of,
     pieces,
@@ -51,11 +52,12 @@ from refold.verify.kernel.roles import (
     trips,
     works,
 )
+from refold.verify.kernel.shares import pieces_have_a_program, rows_have_a_piece
 from refold.verify.kernel.small import MEANT, Small
 from refold.verify.kernel.stored import stored
 from refold.verify.kernel.subject import Subject
 from refold.verify.kernel.visits import ends_of
-from refold.verify.kernel.warps import BLOCK_N, Fill, Piece, Product, Stage, normal, turn_of
+from refold.verify.kernel.warps import BLOCK_N, Fill, Piece, Product, Stage, Whole, normal, turn_of
 from refold.verify.result import Result
 
 # Numbers of what stands beside the loops: the state before the first tile, and the one after the last.
@@ -118,7 +120,7 @@ class Run:
 
     @property
     def facts(self) -> list[Term]:
-        return [c if holds else make("not", "bool", (c,)) for c, holds in self.truths.items()]
+        return [c if holds else negate(c) for c, holds in self.truths.items()]
 
 
 def steps_of(made: Kernels, prover: Prover, functions: tuple[ir.Function, ...]) -> Iterator[Finding]:
@@ -128,8 +130,10 @@ def steps_of(made: Kernels, prover: Prover, functions: tuple[ir.Function, ...]) 
     loader, *groups = works(machine)
     questions = Questions(FACTS)
     yield from pieces([loader, *groups], questions)
-    load = Piece(machine.functions, _names(loader), helpers=MEANT, made=made)
-    (gone,) = (values.as_tile(x).lanes.item() for x in load.run(loader.function.body) or ())
+    found = begin("rounds", "every piece of work is some program's in some round")
+    pieces_have_a_program(loader, questions, found)
+    yield found
+    load, gone = _load(made, machine, loader)
     fills = fills_of(load)
     for f in fills:
         yield copied(f, load, loader, gone, questions)
@@ -137,7 +141,20 @@ def steps_of(made: Kernels, prover: Prover, functions: tuple[ir.Function, ...]) 
     users = {f: sum(any(_uses(run, f) for run in some) for some in runs) for f in fills}
     yield barriers(machine, fills, users)
     for number, (group, some) in enumerate(zip(groups, runs, strict=True)):
-        yield from Group(made, prover, number, group, fills, load, questions).shown(some)
+        yield from Group(made, prover, number, len(groups), group, fills, load, gone, questions).shown(some)
+
+
+def _load(made: Kernels, kernel: Whole, work: Work) -> tuple[Piece, Term]:
+    """Executes a piece of work of the role that copies."""
+
+    def run(truths: Truths) -> tuple[Piece, Term]:
+        machine = Piece(kernel.functions, _names(work), helpers=MEANT, made=made, truths=truths)
+        return machine, _counted(machine.run(work.function.body))
+
+    found = [*cases(run, {})]
+    if len(found) != 1:
+        raise NoMeaning("a role that copies in several ways")
+    return found[0]
 
 
 def _names(work: Work) -> dict[str, Object]:
@@ -157,7 +174,7 @@ def _state(op: str, number: int, name: str, like: Tile) -> Tile:
     return Tile(like.dtype, filled(like.shape, lanes))
 
 
-def _run(made: Kernels, prover: Prover, kernel: Any, work: Work, fills: tuple[Fill, ...], truths: Truths) -> Run:
+def _run(made: Kernels, prover: Prover, kernel: Whole, work: Work, fills: tuple[Fill, ...], truths: Truths) -> Run:
     """Executes a piece of work of a group: up to its first tile, from any state over its tiles, from any to its end."""
     machine = Piece(kernel.functions, _names(work), helpers=MEANT, made=made, fills=fills, truths=truths)
     body, names = work.function.body, [*prover.components]
@@ -169,10 +186,14 @@ def _run(made: Kernels, prover: Prover, kernel: Any, work: Work, fills: tuple[Fi
     machine.run(body[folds[-1] : folds[-1] + 1])
     ended = {n: values.as_tile(machine.names[n]) for n in names}
     machine.names |= {n: _state("last", END, n, t) for n, t in ended.items()}
-    results = machine.run(body[folds[-1] + 1 :])
+    return Run(machine, truths, begun, ended, _counted(machine.run(body[folds[-1] + 1 :])))
+
+
+def _counted(results: tuple[Object, ...] | None) -> Term:
+    """What a piece of work gives: how many tiles were loaded by its end."""
     if results is None or len(results) != 1:
         raise NoMeaning("a role that does not say how many tiles were loaded")
-    return Run(machine, truths, begun, ended, normal(values.as_tile(results[0]).lanes.item()))
+    return normal(values.as_tile(results[0]).lanes.item())
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,9 +233,11 @@ class Group:
     made: Kernels
     prover: Prover
     number: int
+    groups: int
     work: Work
     fills: tuple[Fill, ...]
     load: Piece
+    gone: Term
     questions: Questions
 
     def begin(self, thing: str, step: str, claim: str) -> Finding:
@@ -229,6 +252,10 @@ class Group:
             yield from self.ordered(run, n)
         yield self.ranges(runs[0])
         yield self.rows(runs[0])
+        found = self.begin(ORDER, "pieces", "every row of every batch is in some piece of work")
+        names = runs[0].machine.names
+        rows_have_a_piece(self.made, self.work, self.number, self.groups, names, self.questions, found)
+        yield found
         yield from self.begins(runs[0])
         visits = [r for r in runs if r.loops]
         if len(visits) != 1 or len(runs) > 2:
@@ -259,6 +286,9 @@ class Group:
         there = all(isinstance(s, Stage) and (s.buffer, turn_of(s.at).channel) in known for s in waits)
         found.require(there, "a barrier of no copy")
         found.require(_settled(run), "one is under way at the end of a loop")
+        yield found
+        found = self.begin(ORDER, f"count{case}", "both roles say that as many tiles were loaded")
+        self.questions.require(found, [same(run.returned, self.gone)], run.facts, "they say otherwise:")
         yield found
 
     # --- ranges ----------------------------------------------------------------------------------------------------
@@ -309,6 +339,8 @@ class Group:
         components = self.prover.components
         heads = [meaning(loop, run.machine, components) for loop in run.loops]
         copies = [e for e in self.load.events if isinstance(e, Loop)]
+        if len(copies) != 1 or any(loop.loops for loop in run.loops):
+            raise NoMeaning("roles that do not go over the tiles in one loop after the other")
         (visits,) = copies
         first, end = tiles(visits)
         order = self.begin(
@@ -341,7 +373,7 @@ class Group:
                 pairs = zip(_even(left[name]), _even(goes_on[name]), strict=True)
                 found.require(all(a is b for a, b in pairs), "it is another value")
                 yield found
-        self.questions.require(order, goals, run.facts)
+        self.questions.require(order, goals, run.facts, "the tiles do not follow each other:")
         yield order
 
     def iterated(self, run: Run, what: str, head: Meaning, then: dict[str, list[Term]]) -> Iterator[Finding]:
@@ -413,6 +445,8 @@ class Group:
 
 def _integer(machine: Piece, name: str) -> Term:
     """What a number of the program is in the end."""
+    if name not in machine.names:
+        raise NoMeaning(f"a role without {name}")
     (term,) = values.as_tile(machine.names[name]).lanes.ravel().tolist()
     assert isinstance(term, Term)
     return term

@@ -70,8 +70,24 @@ class Work:
     function: ir.Function
     given: Mapping[str, Object]
     order: tuple[object, ...]
+    condition: Term
     loop: Loop
     varying: Mapping[str, Term]
+
+    @property
+    def number(self) -> Term | None:
+        """The number of a piece of work, in the loop over them."""
+        found = [t for t in self.varying.values() if t is not iteration(self.loop) and t.op != "state"]
+        return found[0] if len(found) == 1 else None
+
+    @property
+    def count(self) -> Term | None:
+        """How many pieces of work there are: a number below it is one, and every other is none."""
+        if self.number is None or self.condition.op != ">=0":
+            return None
+        found = add(self.condition.args[0], self.number, ONE)
+        varies = any(t.op in ("iteration", "state", "last") or t is PROGRAM for t in below(found))
+        return None if varies else found
 
     def start(self) -> dict[Term, Term]:
         """The arguments of the first piece, of those that are numbers then."""
@@ -143,6 +159,8 @@ def started(made: Kernels, functions: tuple[ir.Function, ...]) -> tuple[ir.Funct
             known = argument_of(p.text, types, constants)
         machine.names[p.text] = known
     machine.run(kernel.body)
+    if not all(isinstance(e, Word | Loop) for e in machine.events):
+        raise NoMeaning("a kernel that does something before its roles begin")
     return kernel, machine
 
 
@@ -175,7 +193,7 @@ def _work(machine: Whole, function: Any, args: Any) -> Work:
     assert isinstance(body, ir.Function) and isinstance(given, dict) and isinstance(varying, dict)
     carried = tuple((c.name, *terms(c.start), *terms(c.then)) for c in loop.carried)
     order = (*varying.items(), piece.condition, loop.start, loop.stop, loop.step, loop.condition, carried)
-    return Work(body, given | {n: number(symbol(n, "int")) for n in varying}, order, loop, varying)
+    return Work(body, given | {n: number(symbol(n, "int")) for n in varying}, order, piece.condition, loop, varying)
 
 
 def begin(step: str, claim: str) -> Finding:
@@ -192,9 +210,10 @@ def pieces(works: list[Work], questions: Questions) -> Iterator[Finding]:
         "last piece", "numbers of pieces are not negative, and after one that is no piece of work there is none"
     )
     one, loop = works[0], works[0].loop
-    work = next((t for n, t in one.varying.items() if t is not iteration(loop) and t.op != "state"), None)
+    work = one.number
     found.require(work is not None and loop.start is ZERO and loop.step is ONE, "the pieces are not numbered")
     if work is not None:
+        found.require(one.count is not None, "which numbers are pieces varies")
         later = integers.replaced(work, {iteration(loop): add(iteration(loop), ONE)})
         questions.require(found, [less(work, later), nonnegative(work)], [nonnegative(iteration(loop))])
     yield found
@@ -262,6 +281,8 @@ def _apart(turns: list[Turn], count: Term) -> bool:
 def fills_of(machine: Warps) -> tuple[Fill, ...]:
     """The copies of a role, each after it has waited for its stage and said what is to come."""
     words, found = [e for e in machine.events if isinstance(e, Word)], []
+    if not all(isinstance(e, Word | Loop) for e in machine.events):
+        raise NoMeaning("a role that copies, and does something else")
     if [e.name for e in words] != ["wait", "expect", "copy"] * (len(words) // 3):
         raise NoMeaning("a copy without a wait for its stage, or without its bytes")
     for wait, expect, copy in zip(words[::3], words[1::3], words[2::3], strict=True):
@@ -269,6 +290,8 @@ def fills_of(machine: Warps) -> tuple[Fill, ...]:
         assert isinstance(empty, Stage) and isinstance(full, Stage) and isinstance(into, Stage)
         assert isinstance(tensor, Descriptor) and isinstance(corner, tuple)
         turn = turn_of(into.at)
+        if any(t.op in ("state", "last", "trips") for t in below(*corner)):
+            raise NoMeaning(f"{into.buffer.name}: a corner that is not known")
         if not (empty.at is full.at is into.at) or expecting != full:
             raise NoMeaning(f"{into.buffer.name}: a copy of which the barriers are of another stage")
         if phase is not make("^", "int", (turn.parity, ONE)):
@@ -324,7 +347,8 @@ def reads(fill: Fill, machine: Warps, work: Work, returned: Term, questions: Que
     for (wait, turn), (arrive, given) in zip(mine[::2], mine[1::2], strict=False):
         found.require(wait.loops == arrive.loops and turn == given, "another stage is given back than was read")
         if wait.loops:
-            (number,) = wait.loops
+            number = wait.loops[-1]
+            found.require(len(wait.loops) == 1, "a loop within a loop")
             here = normal(integers.replaced(turn.turn, {loops[number].start: normal(loops[number].start)}))
             first = subtract(here, iteration(loops[number]))
             steady = not any(t.op in ("iteration", "state") for t in below(first))
