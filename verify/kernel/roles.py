@@ -1,62 +1,37 @@
-"""The roles of the kernel for Hopper beside each other: their pieces of work, and the order of copies and of reads.
-
-What is trusted of a barrier is this. Let the copies of a tensor be numbered 0, 1, 2, ... in the order of the role that
-makes them, and the reads of each other role in its order; let copy and read number `n` be at stage `n % size`, wait for
-the barriers of that stage, for `full` by the parity of `n // size` and for `empty` by the other one, and let as many
-arrive as each barrier counts. Then read `n` sees what copy `n` has brought. All but this is shown here.
-"""
+"""The kernel for Hopper, executed up to its roles, each role over its pieces of work, and one piece in one case."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from refold.schedule import integers, ir
-from refold.schedule.conditions import TRUE, nonnegative
-from refold.schedule.execute import Descriptor, Object
+from refold.schedule import ir, values
+from refold.schedule.conditions import FALSE, TRUE
+from refold.schedule.execute import Descriptor, Machine, Object
 from refold.schedule.execute import argument as argument_of
-from refold.schedule.integers import add, multiply, subtract, value_of, whole
+from refold.schedule.integers import add
 from refold.schedule.lower.kernels import Kernels
 from refold.schedule.outcome import Loop, Word
 from refold.schedule.terms import Term, below, make, symbol
-from refold.schedule.tiles import NoMeaning, Tile, filled, terms
+from refold.schedule.tiles import NoMeaning, Tile, cast, filled, terms
 from refold.schedule.walk import contains, parts
-from refold.verify.kernel.asked import Asked
-from refold.verify.kernel.lemmas import less, positive, same
-from refold.verify.kernel.multiples import cofactor, simplified
-from refold.verify.kernel.prover import Finding
-from refold.verify.kernel.questions import answer
+from refold.verify.kernel.cases import Undecided
 from refold.verify.kernel.small import MEANT, arguments
-from refold.verify.kernel.warps import (  # fmt: skip
-    BLOCK_M,
-    BLOCK_N,
-    ROW,
-    Buffer,
-    Fill,
-    Opaque,
-    Role,
-    Stage,
-    Turn,
-    Warps,
-    Whole,
-    normal,
-    turn_of,
-)
+from refold.verify.kernel.steps import PROGRAM
+from refold.verify.kernel.turns import ONE
+from refold.verify.kernel.warps import Warps
 
-ZERO, ONE = whole(0), whole(1)
-# The names of the kernel, and of what is shown of its barriers, in obligations.
-STAGE, ORDER = "hopper", "order of copies"
-PROGRAM, PROGRAMS = symbol("program 0", "int"), symbol("programs 0", "int")
-# What is so in every launch.
-FACTS = (*map(positive, (BLOCK_M, BLOCK_N, symbol("SIZE_ring", "int"))), nonnegative(ROW), less(ROW, BLOCK_M),
-         nonnegative(PROGRAM), less(PROGRAM, PROGRAMS))  # fmt: skip
 SYMBOLS = ("BLOCK_M", "BLOCK_N", "SIZE_ring")
 
 
 def number(t: Term) -> Tile:
     """An integer of the program."""
     return Tile("int32", filled((), [t]))
+
+
+def iteration(loop: Loop) -> Term:
+    return make("iteration", "int", (), loop.number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,33 +89,51 @@ class Work:
         return known
 
 
-def iteration(loop: Loop) -> Term:
-    return make("iteration", "int", (), loop.number)
+@dataclass(slots=True)
+class Whole(Warps):
+    """The kernel itself, which starts its roles."""
+
+    def side_by_side(self, node: ir.Specialise) -> None:
+        for role in node.functions:
+            given: tuple[Any, ...] = tuple(values.value(self, a) for a in role.args)
+            self.note("role", self.functions[role.function], given)
 
 
 @dataclass(slots=True)
-class Questions:
-    """Asks what is so of integers, for one obligation after the other."""
+class Role(Warps):
+    """One role over its pieces of work: what it calls for a piece is noted, and not executed."""
 
-    facts: tuple[Term, ...]
-    asked: Asked = field(default_factory=Asked)
-    count: int = 0
-
-    def require(self, finding: Finding, goals: Iterable[Term], facts: Iterable[Term] = (), fault: str = "") -> None:
-        """Takes in whether goals are so."""
-        left = [g for g in simplified(goals, (BLOCK_N,)) if g is not TRUE]
-        if not left:
-            return
-        known = [f for f in simplified([*self.facts, *facts], (BLOCK_N,)) if f is not TRUE]
-        question = replace(self.asked.question(known, left), name=finding.name, claim=finding.claim)
-        result = answer(replace(question, part=self.count))
-        self.count += 1
-        finding.seconds += result.seconds
-        finding.proof |= dict.fromkeys(result.proof)
-        finding.require(result.verdict == "proved", f"{fault or 'it was not shown of all sizes'} {result.note}".strip())
+    def call(self, function: ir.Function, args: tuple[Object, ...]) -> tuple[Object, ...]:
+        if function.name not in self.functions:
+            return Machine.call(self, function, args)
+        given = dict(zip((p.text for p in function.parameters), args, strict=True))
+        varying = {n: a.lanes.item() for n, a in given.items() if isinstance(a, Tile) and _varies(a)}
+        self.note("piece", function, given, varying)
+        return (Tile("int32", filled((), [make("after", "int", tuple(varying.values()))])),)
 
 
-# --- the kernel and its roles ----------------------------------------------------------------------------------------
+def _varies(x: Tile) -> bool:
+    programs = (symbol("program 0", "int"), symbol("programs 0", "int"))
+    inside = ("iteration", "trips", "state", "last")
+    return not x.shape and any(t in programs or t.op in inside for t in below(*terms(x.lanes)))
+
+
+@dataclass(slots=True)
+class Piece(Warps):
+    """One piece of work of a role, in a case of what its branches ask."""
+
+    truths: Mapping[Term, bool] = field(default_factory=dict)
+
+    def branch(
+        self, condition: ir.Value, body: tuple[ir.Statement, ...], other: tuple[ir.Statement, ...]
+    ) -> tuple[Object, ...] | None:
+        chosen = values.value(self, condition)
+        if not isinstance(chosen, Tile):
+            return self.run(body if chosen else other)
+        term = cast(chosen, "int1").lanes.item()
+        if term not in (TRUE, FALSE) and term not in self.truths:
+            raise Undecided(term)
+        return self.run(body if term is TRUE or self.truths.get(term, False) else other)
 
 
 def started(made: Kernels, functions: tuple[ir.Function, ...]) -> tuple[ir.Function, Whole]:
@@ -194,185 +187,3 @@ def _work(machine: Whole, function: Any, args: Any) -> Work:
     carried = tuple((c.name, *terms(c.start), *terms(c.then)) for c in loop.carried)
     order = (*varying.items(), piece.condition, loop.start, loop.stop, loop.step, loop.condition, carried)
     return Work(body, given | {n: number(symbol(n, "int")) for n in varying}, order, piece.condition, loop, varying)
-
-
-def begin(step: str, claim: str) -> Finding:
-    """A step about the order of copies of which nothing is said yet."""
-    return Finding(STAGE, ORDER, step, claim)
-
-
-def pieces(works: list[Work], questions: Questions) -> Iterator[Finding]:
-    """All roles go over the same pieces of work, in one order, and none comes after one that is none."""
-    found = begin("pieces of work", "every role takes the same pieces in the same order, with the same numbers")
-    found.require(len({w.order for w in works}) == 1, "one takes other pieces")
-    yield found
-    found = begin(
-        "last piece", "numbers of pieces are not negative, and after one that is no piece of work there is none"
-    )
-    one, loop = works[0], works[0].loop
-    work = one.number
-    found.require(work is not None and loop.start is ZERO and loop.step is ONE, "the pieces are not numbered")
-    if work is not None:
-        found.require(one.count is not None, "which numbers are pieces varies")
-        later = integers.replaced(work, {iteration(loop): add(iteration(loop), ONE)})
-        questions.require(found, [less(work, later), nonnegative(work)], [nonnegative(iteration(loop))])
-    yield found
-
-
-# --- barriers --------------------------------------------------------------------------------------------------------
-
-
-def barriers(machine: Whole, fills: tuple[Fill, ...], users: Mapping[Fill, int]) -> Finding:
-    """Each barrier of each stage counts those who arrive at it, before any role begins; no two copies share a stage."""
-    found = begin("barriers", "every barrier counts those who arrive at it, and no two copies share a stage")
-    words = [e.name for e in machine.events if isinstance(e, Word) and e.name in ("init", "fence", "role")]
-    split = words.index("fence") if "fence" in words else 0
-    found.require("init" not in words[split:] and {*words[split + 1 :]} == {"role"}, "a role begins before")
-    expected = {f.full: 1 for f in fills} | {f.empty: users[f] for f in fills}
-    for buffer, count in expected.items():
-        found.require(_inits(machine, buffer) == count, f"{buffer.name} counts others than arrive")
-        same_buffers = {f.buffers for f in fills if buffer in (f.full, f.empty)}
-        found.require(len(same_buffers) == 1, f"{buffer.name} is the barrier of buffers of two tensors")
-    for f in fills:
-        name = f.buffers.name
-        found.require(len({f.full.number, f.empty.number, f.buffers.number}) == 3, f"{name} shares a buffer")
-        found.require(f.full.shape == f.empty.shape == ((ZERO,),), f"{name} has no barrier for each stage")
-        found.require(f.full.count is f.empty.count is f.buffers.count, f"{name} has other stages than barriers")
-    for buffers in dict.fromkeys(f.buffers for f in fills):
-        turns = [f.turn for f in fills if f.buffers == buffers]
-        found.require(_apart(turns, buffers.count), f"two turns of {buffers.name} share a stage")
-    return found
-
-
-def _inits(machine: Whole, buffer: Buffer) -> int | None:
-    """The count of all barriers of a buffer, where every one has the same."""
-    loops = {e.number: e for e in machine.events if isinstance(e, Loop)}
-    mine = [e for e in machine.noted("init") if isinstance(e.about[0], Stage) and e.about[0].buffer == buffer]
-    counts, stages = {e.about[1] for e in mine}, [e.about[0].at for e in mine]  # type: ignore[attr-defined]
-    if len(counts) != 1:
-        return None
-    known = value_of(buffer.count)
-    all_there = known is not None and stages == [whole(n) for n in range(known)]
-    if len(mine) == 1 and len(mine[0].loops) == 1:
-        loop = loops[mine[0].loops[0]]
-        all_stages = loop.start is ZERO and loop.step is ONE and loop.stop is buffer.count
-        all_there = all_stages and stages[0] is iteration(loop)
-    (count,) = counts
-    return count if all_there and isinstance(count, int) else None
-
-
-def _apart(turns: list[Turn], count: Term) -> bool:
-    """Whether turns have stages of their own, of so many."""
-    if len(turns) == 1 and turns[0].size is count:
-        return (turns[0].factor, turns[0].offset) == (1, 0)
-    taken: list[int] = []
-    for t in turns:
-        size = value_of(t.size)
-        if size is None:
-            return False
-        taken += [t.factor * n + t.offset for n in range(size)]
-    limit = value_of(count)
-    return limit is not None and len({*taken}) == len(taken) and {*taken} <= {*range(limit)}
-
-
-# --- copies ----------------------------------------------------------------------------------------------------------
-
-
-def fills_of(machine: Warps) -> tuple[Fill, ...]:
-    """The copies of a role, each after it has waited for its stage and said what is to come."""
-    words, found = [e for e in machine.events if isinstance(e, Word)], []
-    if not all(isinstance(e, Word | Loop) for e in machine.events):
-        raise NoMeaning("a role that copies, and does something else")
-    if [e.name for e in words] != ["wait", "expect", "copy"] * (len(words) // 3):
-        raise NoMeaning("a copy without a wait for its stage, or without its bytes")
-    for wait, expect, copy in zip(words[::3], words[1::3], words[2::3], strict=True):
-        (empty, phase), (expecting, size), (tensor, corner, full, into) = wait.about, expect.about, copy.about
-        assert isinstance(empty, Stage) and isinstance(full, Stage) and isinstance(into, Stage)
-        assert isinstance(tensor, Descriptor) and isinstance(corner, tuple)
-        turn = turn_of(into.at)
-        if any(t.op in ("state", "last", "trips") for t in below(*corner)):
-            raise NoMeaning(f"{into.buffer.name}: a corner that is not known")
-        if not (empty.at is full.at is into.at) or expecting != full:
-            raise NoMeaning(f"{into.buffer.name}: a copy of which the barriers are of another stage")
-        if phase is not make("^", "int", (turn.parity, ONE)):
-            raise NoMeaning(f"{into.buffer.name}: a copy that waits by another parity than its turn's")
-        if size != Opaque(f"nbytes of block_type of {tensor.name}"):
-            raise NoMeaning(f"{into.buffer.name}: a copy of other bytes than its barrier expects")
-        if not wait.loops == expect.loops == copy.loops:
-            raise NoMeaning(f"{into.buffer.name}: a copy in another loop than its barriers")
-        buffers = (full.buffer, empty.buffer, into.buffer)
-        found.append(Fill(*buffers, replace(turn, turn=normal(turn.turn)), tensor.name, corner, copy.loops))
-    return tuple(found)
-
-
-def tiles(loop: Loop) -> tuple[Term, Term]:
-    """Of a loop over tiles the numbers of its first tile and of the one after its last."""
-    ends = [normal(t) for t in (loop.start, loop.stop)]
-    first, last = (cofactor(t, (BLOCK_N,)) for t in ends)
-    if loop.step is not BLOCK_N or loop.condition is not TRUE or [multiply(BLOCK_N, t) for t in (first, last)] != ends:
-        raise NoMeaning("a loop that does not go from tile to tile")
-    return first, last
-
-
-def trips(loop: Loop) -> Term:
-    """How many tiles a loop visits."""
-    first, last = tiles(loop)
-    return integers.greatest(subtract(last, first), ZERO)
-
-
-def copied(fill: Fill, machine: Warps, work: Work, returned: Term, questions: Questions) -> Finding:
-    """The copies to the buffers of a tensor are numbered 0, 1, 2, ... through all pieces of work."""
-    found = begin(f"{fill.name}: copies", "copies have the turns 0, 1, 2, ... through all pieces of work")
-    loops = {e.number: e for e in machine.events if isinstance(e, Loop)}
-    count = trips(loops[fill.loops[-1]]) if fill.loops else ONE
-    numbered(found, fill, work, returned, questions, [(fill.first, count)])
-    return found
-
-
-def reads(fill: Fill, machine: Warps, work: Work, returned: Term, questions: Questions, facts: Iterable[Term],
-          found: Finding) -> None:  # fmt: skip
-    """The reads of buffers by one role have the turns 0, 1, 2, ..., and each gives its stage back."""
-    loops = {e.number: e for e in machine.events if isinstance(e, Loop)}
-    mine: list[tuple[Word, Turn]] = []
-    for e in machine.noted("wait", "arrive"):
-        stage = e.about[0]
-        assert isinstance(stage, Stage)
-        if stage.buffer in (fill.full, fill.empty) and turn_of(stage.at).channel == fill.turn.channel:
-            mine.append((e, turn_of(stage.at)))
-            right = stage.buffer == (fill.full if e.name == "wait" else fill.empty)
-            found.require(right, "a wait for what it gives back")
-            found.require(e.name == "arrive" or e.about[1] is mine[-1][1].parity, "a wait by another parity")
-    found.require([e.name for e, _ in mine] == ["wait", "arrive"] * (len(mine) // 2), "a stage is not given back")
-    uses: list[tuple[Term, Term]] = []
-    for (wait, turn), (arrive, given) in zip(mine[::2], mine[1::2], strict=False):
-        found.require(wait.loops == arrive.loops and turn == given, "another stage is given back than was read")
-        if wait.loops:
-            number = wait.loops[-1]
-            found.require(len(wait.loops) == 1, "a loop within a loop")
-            here = normal(integers.replaced(turn.turn, {loops[number].start: normal(loops[number].start)}))
-            first = subtract(here, iteration(loops[number]))
-            steady = not any(t.op in ("iteration", "state") for t in below(first))
-            found.require(steady, "the turns of a loop are not one after the other")
-            uses.append((first, trips(loops[number])))
-        else:
-            uses.append((normal(turn.turn), ONE))
-    numbered(found, fill, work, returned, questions, uses, facts)
-
-
-def numbered(found: Finding, fill: Fill, work: Work, returned: Term, questions: Questions,
-             uses: list[tuple[Term, Term]], facts: Iterable[Term] = ()) -> None:  # fmt: skip
-    """Runs of turns, each by its first and how many, follow each other within a piece, and from piece to piece."""
-    begin, goals = fill.first, []
-    start, after = work.start(), work.next(returned)
-    at = [t for t in below(begin) if t.op == "symbol" and str(t.data) in work.varying]
-    found.require({*at} <= start.keys() & after.keys(), "the first turn of a piece does not follow from the one before")
-    found.require(normal(integers.replaced(begin, start)) is ZERO, "the first turn is not 0")
-    expected = begin
-    for first, count in uses:
-        # A loop without an iteration reads nothing, whatever its first turn would be.
-        there = less(ZERO, count)
-        goals.append(make("or", "bool", (less(count, ONE), same(first, expected))) if there is not TRUE
-                     else same(first, expected))  # fmt: skip
-        expected = add(expected, count)
-    goals.append(same(expected, integers.replaced(begin, after)))
-    questions.require(found, [g for g in goals if g is not TRUE], facts, "the turns do not follow each other:")

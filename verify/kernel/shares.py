@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from refold.schedule import integers
 from refold.schedule.conditions import FALSE, TRUE, nonnegative
@@ -16,10 +16,31 @@ from refold.verify.kernel.lane import LEAD0, LEAD1, length
 from refold.verify.kernel.lemmas import less, positive, same
 from refold.verify.kernel.multiples import cofactor
 from refold.verify.kernel.prover import Finding
-from refold.verify.kernel.roles import ONE, PROGRAM, PROGRAMS, Questions, Work, iteration
-from refold.verify.kernel.warps import BLOCK_M, ROW
+from refold.verify.kernel.roles import Work, iteration
+from refold.verify.kernel.steps import PROGRAM, PROGRAMS, Questions, begin
+from refold.verify.kernel.turns import BLOCK_M, ONE, ROW, ZERO
 
-ROWS, PLACE, ROUND, DIGIT = (symbol(n, "int") for n in ("tile of rows", "place in the batch", "round", "place in the round"))
+ROWS, PLACE, ROUND, DIGIT = (
+    symbol(n, "int") for n in ("tile of rows", "place in the batch", "round", "place in the round")
+)
+
+
+def pieces(works: list[Work], questions: Questions) -> Iterator[Finding]:
+    """All roles go over the same pieces of work, in one order, and none comes after one that is none."""
+    found = begin("pieces of work", "every role takes the same pieces in the same order, with the same numbers")
+    found.require(len({w.order for w in works}) == 1, "one takes other pieces")
+    yield found
+    found = begin(
+        "last piece", "numbers of pieces are not negative, and after one that is no piece of work there is none"
+    )
+    one, loop = works[0], works[0].loop
+    work = one.number
+    found.require(work is not None and loop.start is ZERO and loop.step is ONE, "the pieces are not numbered")
+    if work is not None:
+        found.require(one.count is not None, "which numbers are pieces varies")
+        later = integers.replaced(work, {iteration(loop): add(iteration(loop), ONE)})
+        questions.require(found, [less(work, later), nonnegative(work)], [nonnegative(iteration(loop))])
+    yield found
 
 
 def rows_have_a_piece(made: Kernels, work: Work, group: int, groups: int, names: Mapping[str, Object],
