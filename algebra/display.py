@@ -17,6 +17,9 @@ _SIGN = {"sum": "Σ", "count": "Σ", "prod": "Π"}
 _INFIX = {"sum": "+", "count": "+", "prod": "·"}
 
 
+LONGEST_NUMBER = 12  # characters
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """One line of a section: a word or a left side, the mathematics, and a remark."""
@@ -155,16 +158,24 @@ def refusal_sections(refusal: Refusal) -> tuple[Section, ...]:
     proof = refusal.evidence
     if proof is not None:
         n = len(proof.rows)
-        columns = ", ".join(text(p) for p in proof.columns)
+        columns = ", ".join(_point(p) for p in proof.columns)
         rows = zip(proof.rows, proof.added, _matrix(proof.matrix), strict=True)
         lines = [Line(f"{text(symbol)} = {text(value)}", "") for symbol, value in proof.constants]
         for point, added, row in rows:
             part = "r of these elements" if added is None else f"with {text(added)} added"
-            lines.append(Line(f"r = {text(point)}", row, part))
+            lines.append(Line(f"r = {_point(point)}", row, part))
         lines.append(Line("det", determinant_text(refusal), "not 0"))
         lines.append(Line("so", f"no {n - 1} accumulators can do: at least {n} are needed"))
         found.append(Section(f"Evidence: g at the elements c = {columns}, with r of these and more", tuple(lines)))
     return tuple(found)
+
+
+def _point(point: sp.Basic) -> str:
+    """Numbers of a sample, to four digits where they are long: what stands beside them has to fit a screen."""
+    if isinstance(point, sp.Tuple):
+        return f"({', '.join(map(_point, point))})"
+    exact = _plain(point)
+    return exact if len(exact) <= LONGEST_NUMBER or not point.is_number else f"≈ {point.evalf(4)}"
 
 
 def determinant_text(refusal: Refusal) -> str:
@@ -258,7 +269,7 @@ def _step(plan: Plan, step: Step, table: dict[Any, Any]) -> list[Line]:
 
 def _matrix(matrix: Any) -> list[str]:
     """The rows of a matrix, its columns aligned."""
-    entries = [[_plain(x) for x in matrix.row(n)] for n in range(matrix.rows)]
+    entries = [[_point(x) for x in matrix.row(n)] for n in range(matrix.rows)]
     widths = [max(len(row[c]) for row in entries) for c in range(matrix.cols)]
     return ["[ " + "  ".join(x.rjust(w) for x, w in zip(row, widths, strict=True)) + " ]" for row in entries]
 

@@ -153,7 +153,10 @@ def _row(
     """The body at the anchors of a part and the elements of the columns; raises where an entry is no real number."""
     body = question.body.replace(sigmoid, lambda x: 1 / (1 + sp.exp(-x)))
     body = body.xreplace(_constants(question, sample))
-    return [sample.number(body.xreplace(column | anchors)) for column in columns]
+    # SymPy takes a tenth of a second to look for another form of the logarithm of a sum of exponentials.
+    with sp.evaluate(not any(n.has(sp.exp) for n in body.atoms(sp.log))):
+        entries = [body.xreplace(column | anchors) for column in columns]
+    return [sample.number(entry) for entry in entries]
 
 
 def _tuple(values: tuple[sp.Expr, ...]) -> sp.Expr:

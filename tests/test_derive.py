@@ -19,8 +19,26 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import refold.examples
-from refold import Plan, Spec, Tensor, axes, cos, derive, exp, fold, maximum, oo, pipeline, sigmoid, sqrt, tanh, where
+from refold import (
+    Plan,
+    Spec,
+    Tensor,
+    axes,
+    cos,
+    derive,
+    exp,
+    fold,
+    log,
+    maximum,
+    oo,
+    pipeline,
+    sigmoid,
+    sqrt,
+    tanh,
+    where,
+)
 from refold.algebra import Refusal
+from refold.algebra.display import refusal_sections
 from refold.algebra.run import Order, run
 from refold.errors import UnsupportedSpec
 
@@ -487,3 +505,19 @@ def test_a_mask_at_a_finished_position_waits_for_it(where_it_stands: str) -> Non
 def test_extremum_that_is_not_monotone_is_refused(reducer: str) -> None:
     refused = derive(pipeline(t=getattr(fold, reducer)(x[i, j] * R, over=j)[i]))
     assert isinstance(refused, Refusal)
+
+
+def test_evidence_of_long_numbers_fits_a_screen() -> None:
+    """Of a divergence from the mean of two softmaxes the numbers left no room for the determinant."""
+
+    def softmax(tensor: Any) -> Any:
+        weight = exp(tensor[i, j] - fold.max(tensor[i, j], over=j))
+        return weight / fold.sum(weight, over=j)
+
+    p, q = softmax(x), softmax(y)
+    refused = derive(pipeline(d=fold.sum(p * log(p / ((p + q) / 2)), over=j)[i]))
+    assert isinstance(refused, Refusal) and refused.evidence is not None and refused.evidence.determinant != 0
+    (shown,) = (s for s in refusal_sections(refused) if s.title.startswith("Evidence"))
+    assert max(len(line.label) for line in shown.lines) <= 60
+    assert max(len(line.formula) for line in shown.lines) <= 100
+    assert {"det", "so"} <= {line.label for line in shown.lines}

@@ -8,11 +8,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import sympy as sp
 
 from refold import Plan, Refusal, Spec, Tensor, axes, derive, emit, exp, fold, log, pipeline, relu
 from refold.algebra.run import run
 from refold.errors import EmitError
 from refold.verify import Proof, verify
+from refold.verify.laws.obligations import merges
+from refold.verify.obligation import Obligation, discharge
+from refold.verify.verify import invariants_of
 
 i, j = axes("i j")
 x, w = Tensor("x", i, j), Tensor("w", j)
@@ -138,3 +142,26 @@ def test_a_sum_that_others_give_may_stand_at_their_anchors() -> None:
         wanted = math.fsum(u * (math.log(u) - mean) ** 2 for u in weights)
         for order in (None, ((), *range(len(row) - 1), (len(row) - 1,))):
             assert float(run(plan, {"x": [row]}, order)["y"][0]) == pytest.approx(wanted, rel=1e-10, abs=1e-12)
+
+
+def test_a_merge_is_associative_whatever_its_computed_anchors_are() -> None:
+    """Of a divergence between two softmaxes the question took longer than a proof has: it split by all their guards."""
+    b = Tensor("b", i, j)[i, j]
+    p = exp(X - M) / fold.sum(exp(X - M), over=j)
+    q = exp(b - fold.max(b, over=j)) / fold.sum(exp(b - fold.max(b, over=j)), over=j)
+    plan = plan_of(p * (log(p) - log(q)))
+    (t,) = (a for a in plan.accumulators if a.rank == 2)
+
+    def general(plan: Plan) -> Obligation:
+        asked = (a for a in merges(plan, invariants_of(plan)) if a[0].name == f"merge {t.symbol}: associative")
+        (alternatives,) = asked
+        assert len(alternatives) == 2
+        return alternatives[0]
+
+    found = general(plan)
+    assert not any(goal.has(sp.log) for goal in found.goals)
+    assert discharge(found, plan).verdict == "proved"
+    (r,) = (plan.anchor(s) for s in t.anchors if plan.anchor(s).expr != s)
+    doubled = replace(t, moved=t.moved.xreplace({r.stale: 2 * r.stale}))
+    wrong = replace(plan, accumulators=tuple(doubled if a is t else a for a in plan.accumulators))
+    assert discharge(general(wrong), wrong).verdict != "proved"

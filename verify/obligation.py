@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import sympy as sp
 from sympy.core.relational import Relational
@@ -42,6 +42,10 @@ class Obligation:
     goals: tuple[sp.Basic, ...]
     partial: bool = False
     note: str = ""
+
+
+# Obligations each of which is enough, the strongest first.
+Alternatives: TypeAlias = "tuple[Obligation, ...]"
 
 
 def discharge(obligation: Obligation, plan: Plan, timeout_ms: int = TIMEOUT_MS) -> Answer:

@@ -18,7 +18,7 @@ from refold.verify.kernel.indexing import index_questions
 from refold.verify.kernel.questions import answer
 from refold.verify.laws import invariants, irregular, obligations, safety, structure
 from refold.verify.laws.reach import Reach
-from refold.verify.obligation import Obligation, discharge
+from refold.verify.obligation import Alternatives, Obligation, discharge
 from refold.verify.refute.divergence import plan_divergence
 from refold.verify.refute.replay import Subject, arrays, run_form, search
 from refold.verify.refute.violation import violated
@@ -97,9 +97,9 @@ def _verify(plan: Plan, progress: Progress | None, results: list[Result], *, sto
         return Disproof(plan, _replayed(plan, (shape,)), versions())
     reach, proved = _find_invariants(plan, notify)
     results += proved
-    for obligation in _all(plan, reach):
-        notify(obligation.name)
-        results.append(_result(obligation, plan))
+    for alternatives in _all(plan, reach):
+        notify(alternatives[0].name)
+        results.append(_strongest(alternatives, plan))
         if stop and results[-1].verdict != "proved":
             return Disproof(plan, _replayed(plan, tuple(results)), versions())
     for needed in safety.output_conditions(plan, reach):
@@ -223,17 +223,14 @@ def _advice(plan: object) -> str:
     return f"verify takes a Plan and got a {type(plan).__name__}: write verify(derive(spec))"
 
 
-def _all(plan: Plan, reach: Reach) -> Iterator[Obligation]:
-    yield from obligations.corrections(plan, reach)
-    yield from obligations.units(plan, reach)
-    yield from obligations.lifts(plan, reach)
-    yield from obligations.masked(plan, reach)
+def _all(plan: Plan, reach: Reach) -> Iterator[Alternatives]:
+    before = (obligations.corrections, obligations.units, obligations.lifts, obligations.masked)
+    yield from ((obligation,) for of in before for obligation in of(plan, reach))
     yield from obligations.merges(plan, reach)
-    yield from obligations.finishes(plan, reach)
-    yield from safety.conditions(plan, reach)
+    yield from ((obligation,) for of in (obligations.finishes, safety.conditions) for obligation in of(plan, reach))
 
 
-def _strongest(alternatives: safety.Alternatives, plan: Plan) -> Result:
+def _strongest(alternatives: Alternatives, plan: Plan) -> Result:
     """The first of some obligations that is proved, else what became of the last and weakest."""
     for obligation in alternatives[:-1]:
         found = _result(obligation, plan)

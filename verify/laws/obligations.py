@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import sympy as sp
 
-from refold.algebra import UNITS, Accumulator, Plan, State
+from refold.algebra import UNITS, Accumulator, Anchor, Plan, State
 from refold.algebra.bounds import conjuncts
 from refold.algebra.display import short
 from refold.algebra.monoid import at_fresh, at_stale, corrected, guarded, joined
@@ -17,7 +18,7 @@ from refold.spec import Size, Where
 from refold.spec.mathematics import text
 from refold.verify.laws.reach import Reach, at_the_end, eq, put_elements, written
 from refold.verify.laws.readings import Readings, regular
-from refold.verify.obligation import Defined, Obligation
+from refold.verify.obligation import Alternatives, Defined, Obligation
 
 LINEAR = ("sum", "count")
 
@@ -182,7 +183,7 @@ def masked(plan: Plan, reach: Reach) -> Iterator[Obligation]:
             yield Obligation(f"masked {a.symbol}", shown, (*reach.state(whole), *values), (goal,))
 
 
-def merges(plan: Plan, reach: Reach) -> Iterator[Obligation]:
+def merges(plan: Plan, reach: Reach) -> Iterator[Alternatives]:
     """Merging is associative and commutative on reachable states.
 
     Accumulators are taken in the order of their updates, so that both sides have the same fresh anchors by what was
@@ -206,9 +207,27 @@ def merges(plan: Plan, reach: Reach) -> Iterator[Obligation]:
         else:
             facts = (*known, *divided)
             goals = (eq(first[a.symbol], second[a.symbol]),)
-        yield Obligation(f"merge {a.symbol}: associative", shown, facts, goals, partial=True)
+        exact = Obligation(f"merge {a.symbol}: associative", shown, facts, goals, partial=True)
+        anywhere = {guarded(x, s): value for x, s, value in _anchors_of_states(plan, one, two, three, left, right)}
+        general = replace(exact, goals=tuple(goal.xreplace(anywhere) for goal in goals))
+        yield (general, exact) if general != exact else (exact,)
         goal = eq(there[a.symbol], back[a.symbol])
-        yield Obligation(f"merge {a.symbol}: commutative", f"x ⊕ y = y ⊕ x in {a.symbol}", pair, (goal,), partial=True)
+        yield (
+            Obligation(f"merge {a.symbol}: commutative", f"x ⊕ y = y ⊕ x in {a.symbol}", pair, (goal,), partial=True),
+        )
+
+
+def _anchors_of_states(
+    plan: Plan, *states: dict[State, sp.Expr]
+) -> Iterator[tuple[Anchor, dict[State, sp.Expr], sp.Symbol]]:
+    """A number for every anchor of a state that is computed from accumulators: what it is need not matter.
+
+    A guarded anchor is finite: where what it is computed from is not, it is its default.
+    """
+    for x in plan.anchors:
+        if x.expr != x.stale:
+            for n, state in enumerate(states, 1):
+                yield x, state, sp.Symbol(f"{x.stale} of {n}", real=True)
 
 
 def _distributed(

@@ -16,9 +16,8 @@ from refold.spec import Fold, Index, Read, Where
 from refold.spec.mathematics import text
 from refold.verify.laws.reach import Reach, put_elements, written
 from refold.verify.laws.readings import Readings
-from refold.verify.obligation import Defined, Obligation
+from refold.verify.obligation import Alternatives, Defined, Obligation
 
-Alternatives: TypeAlias = tuple[Obligation, ...]
 # Exponents of the pipeline as written, what is known where they are evaluated, and a maximum as one of its elements.
 Own: TypeAlias = tuple[tuple[sp.Expr, ...], tuple[sp.Basic, ...], dict[sp.Basic, sp.Expr]]
 
