@@ -8,7 +8,7 @@ import sympy as sp
 
 from refold.schedule import integers
 from refold.schedule.conditions import both, compare_integers, different, select
-from refold.schedule.terms import Term, symbol
+from refold.schedule.terms import Term, make, symbol
 from refold.spec import Param
 from refold.spec.arithmetic import quotient_of
 
@@ -33,6 +33,8 @@ def whole(expr: sp.Expr, leaf: Callable[[sp.Expr], Term]) -> Term:
         case sp.Mod():
             above, base = each(expr.args)
             return integers.subtract(above, integers.multiply(_rounded_down(expr.args[0], above, base), base))
+        case sp.Abs():
+            return make("abs", "int", (*each(expr.args),))
         case sp.Max() | sp.Min():
             return (integers.greatest if isinstance(expr, sp.Max) else integers.least)(*each(expr.args))
     return leaf(expr)

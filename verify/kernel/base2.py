@@ -75,8 +75,13 @@ def normal(expr: Any) -> Any:
 
 
 def _sum(expr: Any) -> Any:
-    """A sum of products."""
-    return sp.Add(*(_inside(term) for term in sp.Add.make_args(sp.expand(expr))))
+    """A sum of products, of which a denominator has its common factors apart: log(2) is one of them."""
+    return sp.Add(*(_inside(_apart(term)) for term in sp.Add.make_args(sp.expand(expr))))
+
+
+def _apart(term: Any) -> Any:
+    above, below = sp.fraction(term)
+    return term if below.is_number else above / sp.factor_terms(below)
 
 
 def _is_unit(expr: Any) -> bool:

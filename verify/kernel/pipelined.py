@@ -99,11 +99,10 @@ def folded(group: Group, runs: list[Run]) -> Iterator[Finding]:
 
 def begins(group: Group, run: Run) -> Iterator[Finding]:
     """Every component begins at its unit, in every piece of work anew."""
-    units = {str(s): u for s, u in group.prover.laws.units().items()}
-    reading = group.subject(run).reading({}, [])
+    subject = group.subject(run)
     for name, tile in run.begun.items():
         found = group.begin(name, "before the first tile", f"{name} begins at its unit in every piece of work")
-        found.require(all(reading.kernel(t) == units[name] for t in terms(tile.lanes)), "it begins at another value")
+        found.require(all(subject.is_unit(name, t) for t in terms(tile.lanes)), "it begins at another value")
         yield found
 
 

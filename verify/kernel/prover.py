@@ -8,7 +8,7 @@ from typing import Any
 
 import sympy as sp
 
-from refold.algebra import Plan
+from refold.algebra import Plan, State
 from refold.algebra.base2 import exp2
 from refold.algebra.monoid import Component, Monoid, monoid
 from refold.algebra.rewrite import rebuild
@@ -16,7 +16,10 @@ from refold.schedule.lower.kernels import Kernels
 from refold.schedule.lower.renaming import put
 from refold.spec import Where
 from refold.verify.certificate.certificate import Certificate, joined_scripts
-from refold.verify.kernel.reading import Datum, Whole, literals
+from refold.verify.kernel.alike import alike
+from refold.verify.kernel.forms import Datum, Whole
+from refold.verify.kernel.kept import Kept, kept
+from refold.verify.kernel.scalars import Scalars
 from refold.verify.laws.invariants import carried_over
 from refold.verify.laws.reach import Reach, eq
 from refold.verify.obligation import Obligation, discharge
@@ -79,48 +82,67 @@ def obligation(steps: list[Finding]) -> Result:
 
 @dataclass(slots=True)
 class Prover:
-    """Proves that two expressions over a reachable state are one; what it was asked before it remembers."""
+    """Proves that two expressions over a reachable state are one; what it was asked before it remembers.
+
+    `known` is so in every reachable state, of two states where there are two. `kept` has what a kernel keeps for each
+    component.
+    """
 
     made: Kernels
     known_of_plan: Reach
     laws: Monoid = field(init=False)
     components: Mapping[str, Component] = field(init=False)
+    kept: Mapping[str, Kept] = field(init=False)
     known: tuple[Any, ...] = field(init=False)
-    literals: Mapping[float, Any] = field(init=False)
+    scalars: Scalars = field(init=False)
     seen: dict[Question, Answer] = field(default_factory=dict)
     pairs: dict[tuple[Any, Any, tuple[Any, ...]], tuple[Answer, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.laws, self.literals = monoid(self.made.plan), literals(self.made.plan)
+        self.laws, self.scalars = monoid(self.made.plan), Scalars.of(self.made)
         self.components = {str(c.symbol): c for c in self.laws.state}
+        self.kept = {name: kept(c) for name, c in self.components.items()}
         reach = carried_over(self.known_of_plan, _in_exponentials(self.made.plan))
-        self.known = tuple(f for mark in ("", "₂") for f in reach.state(reach.monoid.marked(mark)))
+        known = [f for mark in ("", "₂") for f in reach.state(reach.monoid.marked(mark))]
+        known += [self.kept[n].fits(s) for n, c in self.components.items() for s in (c.symbol, c.right)]
+        self.known = tuple(f for f in known if f is not sp.true)
 
-    def same(self, got: Any, wanted: Any, known: tuple[Any, ...], into: Finding) -> None:
-        """Whether two expressions are one value, or both none, in every state of which something is `known`."""
-        if (got, wanted, known) not in self.pairs:
-            answers: list[Answer] = []
-            self._same(got, wanted, known, into.name, answers)
-            # What is asked again takes no time.
-            self.pairs[got, wanted, known] = tuple(replace(a, seconds=0.0) for a in answers)
-        else:
-            answers = [*self.pairs[got, wanted, known]]
-        for answer in answers:
-            into.take(answer)
+    def same(self, got: Any, wanted: Any, known: tuple[Any, ...], name: str) -> tuple[Answer, ...]:
+        """Whether two expressions are one value, or both none, in every state of which something is `known`.
+
+        `name` is the obligation that asks.
+        """
+        if (got, wanted, known) in self.pairs:
+            return self.pairs[got, wanted, known]
+        answers: list[Answer] = []
+        self._same(got, wanted, known, name, answers)
+        # What is asked again takes no time.
+        self.pairs[got, wanted, known] = tuple(replace(a, seconds=0.0) for a in answers)
+        return tuple(answers)
 
     def _same(self, got: Any, wanted: Any, known: tuple[Any, ...], name: str, answers: list[Answer]) -> None:
-        got, wanted = (_decided(plain(sp.sympify(x))) for x in (got, wanted))
+        got, wanted = (_decided(sp.sympify(x)) for x in (got, wanted))
+        if got == wanted:
+            return
+        got, wanted = plain(got), plain(wanted)
         if isinstance(got, Where) and isinstance(wanted, Where) and sp.nan in wanted.args:
             self._chosen(got, wanted, known, name, answers)
-        elif got != wanted:
-            answers.append(self._ask(known, eq(got, wanted), name))
+            return
+        for mine, other in alike(got, wanted):
+            answer = self.ask(known, eq(mine, other), name)
+            if answer.verdict == "proved":
+                answers.append(answer)
+                got = got.xreplace({mine: other})
+        if got != wanted:
+            answers.append(self.ask(known, eq(got, wanted), name))
 
     def _chosen(self, got: Where, wanted: Where, known: tuple[Any, ...], name: str, answers: list[Answer]) -> None:
         """Two choices of which one side is no value: the conditions agree, and so do the sides, each where it is."""
         (c, *sides), (guard, *others) = got.args, wanted.args
         if (sides[0] is sp.nan) != (others[0] is sp.nan):
             c, sides = sp.Not(c), sides[::-1]
-        answers += [self._ask((*known, guard), c, name), self._ask((*known, sp.Not(guard)), sp.Not(c), name)]
+        if c != guard:
+            answers += [self.ask((*known, guard), c, name), self.ask((*known, sp.Not(guard)), sp.Not(c), name)]
         for holds, x, y in zip((guard, sp.Not(guard)), sides, others, strict=True):
             if x is sp.nan and y is sp.nan:
                 continue
@@ -129,8 +151,11 @@ class Prover:
             else:
                 self._same(x, y, (*known, holds), name, answers)
 
-    def _ask(self, known: tuple[Any, ...], goal: Any, name: str) -> Answer:
+    def ask(self, known: tuple[Any, ...], goal: Any, name: str) -> Answer:
         """The solver's answer, once for every question; data is numbered in the order in which it is met."""
+        if goal in (sp.true, sp.false):
+            return Answer("proved" if goal is sp.true else "unknown", 0.0, "")
+        known = _about(goal, known)
         symbols = (s for x in (goal, *known) for s in sp.preorder_traversal(x))
         order = dict.fromkeys(s for s in symbols if isinstance(s, Datum | Whole))
         table: dict[Any, Any] = {s: type(s)(n) for n, s in enumerate(order)}
@@ -139,6 +164,15 @@ class Prover:
             return replace(self.seen[question], seconds=0.0)
         self.seen[question] = discharge(Obligation(name, "", *question), self.made.plan, TIMEOUT_MS)
         return self.seen[question]
+
+
+def _about(goal: Any, known: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What is known of the states, positions and data of a goal, and of those that stand in that."""
+    used = {s for s in goal.free_symbols if isinstance(s, State | Whole | Datum)}
+    left = [(f, {s for s in f.free_symbols if isinstance(s, State | Whole | Datum)}) for f in known]
+    while more := {s for _, some in left if some & used for s in some} - used:
+        used |= more
+    return tuple(f for f, some in left if some & used or not some)
 
 
 def _renamed(expr: Any, names: dict[Any, Any]) -> Any:

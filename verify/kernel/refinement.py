@@ -102,8 +102,8 @@ def begins(subject: Subject, loop: Loop, c: Carried, before: Loop | None) -> Fin
     """A component begins at its unit, or as the loop before has left it."""
     if before is None:
         found = subject.begin(c.name, f"before loop {loop.number}", f"{c.name} begins at its unit")
-        reading, units = subject.reading({}, []), {str(s): u for s, u in subject.prover.laws.units().items()}
-        found.require(all(reading.kernel(t) == units[c.name] for t in terms(c.start)), "it begins at another value")
+        begun = all(subject.is_unit(c.name, t) for t in terms(c.start))
+        found.require(begun, "it begins at another value")
         return found
     found = subject.begin(c.name, f"before loop {loop.number}", f"{c.name} goes on from the loop before")
     ends = [terms(x.last) for x in before.carried if x.name == c.name]
@@ -125,19 +125,23 @@ def iterated(subject: Subject, loop: Loop) -> Iterable[Finding]:
     what = "last tile" if loop.number == LAST_TILE else f"loop {loop.number}"
     claim = "an iteration takes {} to its update by the positions that there are"
     found = {c.name: subject.begin(c.name, what, claim.format(c.name)) for c in loop.carried}
-    after = [t for c in loop.carried for t in terms(c.then)]
+    asked = subject.asked(t for c in loop.carried for t in terms(c.then))
 
     def judge(truths: Truths) -> None:
-        reading = subject.reading(truths, after, loop)
-        there = subject.there(reading, positions)
+        both = subject.both(truths, asked, loop)
+        there = subject.there(both.case, positions)
+        facts = subject.on_axis(map(both.kernel.number, there))
         updates: dict[tuple[Term, ...], dict[State, Any]] = {}
         for c in loop.carried:
+            component, kept = subject.prover.components[c.name], subject.prover.kept[c.name]
             for n, term in enumerate(terms(c.then)):
                 lane = subject.lane(c.name, n)
                 key = tuple(lane.values())
-                wanted = updates[key] = updates.get(key) or subject.applied(update, reading, there, lane)
+                updates[key] = updates.get(key) or subject.applied(update, both, there, lane)
+                wanted = updates[key][component.symbol]
                 found[c.name].require(subject.own(term, "state", loop, lane), "it reads the state of another lane")
-                subject.same(reading, term, wanted[subject.prover.components[c.name].symbol], found[c.name])
+                subject.same(both.kernel.value(term), kept.of(wanted), found[c.name], facts)
+                subject.fits(c.name, wanted, found[c.name], facts)
 
     inside = dict.fromkeys(map(subject.inside, positions), True) if subject.needs_no_mask(loop) else {}
     for _ in cases(judge, subject.fixed() | inside):
@@ -158,15 +162,16 @@ def kept_places(subject: Subject, loop: Loop) -> Mapping[tuple[str, Term], Mappi
 
 def combined(subject: Subject, loop: Loop) -> Iterable[Finding]:
     """In the kernel that joins parts: an iteration combines the state with that of one part, read where it is kept."""
-    laws = subject.prover.laws
-    assert laws.combine is not None
-    right = {f"part_{c.symbol}_ptr": c.right for c in laws.state}
+    laws, combine = subject.prover.laws, subject.prover.laws.combine
+    assert combine is not None
+    right = {f"part_{c.symbol}_ptr": subject.prover.kept[str(c.symbol)].of(c.right) for c in laws.state}
     kept = kept_places(subject, loop)
     for c in loop.carried:
         found = subject.begin(c.name, f"loop {loop.number}", f"an iteration combines {c.name} with that of a part")
 
         def judge(truths: Truths, c: Carried = c, found: Finding = found) -> None:
-            reading = subject.reading(truths, terms(c.then))
+            both = subject.both(truths, subject.asked(terms(c.then)))
+            component, rule = subject.prover.components[c.name], subject.prover.kept[c.name]
             for n, term in enumerate(terms(c.then)):
                 lane = subject.lane(c.name, n)
                 for t in below(term):
@@ -174,10 +179,11 @@ def combined(subject: Subject, loop: Loop) -> Iterable[Finding]:
                         place = kept.get((str(t.data[0]), t.args[0]))
                         there = place is not None and place.items() <= lane.items()
                         found.require(there, "it reads a part where no other kernel keeps it")
-                        reading.atoms[t] = right[str(t.data[0])]
-                wanted = subject.applied(laws.combine, reading, [], lane)  # type: ignore[arg-type]
+                        subject.data.atoms[both.kernel.place(t)] = right[str(t.data[0])]
+                wanted = subject.applied(combine, both, [], lane)[component.symbol]
                 found.require(subject.own(term, "state", loop, lane), "it reads the state of another lane")
-                subject.same(reading, term, wanted[subject.prover.components[c.name].symbol], found)
+                subject.same(both.kernel.value(term), rule.of(wanted), found)
+                subject.fits(c.name, wanted, found)
 
         for _ in cases(judge, subject.fixed()):
             pass

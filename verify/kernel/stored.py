@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from refold.algebra import State
 from refold.algebra.plan import Finish
 from refold.schedule import integers
+from refold.schedule.conditions import zero
 from refold.schedule.outcome import Loop, Written
 from refold.schedule.terms import Term, make, symbol
 from refold.schedule.tiles import terms
-from refold.spec import Index, Where
+from refold.spec import Index
 from refold.verify.kernel.cases import Truths, cases
+from refold.verify.kernel.definition import Definition
+from refold.verify.kernel.places import At
 from refold.verify.kernel.prover import Finding
-from refold.verify.kernel.reading import Reading
-from refold.verify.kernel.subject import LAST_TILE, Lane, Subject, digits
+from refold.verify.kernel.subject import LAST_TILE, Subject, digits
+
+# Whether a program is the first along the fold axis.
+FIRST = zero(symbol("program 1", "int"))
 
 
 def stored(subject: Subject, last: Loop | None) -> Iterator[Finding]:
@@ -51,8 +56,8 @@ def _part(subject: Subject, name: str, store: Written, last: Loop, found: Findin
     ends = [terms(c.last) for c in last.carried if c.name == name]
     same = len(ends) == 1 and all(a is b for a, b in zip(terms(store.values), ends[0], strict=True))
     found.require(same and not store.loops, "it is another value")
-    reading = subject.reading(subject.fixed(), terms(store.conditions))
-    found.require(all(map(reading.holds, terms(store.conditions))), "a row that there is may be left out")
+    case = subject.both(subject.fixed(), subject.asked(terms(store.conditions))).case
+    found.require(all(map(case.holds, terms(store.conditions))), "a row that there is may be left out")
 
 
 def _output(subject: Subject, finish: Finish, store: Written, last: Loop, found: Finding) -> None:
@@ -64,38 +69,45 @@ def _output(subject: Subject, finish: Finish, store: Written, last: Loop, found:
     values = [with_last(subject, value, last) for value in terms(store.values)]
     lanes = [*zip(terms(store.places), values, terms(store.conditions), strict=True)]
 
+    asked = subject.asked(t for lane in lanes for t in lane[1:])
+
     def judge(truths: Truths) -> None:
-        reading = subject.reading(truths, [t for lane in lanes for t in lane[1:]])
+        both = subject.both(truths, asked)
         for n, (place, value, condition) in enumerate(lanes):
             lane: dict[Index, Term] = digits([a for a in axes if a != roles.fold], n)
             if along:
                 lane[roles.fold] = position_of(place, symbol(subject.made.strides[finish.name, roles.fold], "int"))
             # A position of which nothing is asked is there, or there is nothing to show.
-            exists = not along or not reading.asks(beyond := subject.inside(lane[roles.fold])) or reading.holds(beyond)
-            found.require(reading.holds(condition) or not exists, "an element that there is may be left out")
-            if not (exists and reading.holds(condition)):
+            beyond = subject.inside(lane[roles.fold]) if along else None
+            exists = beyond is None or not both.case.asks(beyond) or both.case.holds(beyond)
+            # What has no fold axis is in every program along it: it is enough that the first one stores it.
+            duty = exists and (along or not both.case.asks(FIRST) or both.case.holds(FIRST))
+            found.require(both.case.holds(condition) or not duty, "an element that there is may be left out")
+            if not (exists and both.case.holds(condition)):
                 continue
-            found.require(place is _place(subject, finish, lane), "it is stored at another place")
+            where = {**subject.where(), **lane}
+            offset = subject.places.offset(finish.name, finish.axes, (where[a] for a in finish.axes))
+            here = make("pointer", "pointer", (offset,), f"{finish.name}_ptr")
+            found.require(place is here, "it is stored at another place")
             found.require(subject.own(value, "last", last, lane), "it reads the state of another lane")
-            subject.same(reading, value, _finish(subject, finish, reading, lane), found)
+            subject.same(both.kernel.value(value), _finish(subject, finish, both, where), found)
 
     for _ in cases(judge, subject.fixed()):
         pass
 
 
-def _finish(subject: Subject, finish: Finish, reading: Reading, lane: Lane) -> Where:
+def _finish(subject: Subject, finish: Finish, both: Definition, where: At) -> Any:
     """The finish of the last state."""
-    where = {**subject.where(), **lane}
-    return Where(*(_project(subject, x, reading, where) for x in (finish.guard, finish.expr, finish.empty)))
-
-
-def _project(subject: Subject, expr: Any, reading: Reading, where: Mapping[Index, Term]) -> Any:
     elements = {e.symbol: e.expr for e in subject.made.plan.elements}
-    if expr in elements:
-        return reading.plan(elements[expr], where)
-    if not expr.args or not expr.free_symbols & {*subject.prover.laws.symbols, *elements}:
-        return expr if isinstance(expr, State) or not expr.free_symbols else reading.plan(expr, where)
-    return expr.func(*(_project(subject, a, reading, where) for a in expr.args))
+
+    def put(expr: Any) -> Any:
+        if expr in elements:
+            return both.value(elements[expr], where)
+        if not expr.args or not expr.free_symbols & {*subject.prover.laws.symbols, *elements}:
+            return expr if isinstance(expr, State) or not expr.free_symbols else both.value(expr, where)
+        return subject.data.built(expr.func, *map(put, expr.args))
+
+    return subject.data.choice(*map(put, (finish.guard, finish.expr, finish.empty)))
 
 
 def with_last(subject: Subject, value: Term, last: Loop) -> Term:
@@ -111,11 +123,3 @@ def position_of(place: Term, stride: Term) -> Term:
     (offset,) = place.args
     parts = integers.products(offset)
     return integers.polynomial({tuple(a for a in p if a is not stride): c for p, c in parts.items() if stride in p})
-
-
-def _place(subject: Subject, finish: Finish, lane: Lane) -> Term:
-    """Where the element of an output at a lane of this program is."""
-    where, strides = {**subject.where(), **lane}, subject.made.strides
-    at = [(where[a], a) for a in finish.axes] + [(subject.small.lanes(k)[0], k) for k in ("lead0", "lead1")]
-    offset = integers.add(*(integers.multiply(i, symbol(strides[finish.name, key], "int")) for i, key in at))
-    return make("pointer", "pointer", (offset,), f"{finish.name}_ptr")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import sympy as sp
@@ -17,10 +17,14 @@ from refold.schedule.outcome import Loop
 from refold.schedule.terms import Term, below, make, symbol
 from refold.schedule.tiles import filled, terms
 from refold.spec import Fold, Index, Read
-from refold.spec.heads import folded
-from refold.verify.kernel.cases import Truths, Unread
+from refold.verify.kernel.case import Case, conditions
+from refold.verify.kernel.cases import Truths
+from refold.verify.kernel.definition import Definition
+from refold.verify.kernel.forms import Data
+from refold.verify.kernel.launched import LONGEST
+from refold.verify.kernel.places import Places
 from refold.verify.kernel.prover import Finding, Prover
-from refold.verify.kernel.reading import Reading, conditions
+from refold.verify.kernel.reading import Reading
 from refold.verify.kernel.small import LANES, Small
 
 Lane = Mapping[Index, Term]
@@ -28,7 +32,7 @@ Lane = Mapping[Index, Term]
 LAST_TILE = -1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Subject:
     """A kernel as it was executed, and the prover that knows its plan."""
 
@@ -36,6 +40,11 @@ class Subject:
     prover: Prover
     stage: str
     small: Small
+    places: Places = field(init=False)
+    data: Data = field(default_factory=Data)
+
+    def __post_init__(self) -> None:
+        self.places = Places(self.made, self.small)
 
     @property
     def function(self) -> ir.Function:
@@ -60,10 +69,22 @@ class Subject:
             fixed |= dict.fromkeys(conditions(*self.small.lanes(f"in_{roles.rows.name}")), True)
         return fixed
 
-    def reading(self, truths: Truths, asking: Iterable[Term], loop: Loop | None = None) -> Reading:
-        """Both sides in a case of what some terms ask, which the kernel computes in a loop."""
-        asked, free = frozenset(conditions(*asking)) - {*self.fixed()}, loop is not None and self.needs_no_mask(loop)
-        return Reading(self.made, self.small, truths, asked, free, loop is not None, self.prover.literals)
+    def both(self, truths: Truths, asked: frozenset[Term], loop: Loop | None = None) -> Definition:
+        """Both sides in a case of what the kernel asks, in a loop or outside of one."""
+        case, prover, free = Case(truths, asked), self.prover, loop is not None and self.needs_no_mask(loop)
+        values = {n: prover.kept[n].of(c.symbol) for n, c in prover.components.items()}
+        reading = Reading(case, self.data, prover.scalars, values, self.written)
+        seen = frozenset(self.made.ranges.seen if free else ())
+        return Definition(self.places, case, self.data, prover.scalars, reading, seen, loop is not None)
+
+    def asked(self, asking: Iterable[Term]) -> frozenset[Term]:
+        """The conditions on integers in some terms that a case has to say something of."""
+        return frozenset(conditions(*asking)) - {*self.fixed()}
+
+    @property
+    def written(self) -> frozenset[str]:
+        """The tensors that the kernel writes."""
+        return frozenset(str(terms(s.places)[0].data) for s in self.small.outcome.stores)
 
     def needs_no_mask(self, loop: Loop) -> bool:
         """Whether a loop goes over tiles of which the index obligations say that each position counts."""
@@ -81,9 +102,9 @@ class Subject:
         """Whether the last tile is held after the loop, to be written from there."""
         return self.function is self.made.rolling and self.made.ranges.held(self.made.roles)
 
-    def there(self, reading: Reading, positions: Iterable[Term]) -> list[Term]:
+    def there(self, case: Case, positions: Iterable[Term]) -> list[Term]:
         """Those of some positions that the axis of the loop has."""
-        return [p for p in positions if reading.holds(self.inside(p))]
+        return [p for p in positions if case.holds(self.inside(p))]
 
     def inside(self, position: Term) -> Term:
         """Whether the axis of the loop has a position."""
@@ -119,38 +140,73 @@ class Subject:
                     return False
         return True
 
+    def on_axis(self, positions: Iterable[Any]) -> list[Any]:
+        """That positions, where a state keeps one, are on an axis; of these the launcher refuses those too long."""
+        if all(k.is_plain for k in self.prover.kept.values()):
+            return []
+        least, most = sp.S.Zero, sp.Integer(LONGEST)
+        pairs = [(self.data.relation(sp.Ge, p, least), self.data.relation(sp.Lt, p, most)) for p in positions]
+        return [fact for pair in pairs for fact in pair]
+
     # --- values ----------------------------------------------------------------------------------------------------
 
-    def same(self, reading: Reading, term: Term, wanted: Any, into: Finding) -> None:
-        """Whether a term is what is wanted, with what is known of states over the data of the reading."""
+    def is_unit(self, name: str, term: Term) -> bool:
+        """Whether a term is what the kernel keeps for the unit of a component."""
+        unit = self.prover.laws.units()[self.prover.components[name].symbol]
+        kept = self.prover.kept[name].of(unit)
+        return bool(self.both({}, frozenset()).kernel.value(term) == kept)
+
+    def same(self, got: Any, wanted: Any, into: Finding, facts: Sequence[Any] = ()) -> None:
+        """Whether a value is what is wanted, by what is known of states and by some facts.
+
+        First with names for what is data alone; where that does not show it, what they stand for may.
+        """
+        known = [*self.known(), *facts]
+        answers = self.prover.same(got, wanted, tuple(known), into.name)
+        if any(a.verdict != "proved" for a in answers):
+            got, wanted, *known = map(self.data.written_out, (got, wanted, *known))
+            answers = self.prover.same(got, wanted, tuple(known), into.name)
+        for answer in answers:
+            into.take(answer)
+
+    def fits(self, name: str, value: Any, into: Finding, facts: Sequence[Any] = ()) -> None:
+        """Whether a component is still one that the kernel can keep."""
+        goal = self.prover.kept[name].fits(value)
+        if goal is not sp.true:
+            into.take(self.prover.ask((*self.known(), *facts), goal, into.name))
+
+    def known(self) -> tuple[Any, ...]:
+        """What is so in every reachable state, over what memory holds."""
         where = self.where()
         reads = {r for f in self.prover.known for r in f.atoms(Read)}
-        table = {r: reading.atom(reading.read(r, where)) for r in reads}
-        known = tuple(f.xreplace(table) for f in self.prover.known) if table else self.prover.known
-        self.prover.same(reading.kernel(term), wanted, known, into)
+        table = {r: self.data.datum(self.places.read(r, where)) for r in reads}
+        return tuple(f.xreplace(table) for f in self.prover.known) if table else self.prover.known
 
-    def applied(self, operation: Operation, reading: Reading, positions: list[Term], lane: Lane) -> dict[State, Any]:
+    def applied(self, operation: Operation, both: Definition, positions: list[Term], lane: Lane) -> dict[State, Any]:
         """The components after an operation, with folds over the tile written out."""
-        laws, elements = self.prover.laws, self.made.plan.elements
+        laws, elements, data = self.prover.laws, self.made.plan.elements, self.data
+        here = {**self.where(), **lane}
         known: dict[Any, Any] = {}
 
         def put(expr: Any) -> Any:
             if isinstance(expr, Fold) and expr.axis == self.made.plan.axis:
+                used = [e for e in elements if expr.body.has(e.symbol)]
                 parts = []
                 for p in positions:
-                    where = {**self.where(p), **lane}
-                    used = {e.symbol: reading.plan(e.expr, where) for e in elements if expr.body.has(e.symbol)}
-                    parts.append(put(expr.body.xreplace(used)))
-                if expr.kind == "argmax":
-                    raise Unread("the position of what is largest")
-                return folded(expr.kind, parts)
+                    at = {**self.where(p), **lane}
+                    values = {e.symbol: both.value(e.expr, at) for e in used}
+                    known.update(values)
+                    parts.append(put(expr.body))
+                return data.folded(expr.kind, parts, [both.kernel.number(p) for p in positions])
             if expr in known:
                 return known[expr]
+            if isinstance(expr, State):
+                return expr
             if not expr.args:
-                return reading.plan(expr, {**self.where(), **lane}) if isinstance(expr, sp.Symbol) else expr
+                return both.value(expr, here) if isinstance(expr, sp.Symbol) else expr
             if not expr.has(Fold) and not expr.free_symbols & {*known, *laws.symbols}:
-                return reading.plan(expr, {**self.where(), **lane})
-            return expr.func(*map(put, expr.args))
+                return both.value(expr, here)
+            return data.built(expr.func, *map(put, expr.args))
 
         for let in operation.lets:
             known[let.symbol] = put(let.expr)

@@ -1,0 +1,72 @@
+"""Numbers that a kernel has from its text or from its launcher, as those of its plan that they stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import sympy as sp
+
+from refold.algebra import Plan
+from refold.schedule.lower.host import is_host
+from refold.schedule.lower.kernels import Kernels
+from refold.spec.heads import at_an_element
+
+
+@dataclass(frozen=True, slots=True)
+class Scalars:
+    """`host` has the scalars that the launcher passes, `literals` the numbers of the plan by the floats near them."""
+
+    host: Mapping[Any, str]
+    literals: Mapping[float, Any]
+
+    @classmethod
+    def of(cls, made: Kernels) -> Scalars:
+        return cls(made.host, literals(made.plan))
+
+    def literal(self, value: float) -> Any:
+        """A float that a kernel writes: the number of the plan that it is the nearest one to, if there is one."""
+        if value != value or abs(value) == float("inf"):
+            return sp.nan if value != value else sp.oo if value > 0 else -sp.oo
+        return self.literals.get(value, sp.Rational(value))
+
+    def symbol(self, name: str) -> sp.Symbol:
+        """A number that the launcher passes; one that is positive wherever there is an element is so."""
+        expr = next((e for e, text in self.host.items() if text == name), None)
+        positive = expr is not None and at_an_element(expr).is_positive
+        return sp.Symbol(name, real=True, positive=True if positive else None)
+
+    def of_launcher(self, expr: Any) -> Any:
+        """The scalar that an expression of the plan is passed as, if it is."""
+        return self.symbol(self.host[expr]) if is_host(expr) and expr in self.host else None
+
+    def split(self, expr: sp.Mul) -> tuple[Any, tuple[Any, ...]]:
+        """The one scalar that the launcher multiplies factors of a product to, 1 where it does not, and the others."""
+        launcher = [f for f in expr.args if is_host(f)]
+        for some in (launcher, [f for f in launcher if not f.is_number]):
+            scalar = self.of_launcher(sp.Mul(*some)) if some else None
+            if scalar is not None:
+                return scalar, tuple(f for f in expr.args if f not in some)
+        return sp.S.One, expr.args
+
+
+def literals(plan: Plan) -> dict[float, Any]:
+    """The numbers that a plan writes and no float is, by the floats of 32 bits nearest to them."""
+    found: dict[float, Any] = {}
+    for root in _expressions(plan):
+        for n in sp.preorder_traversal(root):
+            if isinstance(n, sp.Expr) and n.is_number and not n.is_Rational and n.is_finite:
+                found[float(np.float32(float(n)))] = n
+    return found
+
+
+def _expressions(plan: Plan) -> Iterator[Any]:
+    yield from (e.expr for e in plan.elements)
+    for a in plan.accumulators:
+        yield from (a.element, a.moved)
+    for x in plan.anchors:
+        yield from (x.expr, x.regular, x.default)
+    for f in plan.finish:
+        yield from (f.expr, f.guard, f.empty)
