@@ -12,6 +12,7 @@ from refold.verify.kernel.lemmas import Known, Lemmas
 from refold.verify.kernel.linear import Linear
 from refold.verify.kernel.questions import IndexQuestion
 from refold.verify.smt import formulas as z3
+from refold.verify.smt.cores import needed
 
 # In units of the solver's own work.
 EFFORT = 20_000_000
@@ -55,24 +56,19 @@ class Asked:
         hypotheses = write.all([*facts, *lemmas])
         within = write.within([*facts, *lemmas, *goals])
         hypotheses += [sign for p in within for sign in write.signs.get(p, ())]
-        needed = None if comparison.read() is not None else _needed(hypotheses, goal)
+        used = None if comparison.read() is not None else _needed(hypotheses, goal)
         exact = tuple(write.exact[p] for p in within if p in write.exact)
-        kept = tuple(hypotheses if needed is None else needed)
-        return IndexQuestion("", "", kept, goal, exact=exact, key=key), needed is not None
+        kept = tuple(hypotheses if used is None else used)
+        return IndexQuestion("", "", kept, goal, exact=exact, key=key), used is not None
 
 
 def _needed(hypotheses: list[Any], goal: Any) -> list[Any] | None:
-    """Those hypotheses that a proof of the goal uses, if one is found."""
-    solver = z3.Solver()
-    solver.set("rlimit", EFFORT)
-    marks = {f"known {n}": formula for n, formula in enumerate(hypotheses)}
-    for mark, formula in marks.items():
-        solver.assert_and_track(formula, z3.Bool(mark))
-    solver.add(z3.Not(goal))
-    if solver.check() != z3.unsat:
-        return None
-    core = {str(mark) for mark in solver.unsat_core()}
-    return [formula for mark, formula in marks.items() if mark in core]
+    """Those hypotheses that a proof of the goal uses, if one is found: in a context that has seen nothing else."""
+    with z3.own_context():
+        there = [h.translate(z3.current()) for h in hypotheses]
+        core = needed([*there, z3.Not(goal.translate(z3.current()))], EFFORT)
+        used = None if core is None else {z3.key(f) for f in core}
+        return None if used is None else [h for h, t in zip(hypotheses, there, strict=True) if z3.key(t) in used]
 
 
 def conjuncts(condition: Term) -> tuple[Term, ...]:
