@@ -20,7 +20,7 @@ from refold.algebra import Plan, derive
 from refold.report.lean import lean_text
 from refold.verify import Proof, verify
 from refold.verify.certificate import recheck, store
-from refold.verify.certificate.certificate import leaves
+from refold.verify.certificate.certificate import leaves, to_json
 from refold.verify.certificate.cofactors import prove
 from refold.verify.certificate.document import contents, proof_of, seal
 from refold.verify.smt import formulas as z3
@@ -97,6 +97,12 @@ def test_solvers_that_disagree_prove_nothing(monkeypatch: pytest.MonkeyPatch) ->
     answer = settle([a > 1], [a > 0])
     assert answer.verdict == "unknown"
     assert "the solvers disagree" in answer.note
+
+
+def test_what_is_true_as_it_stands_has_a_certificate_that_holds() -> None:
+    answer = settle([a > 1], [z3.And(z3.BoolVal(True))])
+    assert answer.verdict == "proved" and answer.certificate is not None
+    recheck.check_case(to_json(answer.certificate.case), [], "Real", {}, Counter())
 
 
 def test_two_solvers_answer() -> None:

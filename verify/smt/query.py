@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from refold.verify.certificate.certificate import Certificate, Names, leaves
+from refold.verify.certificate.cofactors import conjuncts
 from refold.verify.result import Result, Verdict
 from refold.verify.smt.encode import Encoder
 from refold.verify.smt.formula import number_sort
@@ -48,6 +49,9 @@ def plain_query(hypotheses: list[Any], goals: list[Any], names: Names, name: str
 
     def build(encoder: Encoder) -> list[Any]:
         encoder.hypotheses += hypotheses
+        if not conjuncts(goals):
+            # What is claimed is true as it stands.
+            encoder.same.append(("True", "True"))
         return goals
 
     return Query(name, Encoder(), build, names, number_sort([*hypotheses, *goals]))
