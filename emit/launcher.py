@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import sympy as sp
 
 from refold.algebra import Plan
 from refold.emit import hopper, runtime
 from refold.emit.host import host, integer
 from refold.emit.operator import as_tuple, call_lines, operator_words
-from refold.emit.reach import limited, reaches
 from refold.emit.reference import is_whole, reference_lines
 from refold.emit.source import wrap
 from refold.emit.triton import module_lines
 from refold.emit.weights import bounded_weights
 from refold.schedule import ir
-from refold.schedule.launch import Within, launch, sized_by
+from refold.schedule.launch import LIMITS, Within, launch, sized_by
 from refold.schedule.lower.buffers import Place
 from refold.schedule.lower.definitions import tile_axes
 from refold.schedule.lower.hopper import Hopper
@@ -68,7 +69,9 @@ def tables_text(name: str, spec: Spec, **choices: str) -> list[str]:
     outputs = ", ".join(f'"{o.name}": {_names(o.axes)}' for o in spec.outputs)
     dtypes = ", ".join(f'"{t.name}": "{t.dtype}"' for t in spec.tensors)
     whole = as_tuple([_q(o.name) for o in spec.outputs if is_whole(spec, o.name)])
-    fields = {"inputs": f"{{{inputs}}}", "outputs": f"{{{outputs}}}", "dtypes": f"{{{dtypes}}}"}
+    limits = ", ".join(f"{f.name}={_power(getattr(LIMITS, f.name))}" for f in dataclasses.fields(LIMITS))
+    fields = {"inputs": f"{{{inputs}}}", "outputs": f"{{{outputs}}}", "dtypes": f"{{{dtypes}}}",
+              "limits": f"rt.Limits({limits})"}  # fmt: skip
     fields |= ({"whole": whole} if whole != "()" else {}) | choices
     same, _, lengths = sized_by(spec)
     words = operator_words(spec, [a.name for a in lengths])
@@ -169,7 +172,7 @@ def _launcher(plan: Plan, name: str, k: Kernels, warps: Hopper | None) -> str:
         kind = f"integer={bool(p.is_integer)}, positive={bool(p.is_positive)}"
         body += [f"{p.name} = rt.scalar(TABLES, {_q(p.name)}, {p.name}, {kind})"]
     body += dict.fromkeys(map(_index_check, how.inside))
-    body += [f"{p.name} = rt.limited({p.name}, {host(sp.Max(0, *rest))})" for p, rest in limited(plan, roles).items()]
+    body += [f"{p.name} = rt.limited({p.name}, {host(sp.Max(0, *rest))})" for p, rest in how.clamped]
     body += [
         f"device = {tensors[0]}.device",
         "lead, views, copied = rt.leading(TABLES, inputs)",
@@ -205,6 +208,8 @@ def _launcher(plan: Plan, name: str, k: Kernels, warps: Hopper | None) -> str:
     grids = {stage: tuple(integer(n, argument_words).text for n in how.grid(stage)) for stage in k.stages}
     body += [f"programs = {grids['rolling'][0]}"]
     body += [f"parts, chunk = rt.schedule(TABLES, schedule, splits, programs, {fold}, block_n, slots)"]
+    counts = [integer(n, argument_words).text for n in how.counts]
+    body += wrap("rt.check_launch(", ["TABLES", "(block_m, block_n, *pads.values())", *counts], ")", 4)
     args = [f'"{text}": {host(expr)}' for expr, text in k.host.items()]
     args += [f'"{p.name}": {p.name}' for p in spec.params if p not in k.host]
     args += [f'"size_{a.name}": size["{a.name}"]' for a in spec.axes if a not in roles.inner]
@@ -222,8 +227,7 @@ def _launcher(plan: Plan, name: str, k: Kernels, warps: Hopper | None) -> str:
     args += [f'"OPERAND": {operand}', *([f'"FAST": rt.fast({floats})'] if "_tanh" in k.helpers else [])]
     args += ['"STAGES": num_stages or 3', '"OVERLAP": parts > 1 and rt.overlaps(device)']
     body += wrap("args = {", args, "}", 4)
-    far = reaches(plan, roles, k.ranges)
-    farthest = [f"max({', '.join(['0', *map(host, far)])})"] if far else []
+    farthest = [f"max({', '.join(['0', *map(host, how.reaches)])})"] if how.reaches else []
     body += [f"rt.strides({', '.join(['TABLES', 'args', 'views', *farthest])})"]
     body += ["boxes = rt.boxes(TABLES, args, views)"] if k.boxes else []
     body += hopper.launch_lines(warps) if warps else []
@@ -252,6 +256,11 @@ def _launcher(plan: Plan, name: str, k: Kernels, warps: Hopper | None) -> str:
     lines += [*(f"    {line}" for line in body), "", "", "_call = rt.Calls(TABLES, _prepare)"]
     lines += ["_OPERATOR = rt.operator(TABLES, __file__, _call)"]
     return "\n".join(lines) + "\n"
+
+
+def _power(n: int) -> str:
+    """A power of two as a reader knows it."""
+    return f"2**{n.bit_length() - 1}" if n & (n - 1) == 0 else str(n)
 
 
 def _q(name: str) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import assert_never
 
-from refold.schedule.outcome import Called, Carried, Effect, Event, Loop, Outcome, Touched, Word, Written
+from refold.schedule.outcome import Called, Carried, Computed, Effect, Event, Loop, Outcome, Touched, Word, Written
 from refold.schedule.rules import COMMUTATIVE, normal
 from refold.schedule.show import show
 from refold.schedule.terms import Term, make, rebuild
@@ -66,6 +66,8 @@ def _kind(event: Event) -> str:
             return f"a call of {name}"
         case Word(name):
             return f"the word {name}"
+        case Computed(dtype):
+            return f"an integer of {dtype}"
         case _:
             assert_never(event)
 

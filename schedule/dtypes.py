@@ -9,12 +9,16 @@ _SPELLINGS = {
     "int8": ("i8",),
     "int16": ("i16",),
     "int32": ("i32",),
+    "int48": (),
     "int64": ("i64", "index"),
     "fp16": ("float16", "f16"),
     "bf16": ("bfloat16",),
     "fp32": ("float32", "f32"),
     "fp64": ("float64", "f64"),
 }
+# Of indices the launcher chooses the width, 32 or 64 bits: here one between both, so that what an index meets tells
+# the three apart.
+INDEX = "int48"
 _NAMES = {s: name for name, spellings in _SPELLINGS.items() for s in (name, *spellings)}
 _SORTS: dict[str, Sort] = {"fp16": "fp16", "bf16": "bf16", "fp32": "fp32", "fp64": "fp64"}
 

@@ -16,6 +16,7 @@ from refold.schedule.conditions import FALSE, TRUE, both, negate, select
 from refold.schedule.dtypes import dtype_named, is_pointer, sort_of
 from refold.schedule.helpers import HELPERS
 from refold.schedule.integers import value_of, whole
+from refold.schedule.operations import binary
 from refold.schedule.outcome import Effect, Event, Outcome, Written
 from refold.schedule.terms import Term, pointer, symbol
 from refold.schedule.tiles import NoMeaning, Tile, cast, each, filled, tile_of
@@ -87,6 +88,17 @@ class Machine:
     def side_by_side(self, node: ir.Specialise) -> None:
         """Starts functions that wait for each other by barriers."""
         raise NoMeaning("functions side by side, which wait for each other by barriers")
+
+    def computed(self, node: ir.Value, result: Tile) -> Tile:
+        """What an operation gives."""
+        return result
+
+    def moved(self, place: Tile, op: str, by: ir.Value) -> Tile:
+        """Pointers, so many elements further."""
+        return binary(op, place, values.operand(self, by))
+
+    def combined(self, function: ir.Function, tiles: list[Tile]) -> None:
+        """Takes note of a fold of lanes by a function."""
 
     @property
     def epoch(self) -> int:

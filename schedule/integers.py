@@ -157,6 +157,16 @@ def greatest(*terms: Term) -> Term:
     return _extreme("greatest", terms)
 
 
+def bounded(term: Term, op: str, end: int) -> bool:
+    """Whether the term is evidently not less (`greatest`) or not more (`least`) than a number."""
+    known = value_of(term)
+    if known is not None:
+        return known >= end if op == "greatest" else known <= end
+    if term.op in ("least", "greatest"):
+        return (any if term.op == op else all)(bounded(a, op, end) for a in term.args)
+    return False
+
+
 def _extreme(op: str, terms: Iterable[Term]) -> Term:
     """One of several: their order does not matter, nor how often one stands there."""
     flat = {x for t in terms for x in (t.args if t.op == op else (t,))}

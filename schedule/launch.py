@@ -17,9 +17,29 @@ from refold.schedule import ir
 from refold.schedule.lower.kernels import Kernels
 from refold.schedule.lower.stages import CHUNK, PARTS
 from refold.schedule.lower.words import BLOCK_M, BLOCK_N, ONE_TILE, RAGGED, scalar, size
-from refold.spec import Index, Read, Spec, Where
+from refold.schedule.reach import limited, reaches
+from refold.spec import Index, Param, Read, Spec, Where
 
 GROUP_SIZE, GROUPS, SIZE_BATCH = (scalar(n) for n in ("group_size", "groups", "size_batch"))
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the launcher refuses, so that integers fit into their width.
+
+    An axis is shorter than `axis`, a tile at most `block` long. A launch has fewer than `count` programs, and what
+    kernels count stays below it, too. Indices have 32 bits while offsets and masks stay below `index`; masks that come
+    to `mask` are refused.
+    """
+
+    axis: int = 2**30
+    block: int = 2**20
+    count: int = 2**31
+    index: int = 2**31
+    mask: int = 2**62
+
+
+LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +63,10 @@ class Launch:
     `group` is how many rows are packed. `equal` are axes of one length, `filled` those of at least one position,
     `inside` the indices that were looked at. `leading` says that `size_batch` is the product of two leading lengths
     and of those of these axes; `flags` are conditions on lengths that the compiler knows.
+
+    `limits` hold of axes, tiles and grids; `counts` stay below `limits.count`. What masks come to are `reaches`, over
+    lengths and scalars. A scalar that is `clamped` only moves an end of a range: it is no farther from 0 than
+    `limits.axis` if its rest is not.
     """
 
     grids: tuple[tuple[str, tuple[ir.Value, ...]], ...]
@@ -52,6 +76,10 @@ class Launch:
     equal: tuple[tuple[Index, Index], ...]
     filled: tuple[Index, ...]
     inside: tuple[Within, ...]
+    counts: tuple[ir.Value, ...]
+    reaches: tuple[sp.Expr, ...]
+    clamped: tuple[tuple[Param, tuple[sp.Expr, ...]], ...]
+    limits: Limits = LIMITS
 
     def grid(self, stage: str) -> tuple[ir.Value, ...]:
         """How many programs a stage has along every axis of its grid."""
@@ -70,8 +98,15 @@ def launch(made: Kernels) -> Launch:
     equal = [*same.items(), *((a, b) for a, b, _ in pairs)]
     clamped = [a for _, a, index in _reads(plan) if access(index, roles) == "clamped"]
     filled = dict.fromkeys([*roles.inner, *clamped])
+    # Where a part begins and ends, that of a second pass too, which may be a part further than the axis goes.
+    last = ir.Binary("+", size(roles.fold, roles), ir.Binary("*", PARTS, CHUNK))
+    counts: tuple[ir.Value, ...] = (ir.Binary("*", SIZE_BATCH, PARTS), last)
+    if roles.group is not None:
+        # Where the last group of rows ends, and its tile.
+        counts += (ir.Binary("+", ir.Binary("*", GROUPS, GROUP_SIZE), ir.Number(LIMITS.block)),)
     return Launch(tuple(grids.items()), _flags(roles), roles.group, roles.batch, tuple(equal), tuple(filled),
-                  _inside(plan, roles))  # fmt: skip
+                  _inside(plan, roles), counts, tuple(reaches(plan, roles, made.ranges, LIMITS.block)),
+                  tuple(limited(plan, roles).items()))  # fmt: skip
 
 
 def _flags(roles: Roles) -> tuple[tuple[ir.Name, ir.Value], ...]:

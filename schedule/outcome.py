@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from refold.schedule.terms import Term
@@ -65,7 +65,8 @@ class Loop:
 class Touched:
     """An access to one element of a tensor: where, under which condition, in which loops, by a lane of which axes.
 
-    A store has a value. Only a reading of one lane for all takes note of these.
+    A store has a value. `steps` are the integers that were computed to get there, where they are known. Only a reading
+    of one lane for all takes note of these.
     """
 
     tensor: str
@@ -74,6 +75,16 @@ class Touched:
     loops: tuple[int, ...]
     axes: tuple[Hashable, ...]
     value: Term | None
+    steps: tuple[Computed, ...] | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """An integer that an operation gave, which has to fit into its dtype. Noted as accesses are."""
+
+    dtype: str
+    value: Term
+    loops: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +108,7 @@ class Word:
     loops: tuple[int, ...]
 
 
-Event: TypeAlias = Written | Effect | Loop | Touched | Called | Word
+Event: TypeAlias = Written | Effect | Loop | Touched | Called | Computed | Word
 
 
 @dataclass(frozen=True, slots=True)

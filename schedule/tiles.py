@@ -137,8 +137,8 @@ def _differs_from_zero(t: Term) -> Term:
 
 
 def _narrowed(n: Term, dtype: str) -> Term:
-    value = integers.value_of(n)
-    if value is not None and -(2 ** (bits(dtype) - 1)) <= value < 2 ** (bits(dtype) - 1):
+    end = 2 ** (bits(dtype) - 1)
+    if integers.bounded(n, "greatest", -end) and integers.bounded(n, "least", end - 1):
         return n
     return make("narrow", "int", (n,), dtype)
 

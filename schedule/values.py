@@ -59,12 +59,15 @@ def value(machine: Machine, node: ir.Value) -> Object:
             return Tile(full.dtype, np.broadcast_to(full.lanes, [size(machine, n) for n in shape]))
         case ir.Unary(op, x):
             x_value = operand(machine, x)
-            return unary(op, x_value) if isinstance(x_value, Tile) else literal(op, x_value)
+            return machine.computed(node, unary(op, x_value)) if isinstance(x_value, Tile) else literal(op, x_value)
         case ir.Binary(op, a, b):
-            left, right = operand(machine, a), operand(machine, b)
+            left = operand(machine, a)
+            if isinstance(left, Tile) and is_pointer(left.dtype):
+                return machine.moved(left, op, b)
+            right = operand(machine, b)
             if not isinstance(left, Tile) and not isinstance(right, Tile):
                 return literal(op, left, right)
-            return binary(op, left, right)
+            return machine.computed(node, binary(op, left, right))
         case ir.Select(condition, then, other):
             return chosen(operand(machine, condition), operand(machine, then), operand(machine, other))
         case ir.Choice(flag, then, other):
@@ -73,7 +76,7 @@ def value(machine: Machine, node: ir.Value) -> Object:
                 return chosen(chooses, operand(machine, then), operand(machine, other))
             return value(machine, then if chooses else other)
         case ir.Cast(x, dtype):
-            return cast_to(machine, operand(machine, x), dtype)
+            return machine.computed(node, cast_to(machine, operand(machine, x), dtype))
         case ir.Spread(x, axes):
             return spread(operand(machine, x), x.axes, axes)
         case ir.Transpose(x, order):
@@ -99,7 +102,7 @@ def value(machine: Machine, node: ir.Value) -> Object:
             whole = tile(machine, x)
             if place is None:
                 whole = Tile(whole.dtype, whole.lanes.reshape(-1), whole.narrow)
-            return machine.folded(folds.reduce(reducer, whole, place or 0))
+            return machine.computed(node, machine.folded(folds.reduce(reducer, whole, place or 0)))
         case ir.Extern(function, args, dtype):
             tiles = [tile(machine, a) for a in args]
             named = dtype_of(machine, dtype)
@@ -132,6 +135,7 @@ def results(machine: Machine, node: ir.Value) -> tuple[Object, ...]:
         case ir.Combine():
             tiles = [tile(machine, x) for x in node.xs]
             folding = machine.functions[node.function]
+            machine.combined(folding, tiles)
             found = folds.combine(
                 lambda args: tuple(as_tile(r) for r in machine.call(folding, args)),
                 tiles,

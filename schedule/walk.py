@@ -45,6 +45,13 @@ def contains(node: Any, kind: type[Any]) -> bool:
     return isinstance(node, kind) or any(contains(p, kind) for p in parts(node))
 
 
+def every(node: Any) -> Iterator[Any]:
+    """A node and all that it is made of."""
+    yield node
+    for part in parts(node):
+        yield from every(part)
+
+
 def names(node: Any) -> Iterator[ir.Name]:
     """The names that a value reads, dtypes that are arguments among them."""
     if isinstance(node, ir.Name):

@@ -77,7 +77,7 @@ def test_one_tile_is_loaded_once(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("streams", [1, 2, 3, 5])
 def test_the_warps_are_a_power_of_two_whatever_is_read_at_once(streams: int) -> None:
-    tables = rt.Tables("rows", {}, {}, {}, streams=streams)
+    tables = rt.Tables("rows", {}, {}, {}, rt.Limits(1, 1, 1, 1, 1), streams=streams)
     for n, size, rows in itertools.product(WIDTHS, (2, 4), (1, 64, 4096)):
         block_m, block_n = rt.row_blocks(tables, None, None, rows, n, 1, size, 132)
         warps = rt.row_warps(tables, block_m, block_n, n, size)

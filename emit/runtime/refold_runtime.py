@@ -34,8 +34,24 @@ FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What a launcher refuses, so that integers fit into their width; it was proved of these very numbers.
+
+    An axis is shorter than `axis`, a tile at most `block` long. A launch has fewer than `count` programs, and what
+    kernels count stays below it, too. Indices have 32 bits while offsets and masks stay below `index`; masks that come
+    to `mask` are refused.
+    """
+
+    axis: int
+    block: int
+    count: int
+    index: int
+    mask: int
+
+
+@dataclass(frozen=True, slots=True)
 class Tables:
-    """What a kernel file says of itself.
+    """What a kernel file says of itself, and the limits of its launches.
 
     `inputs` and `outputs`: the axes of every tensor; any dimensions before them are leading ones, which broadcast.
     `dtypes`: "float" is float32, float16 or bfloat16, the same for all. `whole`: the outputs that are integers.
@@ -56,6 +72,7 @@ class Tables:
     inputs: dict[str, tuple[str, ...]]
     outputs: dict[str, tuple[str, ...]]
     dtypes: dict[str, str]
+    limits: Limits
     whole: tuple[str, ...] = ()
     dots: bool = False
     masks: bool = False
@@ -87,8 +104,8 @@ def sizes(tables: Tables, inputs: Tensors, *, check: bool = True) -> Sizes:
                 raise ValueError(
                     f"{name}: axis {axis} is {size[axis]} long in {owner[axis]} and {length} in {n}: make them equal"
                 )
-            if length >= 2**30:
-                raise ValueError(f"{name}: axis {axis} is {length} long in {n}: give fewer than 2**30")
+            if length >= tables.limits.axis:
+                raise ValueError(f"{name}: axis {axis} is {length} long in {n}: give fewer than {tables.limits.axis}")
             owner.setdefault(axis, n)
         if check:
             _check_dtype(tables, n, tensor, first)
@@ -122,8 +139,9 @@ def _check_place(name: str, n: str, tensor: torch.Tensor, device: torch.device) 
 
 def length(tables: Tables, axis: str, value: int) -> int:
     """The length of an axis that no tensor has."""
-    if not isinstance(value, int) or not 0 <= value < 2**30:
-        raise TypeError(f"{tables.name}: {axis} is {value!r}: give the length of axis {axis} as an int below 2**30")
+    most = tables.limits.axis
+    if not isinstance(value, int) or not 0 <= value < most:
+        raise TypeError(f"{tables.name}: {axis} is {value!r}: give the length of axis {axis} as an int below {most}")
     return value
 
 
@@ -282,14 +300,29 @@ def strides(tables: Tables, args: Arguments, views: Tensors, far: int = 0) -> No
 
     `far`: what no other integer on the way to a mask, an index or a count exceeds.
     """
-    if far >= 2**62:
+    if far >= tables.limits.mask:
         raise ValueError(f"{tables.name}: indices and masks reach {far}: give smaller integers")
     for n, t in views.items():
         axes = tables.inputs.get(n) or tables.outputs.get(n) or ()
         for key, stride in zip(("lead0", "lead1", *axes), t.stride(), strict=True):
             args[f"{n}_{key}"] = stride
         far = max(far, sum((s - 1) * abs(d) for s, d in zip(t.shape[2:], t.stride()[2:], strict=True)))
-    args["INDEX"] = tl.int32 if far < 2**31 - 2**20 else tl.int64
+    args["INDEX"] = tl.int32 if far < tables.limits.index else tl.int64
+
+
+def check_launch(tables: Tables, blocks: Iterable[int], *counts: int) -> None:
+    """Refuses a tile that no compiler takes, and a launch of which a kernel counts farther than it can."""
+    name, most, longest = tables.name, tables.limits.count, max(blocks, default=1)
+    if longest > tables.limits.block:
+        raise ValueError(
+            f"{name}: a tile is {longest} long, and the most is {tables.limits.block}: give smaller blocks, or a "
+            "shorter axis where a tile holds all of it"
+        )
+    if max(counts, default=0) >= most:
+        raise ValueError(
+            f"{name}: a launch counts to {max(counts)}, programs, batches of parts or positions of parts: stay below "
+            f"{most} by fewer splits or smaller tensors"
+        )
 
 
 def pad(n: int, least: int) -> int:
@@ -445,8 +478,6 @@ def schedule(
         parts = max(2, parts) if schedule == "split" else parts
     if not isinstance(parts, int) or parts < 1:
         raise ValueError(f"{tables.name}: splits is {splits!r}: give a positive int")
-    if parts * programs >= 2**31:
-        raise ValueError(f"{tables.name}: {parts} parts of {programs} programs each: a launch has less than 2**31")
     return parts, block_n * max(1, triton.cdiv(tiles, parts))
 
 
@@ -615,6 +646,7 @@ class Call:
             self.starts.append(self.room)
             self.room += -(-math.prod(shape) // 32) * 32
         self.launches = [_Launch([*names, *self.work], *one) for one in launches]
+        check_launch(tables, (), *(math.prod(one.grid) for one in self.launches))
 
     def __call__(self, tensors: Sequence[torch.Tensor], given: Tensors) -> Any:
         out = {

@@ -23,7 +23,7 @@ _RELATIONS: dict[str, ir.BinaryOp] = {op: op for op in ("==", "!=", "<", "<=", "
 def whole(scope: Scope, expr: sp.Basic) -> ir.Value:
     """An expression of indices, sizes and integer data as an integer value."""
     if expr == scope.roles.packed:
-        return GROUP
+        return ir.Cast(GROUP, INDEX)
     match expr:
         case Index() if scope.outer is not None:
             return scope.outer.integer(expr)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 Polynomial = dict[tuple[str, ...], Fraction | int]
-FORMAT, SOLVERS, INSPECTED = 4, {"z3", "cvc5"}, {"structure", "empty"}
+FORMAT, SOLVERS, INSPECTED = 4, {"z3", "cvc5"}, {"structure", "empty", "index overflow"}
 NUMBERS = {"Add": "+", "Sub": "-", "USub": "-", "Mult": "*", "Div": "/", "Mod": "mod", "FloorDiv": "div"}
 RELATIONS = {"Lt": "<", "LtE": "<=", "Gt": ">", "GtE": ">=", "Eq": "=", "NotEq": "distinct"}
 LOGIC = {"And": "and", "Or": "or", "Not": "not", "implies": "=>", "iff": "="}

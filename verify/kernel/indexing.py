@@ -30,14 +30,16 @@ from refold.verify.kernel.cover import cover_questions
 from refold.verify.kernel.emitted import kernels_of
 from refold.verify.kernel.integers import Integers
 from refold.verify.kernel.lane import lanes_of
+from refold.verify.kernel.overflow import overflow
 from refold.verify.kernel.programs import product, program_questions
 from refold.verify.kernel.questions import IndexQuestion, IndexQuestions
 from refold.verify.kernel.visits import visit_questions
+from refold.verify.result import Result
 from refold.verify.smt import formulas as z3
 from refold.verify.smt.monomials import linear
 
 
-def index_questions(plan: Plan) -> Iterator[IndexQuestion | IndexQuestions]:
+def index_questions(plan: Plan) -> Iterator[IndexQuestion | IndexQuestions | Result]:
     """Every question about the tiles, programs and accesses of the kernels of a plan; none where it has none."""
     made = kernels_of(plan)
     if made is None:
@@ -51,12 +53,13 @@ def index_questions(plan: Plan) -> Iterator[IndexQuestion | IndexQuestions]:
     yield from module_questions(made, launch(made))
 
 
-def module_questions(made: Kernels, how: Launch) -> Iterator[IndexQuestions]:
+def module_questions(made: Kernels, how: Launch) -> Iterator[IndexQuestions | Result]:
     """Those that are read off the kernels themselves."""
     read, asked = lanes_of(made, how), Asked()
     yield from access_questions(made, how, read, asked)
     yield from visit_questions(made, how, read, asked)
     yield from cover_questions(made, how, read, asked)
+    yield overflow(made, how, read)
 
 
 def tile_questions(roles: Roles, ranges: TileRanges) -> Iterator[IndexQuestion]:

@@ -13,14 +13,16 @@ from typing import Any
 
 from refold.schedule import integers, ir, values
 from refold.schedule.conditions import TRUE, both, negate, select
+from refold.schedule.dtypes import INDEX, is_integer
 from refold.schedule.execute import Machine, Object
 from refold.schedule.execute import argument as argument_of
 from refold.schedule.launch import Launch
 from refold.schedule.lower.kernels import Kernels
 from refold.schedule.lower.words import block_of
-from refold.schedule.outcome import Called, Loop, Touched
+from refold.schedule.outcome import Called, Computed, Loop, Touched
 from refold.schedule.terms import Term, make, rebuild, symbol
 from refold.schedule.tiles import NoMeaning, Tile, cast, each, filled
+from refold.schedule.walk import every
 from refold.schedule.wholes import whole
 from refold.spec import Index
 from refold.verify.kernel.small import MEANT, arguments
@@ -38,6 +40,7 @@ class Lane:
     """
 
     touches: tuple[Touched, ...]
+    integers: tuple[Computed, ...]
     calls: tuple[Called, ...]
     loops: Mapping[int, Loop]
     blocks: Mapping[Hashable, Term]
@@ -60,6 +63,8 @@ class LaneMachine(Machine):
     """A machine whose tiles have one lane along every axis."""
 
     blocks: dict[Hashable, Term] = field(default_factory=dict)
+    # The integers that were computed to get to a place; None where they are not known.
+    steps: dict[Term, tuple[Computed, ...] | None] = field(default_factory=dict)
 
     def lanes(self, node: ir.Lanes) -> Tile:
         block = values.tile(self, node.block).lanes.item()
@@ -72,6 +77,37 @@ class LaneMachine(Machine):
 
     def folded(self, result: Tile) -> Tile:
         return Tile(result.dtype, each(lambda t: make("fold of lanes", t.sort, (once(t),)), result.lanes))
+
+    def computed(self, node: ir.Value, result: Tile) -> Tile:
+        if is_integer(result.dtype) and result.dtype != "int1" and (_grows(node) or _narrows(result)):
+            values = result.lanes.ravel().tolist()
+            if isinstance(node, ir.Binary) and node.op == "cdiv":
+                values = [t.args[0] for t in values if t.op == "//"]
+            elif isinstance(node, ir.Reduce):
+                values = [make("sum of lanes", "int", (t,)) for t in values]
+            self.events += [Computed(result.dtype, t, self.inside) for t in values]
+        return result
+
+    def combined(self, function: ir.Function, tiles: list[Tile]) -> None:
+        """Of more lanes than one nothing is computed here: of what a function makes of integers no bound is known."""
+        whole_ = [t.dtype for t in tiles if is_integer(t.dtype) and t.dtype != "int1"]
+        if whole_ and any(map(_grows, every(function))):
+            self.events.append(Computed(whole_[0], make("fold by a function", "int"), self.inside))
+
+    def moved(self, place: Tile, op: str, by: ir.Value) -> Tile:
+        """What is computed to get to an element matters only where it is touched."""
+        mark = len(self.events)
+        result = Machine.moved(self, place, op, by)
+        made = [e for e in self.events[mark:] if isinstance(e, Computed)]
+        self.events[mark:] = [e for e in self.events[mark:] if not isinstance(e, Computed)]
+        (start,), (end,) = place.lanes.ravel().tolist(), result.lanes.ravel().tolist()
+        before = self.steps.get(start, () if integers.value_of(start.args[0]) == 0 else None)
+        other = self.steps.get(end, ())
+        if before is None or other is None:
+            self.steps[end] = None
+        else:
+            self.steps[end] = tuple(dict.fromkeys([*before, *other, *made]))
+        return result
 
     def call(self, function: ir.Function, args: tuple[Object, ...]) -> tuple[Object, ...]:
         results = Machine.call(self, function, args)
@@ -86,7 +122,27 @@ class LaneMachine(Machine):
             raise NoMeaning(f"a pointer that is a {at.op}")
         what = None if value is None else value.lanes.ravel().tolist()[0]
         when, axes = both(self.path, *holds), node.place.axes
-        self.events.append(Touched(str(at.data), at.args[0], when, self.inside, axes, what))
+        steps = self.steps.get(at, () if integers.value_of(at.args[0]) == 0 else None)
+        self.events.append(Touched(str(at.data), at.args[0], when, self.inside, axes, what, steps))
+
+
+def _grows(node: ir.Value) -> bool:
+    """Whether an operation may give an integer beyond all that it takes; a quotient is none, nor is a rest."""
+    match node:
+        case ir.Binary(op):
+            return op in ("+", "-", "*", "cdiv")
+        case ir.Unary(op):
+            return op in ("-", "abs")
+        case ir.Reduce(reducer):
+            return reducer in ("sum", "prod")
+        case ir.Cast(x, _, literal):
+            # An argument of the launcher, which has 64 bits where 32 do not hold it.
+            return literal and isinstance(x, ir.Name) and x.kind == "value"
+    return False
+
+
+def _narrows(result: Tile) -> bool:
+    return any(t.op in ("narrow", "to_integer") for t in result.lanes.ravel().tolist())
 
 
 def once(t: Term) -> Term:
@@ -149,6 +205,8 @@ def lanes_of(made: Kernels, how: Launch) -> Lanes:
 def _executed(made: Kernels, stage: str, how: Launch, flags: Mapping[ir.Name, bool]) -> Lane:
     kernel, names = made.stages[stage], given(made, how)
     types, constants = arguments(made, kernel)
+    types |= {f"{t.name}_ptr": f"*{t.dtype}" for t in made.plan.spec.tensors if t.is_integer}
+    constants["INDEX"] = INDEX
     machine = LaneMachine({f.name: f for f in made.functions}, helpers=MEANT)
     for p in kernel.parameters:
         machine.names[p.text] = names.get(p.text) or argument_of(p.text, types, constants)
@@ -165,7 +223,8 @@ def _executed(made: Kernels, stage: str, how: Launch, flags: Mapping[ir.Name, bo
     touches = tuple(e for e in machine.events if isinstance(e, Touched))
     loops = {e.number: e for e in machine.events if isinstance(e, Loop)}
     calls = tuple(e for e in machine.events if isinstance(e, Called))
-    return Lane(touches, calls, loops, machine.blocks, grid, tuple(facts), machine.names)
+    computed = tuple(dict.fromkeys(e for e in machine.events if isinstance(e, Computed)))
+    return Lane(touches, computed, calls, loops, machine.blocks, grid, tuple(facts), machine.names)
 
 
 def length(axis: Index, made: Kernels) -> Term:
@@ -176,6 +235,13 @@ def length(axis: Index, made: Kernels) -> Term:
 def number(term: Term) -> Tile:
     """An integer of the program."""
     return Tile("int32", filled((), [term]))
+
+
+def host_integer(value: ir.Value, made: Kernels, how: Launch) -> Term:
+    """An integer that the launcher computes of what it passes."""
+    there = LaneMachine({})
+    there.names = {**given(made, how)}
+    return values.tile(there, value).lanes.item()
 
 
 def given(made: Kernels, how: Launch) -> dict[str, Tile]:

@@ -19,9 +19,6 @@ from refold.verify.kernel.lane import LEAD0, LEAD1, TILES_OF_A_CHUNK, Lane, lane
 from refold.verify.kernel.lemmas import ONE, implies, less, positive, same
 from refold.verify.kernel.multiples import simplified, without
 
-# The launcher refuses an axis of so many positions.
-LONGEST = 2**30
-
 
 @dataclass(frozen=True, slots=True)
 class Dimension:
@@ -59,8 +56,8 @@ def blocks_of(lane: Lane) -> tuple[Term, ...]:
 def launch_facts(lane: Lane, made: Kernels, how: Launch) -> Iterator[Term]:
     """All that is so in a launch of a kernel, in one case of its flags."""
     lengths = {a: length(a, made) for a in made.given.spec.axes}
-    for n in (*lengths.values(), LEAD0, LEAD1):
-        yield from (nonnegative(n), less(n, whole(LONGEST)))
+    for n, end in (*((n, how.limits.axis) for n in lengths.values()), *((n, how.limits.count) for n in (LEAD0, LEAD1))):
+        yield from (nonnegative(n), less(n, whole(end)))
     known = [*(symbol(n, "int") for n in ("parts", "side")), *(lengths[a] for a in how.filled)]
     known += [symbol(p.name, "int") for p in made.given.spec.params if p.is_integer and p.is_positive]
     yield from map(positive, known)

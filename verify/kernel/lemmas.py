@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from refold.schedule import integers
 from refold.schedule.conditions import both, either, negate, nonnegative, zero
+from refold.schedule.dtypes import INDEX
 from refold.schedule.integers import Product, add, multiply, products, scale, subtract, value_of, whole
 from refold.schedule.terms import Term, below, make
 from refold.verify.kernel.multiples import cofactor, common, without
@@ -120,7 +121,7 @@ class Lemmas:
                 condition, then, other = t.args
                 yield implies(condition, same(t, then))
                 yield implies(negate(condition), same(t, other))
-            case "narrow" if t.data == "int32":
+            case "narrow" if t.data in ("int32", INDEX):
                 (n,) = t.args
                 yield implies(both(at_most(whole(-(2**31)), n), less(n, whole(2**31))), same(t, n))
             case "iteration":

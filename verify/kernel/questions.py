@@ -73,8 +73,10 @@ class IndexQuestions:
     unread: str = ""
 
 
-def answer(question: IndexQuestion | IndexQuestions, timeout_ms: int = TIMEOUT_MS) -> Result:
+def answer(question: IndexQuestion | IndexQuestions | Result, timeout_ms: int = TIMEOUT_MS) -> Result:
     """Proved of all parts; else what became of the first that is not, which is unknown at best."""
+    if isinstance(question, Result):
+        return question
     if isinstance(question, IndexQuestion):
         return _one(question, timeout_ms)
     if question.unread or not question.parts:

@@ -183,4 +183,4 @@ def _read(read: Read, made: Kernels, lane: Lane, value: Callable[[sp.Expr], Term
     at = [_name(lane, "lead0"), _name(lane, "lead1"), *(value(i) for i in read.indices)]
     strides = (symbol(made.strides[read.tensor.name, key], "int") for key in keys)
     offset = add(*(multiply(i, s) for i, s in zip(at, strides, strict=True)))
-    return make("read", "int", (offset,), (f"{read.tensor.name}_ptr", 0, "int32"))
+    return make("read", "int", (offset,), (f"{read.tensor.name}_ptr", 0, read.tensor.dtype))

@@ -43,8 +43,8 @@ _ratio = rt.ratio
 alibi_hopper = load_beside("alibi_hopper.py", "of that file").alibi_hopper
 TABLES = rt.Tables(
     name="alibi", inputs={"q": ("h", "i", "d",), "k": ("h", "j", "d",), "v": ("h", "j", "e",), "slope": ("h",)},
-    outputs={"o": ("h", "i", "e",)}, dtypes={"q": "float", "k": "float", "v": "float", "slope": "float"}, dots=True,
-    masks=True, rises=True,
+    outputs={"o": ("h", "i", "e",)}, dtypes={"q": "float", "k": "float", "v": "float", "slope": "float"},
+    limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), dots=True, masks=True, rises=True,
     boxes={"k": (1, 1, 1, "BLOCK_N", "BLOCK_d"), "q": (1, 1, 1, "BLOCK_M", "BLOCK_d"), "v": (1, 1, 1, "BLOCK_N", "BLOCK_e")},
     tiles={"q": ("BLOCK_M", "BLOCK_d"), "k": ("BLOCK_N", "BLOCK_d"), "v": ("BLOCK_N", "BLOCK_e")},
 )
@@ -283,6 +283,7 @@ def _prepare(q, k, v, slope, given, schedule, splits, block_m, block_n, num_warp
     )
     programs = batch * triton.cdiv(size["i"], block_m)
     parts, chunk = rt.schedule(TABLES, schedule, splits, programs, size["j"], block_n, slots)
+    rt.check_launch(TABLES, (block_m, block_n, *pads.values()), batch * parts, size["j"] + parts * chunk)
     args = {
         "scale_2": _ratio(1, math.sqrt(size["d"]) * 0.6931471805599453), "size_h": size["h"], "size_i": size["i"],
         "size_j": size["j"], "SIZE_d": size["d"], "SIZE_e": size["e"], "size_lead": lead[-1] if lead else 1,
@@ -290,7 +291,7 @@ def _prepare(q, k, v, slope, given, schedule, splits, block_m, block_n, num_warp
         "BLOCK_M": block_m, "BLOCK_N": block_n, **pads, "OPERAND": rt.operand(q.dtype), "STAGES": num_stages or 3,
         "OVERLAP": parts > 1 and rt.overlaps(device),
     }
-    rt.strides(TABLES, args, views, max(0, size["i"] + size["j"]))
+    rt.strides(TABLES, args, views, max(0, size["i"] + size["j"] + 2097152))
     boxes = rt.boxes(TABLES, args, views)
     hopper = None if pinned or parts > 1 else rt.hopper(
         TABLES, alibi_hopper, args, boxes, size["i"], size["j"], device, layout, copied,

@@ -43,7 +43,8 @@ _larger, _ratio = rt._larger, rt.ratio
 attention_sink_hopper = load_beside("attention_sink_hopper.py", "of that file").attention_sink_hopper
 TABLES = rt.Tables(
     name="attention_sink", inputs={"q": ("h", "i", "d",), "k": ("h", "j", "d",), "v": ("h", "j", "e",), "sink": ("h",)},
-    outputs={"o": ("h", "i", "e",)}, dtypes={"q": "float", "k": "float", "v": "float", "sink": "float"}, dots=True,
+    outputs={"o": ("h", "i", "e",)}, dtypes={"q": "float", "k": "float", "v": "float", "sink": "float"},
+    limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), dots=True,
     boxes={"k": (1, 1, 1, "BLOCK_N", "BLOCK_d"), "q": (1, 1, 1, "BLOCK_M", "BLOCK_d"), "v": (1, 1, 1, "BLOCK_N", "BLOCK_e")},
     tiles={"q": ("BLOCK_M", "BLOCK_d"), "k": ("BLOCK_N", "BLOCK_d"), "v": ("BLOCK_N", "BLOCK_e")},
 )
@@ -266,6 +267,7 @@ def _prepare(q, k, v, sink, given, schedule, splits, block_m, block_n, num_warps
     )
     programs = batch * triton.cdiv(size["i"], block_m)
     parts, chunk = rt.schedule(TABLES, schedule, splits, programs, size["j"], block_n, slots)
+    rt.check_launch(TABLES, (block_m, block_n, *pads.values()), batch * parts, size["j"] + parts * chunk)
     args = {
         "scale_2": _ratio(1, math.sqrt(size["d"]) * 0.6931471805599453), "size_h": size["h"], "size_i": size["i"],
         "size_j": size["j"], "SIZE_d": size["d"], "SIZE_e": size["e"], "size_lead": lead[-1] if lead else 1,

@@ -37,8 +37,8 @@ def load_beside(file: str, content: str) -> ModuleType:
 
 rt = load_beside("refold_runtime.py", "of the runtime")
 TABLES = rt.Tables(
-    name="circular_mean", inputs={"x": ("i", "j",)}, outputs={"r": ("i",)}, dtypes={"x": "float"}, streams=1,
-    rereads=False, shared=0,
+    name="circular_mean", inputs={"x": ("i", "j",)}, outputs={"r": ("i",)}, dtypes={"x": "float"},
+    limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), streams=1, rereads=False, shared=0,
 )
 
 
@@ -221,6 +221,7 @@ def _prepare(x, given, schedule, splits, block_m, block_n, num_warps, num_stages
     slots = 2 * rt.units(device)
     programs = batch * triton.cdiv(size["i"], block_m)
     parts, chunk = rt.schedule(TABLES, schedule, splits, programs, size["j"], block_n, slots)
+    rt.check_launch(TABLES, (block_m, block_n, *pads.values()), batch * parts, size["j"] + parts * chunk)
     args = {
         "size_i": size["i"], "size_j": size["j"], "size_lead": lead[-1] if lead else 1, "size_batch": batch,
         "parts": parts, "chunk": chunk, "BLOCK_M": block_m, "BLOCK_N": block_n, **pads,

@@ -38,7 +38,8 @@ rt = load_beside("refold_runtime.py", "of the runtime")
 _exp = rt._exp
 TABLES = rt.Tables(
     name="cross_entropy", inputs={"x": ("i", "c",), "target": ("i",)}, outputs={"loss": ("i",)},
-    dtypes={"x": "float", "target": "int64"}, streams=1, rereads=False, shared=0,
+    dtypes={"x": "float", "target": "int64"},
+    limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), streams=1, rereads=False, shared=0,
 )
 
 
@@ -203,6 +204,7 @@ def _prepare(x, target, given, schedule, splits, block_m, block_n, num_warps, nu
     slots = 2 * rt.units(device)
     programs = batch * triton.cdiv(size["i"], block_m)
     parts, chunk = rt.schedule(TABLES, schedule, splits, programs, size["c"], block_n, slots)
+    rt.check_launch(TABLES, (block_m, block_n, *pads.values()), batch * parts, size["c"] + parts * chunk)
     args = {
         "size_c": size["c"], "size_i": size["i"], "size_lead": lead[-1] if lead else 1, "size_batch": batch,
         "parts": parts, "chunk": chunk, "BLOCK_M": block_m, "BLOCK_N": block_n, **pads,

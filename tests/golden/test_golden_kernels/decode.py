@@ -42,6 +42,7 @@ _ratio = rt.ratio
 TABLES = rt.Tables(
     name="decode", inputs={"q": ("d",), "k": ("j", "d",), "v": ("j", "e",)}, outputs={"o": ("e",)},
     dtypes={"q": "float", "k": "float", "v": "float"},
+    limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62),
 )
 
 
@@ -227,6 +228,7 @@ def _prepare(q, k, v, given, schedule, splits, block_m, block_n, num_warps, num_
     )
     programs = batch
     parts, chunk = rt.schedule(TABLES, schedule, splits, programs, size["j"], block_n, slots)
+    rt.check_launch(TABLES, (block_m, block_n, *pads.values()), batch * parts, size["j"] + parts * chunk)
     args = {
         "scale_2": _ratio(1, math.sqrt(size["d"]) * 0.6931471805599453), "size_j": size["j"], "SIZE_d": size["d"],
         "SIZE_e": size["e"], "size_lead": lead[-1] if lead else 1, "size_batch": batch, "parts": parts, "chunk": chunk,

@@ -42,7 +42,8 @@ rt = load_beside("refold_runtime.py", "of the runtime")
 _floordiv, _position, _ratio = rt._floordiv, rt._position, rt.ratio
 TABLES = rt.Tables(
     name="dilated_window", inputs={"q": ("i", "d",), "k": ("j", "d",), "v": ("j", "e",)}, outputs={"o": ("i", "e",)},
-    dtypes={"q": "float", "k": "float", "v": "float"}, dots=True, masks=True,
+    dtypes={"q": "float", "k": "float", "v": "float"},
+    limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), dots=True, masks=True,
     boxes={"k": (1, 1, "BLOCK_N", "BLOCK_d"), "q": (1, 1, "BLOCK_M", "BLOCK_d"), "v": (1, 1, "BLOCK_N", "BLOCK_e")},
     words={"step": "int", "window": "int"},
 )
@@ -291,6 +292,7 @@ def _prepare(q, k, v, given, step, window, schedule, splits, block_m, block_n, n
     )
     programs = batch * triton.cdiv(size["i"], block_m)
     parts, chunk = rt.schedule(TABLES, schedule, splits, programs, size["j"], block_n, slots)
+    rt.check_launch(TABLES, (block_m, block_n, *pads.values()), batch * parts, size["j"] + parts * chunk)
     args = {
         "scale_2": _ratio(1, math.sqrt(size["d"]) * 0.6931471805599453), "step": step, "window": window,
         "size_i": size["i"], "size_j": size["j"], "SIZE_d": size["d"], "SIZE_e": size["e"],
@@ -298,7 +300,7 @@ def _prepare(q, k, v, given, step, window, schedule, splits, block_m, block_n, n
         "side": rt.side(k.nbytes + v.nbytes, batch, device), "BLOCK_M": block_m, "BLOCK_N": block_n, **pads,
         "OPERAND": rt.operand(q.dtype), "STAGES": num_stages or 3, "OVERLAP": parts > 1 and rt.overlaps(device),
     }
-    rt.strides(TABLES, args, views, max(0, step, size["i"] + size["j"], step * window, window, step * window + size["i"] + 2))
+    rt.strides(TABLES, args, views, max(0, step, size["i"] + size["j"] + 2097152, step + size["i"] + size["j"] + 2097152, step * window, window, step * window + size["i"] + 1048578))
     boxes = rt.boxes(TABLES, args, views)
     options = rt.options(TABLES, num_warps, num_stages, block_m * block_n)
     if parts == 1:

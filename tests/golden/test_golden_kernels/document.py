@@ -43,7 +43,7 @@ _ratio = rt.ratio
 TABLES = rt.Tables(
     name="document", inputs={"q": ("i", "d",), "k": ("j", "d",), "v": ("j", "e",), "row": ("i",), "key": ("j",)},
     outputs={"o": ("i", "e",)}, dtypes={"q": "float", "k": "float", "v": "float", "row": "int32", "key": "int32"},
-    dots=True, masks=True,
+    limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), dots=True, masks=True,
     boxes={"k": (1, 1, "BLOCK_N", "BLOCK_d"), "q": (1, 1, "BLOCK_M", "BLOCK_d"), "v": (1, 1, "BLOCK_N", "BLOCK_e")},
 )
 
@@ -291,6 +291,7 @@ def _prepare(q, k, v, row, key, given, schedule, splits, block_m, block_n, num_w
     )
     programs = batch * triton.cdiv(size["i"], block_m)
     parts, chunk = rt.schedule(TABLES, schedule, splits, programs, size["j"], block_n, slots)
+    rt.check_launch(TABLES, (block_m, block_n, *pads.values()), batch * parts, size["j"] + parts * chunk)
     args = {
         "scale_2": _ratio(1, math.sqrt(size["d"]) * 0.6931471805599453), "size_i": size["i"], "size_j": size["j"],
         "SIZE_d": size["d"], "SIZE_e": size["e"], "size_lead": lead[-1] if lead else 1, "size_batch": batch,

@@ -42,7 +42,8 @@ rt = load_beside("refold_runtime.py", "of the runtime")
 _ratio = rt.ratio
 TABLES = rt.Tables(
     name="global_window", inputs={"q": ("i", "d",), "k": ("j", "d",), "v": ("j", "e",)}, outputs={"o": ("i", "e",)},
-    dtypes={"q": "float", "k": "float", "v": "float"}, dots=True, masks=True,
+    dtypes={"q": "float", "k": "float", "v": "float"},
+    limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), dots=True, masks=True,
     boxes={"k": (1, 1, "BLOCK_N", "BLOCK_d"), "q": (1, 1, "BLOCK_M", "BLOCK_d"), "v": (1, 1, "BLOCK_N", "BLOCK_e")},
     words={"shared": "int", "window": "int"},
 )
@@ -289,6 +290,7 @@ def _prepare(q, k, v, given, shared, window, schedule, splits, block_m, block_n,
     )
     programs = batch * triton.cdiv(size["i"], block_m)
     parts, chunk = rt.schedule(TABLES, schedule, splits, programs, size["j"], block_n, slots)
+    rt.check_launch(TABLES, (block_m, block_n, *pads.values()), batch * parts, size["j"] + parts * chunk)
     args = {
         "scale_2": _ratio(1, math.sqrt(size["d"]) * 0.6931471805599453), "shared": shared, "window": window,
         "size_i": size["i"], "size_j": size["j"], "SIZE_d": size["d"], "SIZE_e": size["e"],
@@ -296,7 +298,7 @@ def _prepare(q, k, v, given, shared, window, schedule, splits, block_m, block_n,
         "side": rt.side(k.nbytes + v.nbytes, batch, device), "BLOCK_M": block_m, "BLOCK_N": block_n, **pads,
         "OPERAND": rt.operand(q.dtype), "STAGES": num_stages or 3, "OVERLAP": parts > 1 and rt.overlaps(device),
     }
-    rt.strides(TABLES, args, views, max(0, shared, size["i"] + size["j"], window))
+    rt.strides(TABLES, args, views, max(0, shared, size["i"] + size["j"] + 2097152, window))
     boxes = rt.boxes(TABLES, args, views)
     options = rt.options(TABLES, num_warps, num_stages, block_m * block_n)
     if parts == 1:

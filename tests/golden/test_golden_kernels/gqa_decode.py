@@ -41,7 +41,8 @@ rt = load_beside("refold_runtime.py", "of the runtime")
 _ratio = rt.ratio
 TABLES = rt.Tables(
     name="gqa_decode", inputs={"q": ("h", "d",), "k": ("g", "j", "d",), "v": ("g", "j", "e",)},
-    outputs={"o": ("h", "e",)}, dtypes={"q": "float", "k": "float", "v": "float"}, dots=True,
+    outputs={"o": ("h", "e",)}, dtypes={"q": "float", "k": "float", "v": "float"},
+    limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), dots=True,
     boxes={"k": (1, 1, 1, "BLOCK_N", "BLOCK_d"), "v": (1, 1, 1, "BLOCK_N", "BLOCK_e")},
 )
 
@@ -55,7 +56,7 @@ def _step(
     # One tile: the state, moved to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
-    k = k_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), group.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_d) if BOX else tl.load(k_ptr + group * k_g + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
+    k = k_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), group.to(INDEX).to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_d) if BOX else tl.load(k_ptr + group.to(INDEX) * k_g + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
     dot = tl.dot(q.to(OPERAND), tl.trans(k.to(OPERAND)), input_precision="ieee")
     if MASKED:
         dot = tl.where(in_j[None, :], dot, -float("inf"))
@@ -64,7 +65,7 @@ def _step(
     alpha = tl.exp2(m - m_hat)
     p = tl.exp2(dot * scale_2 - m_hat[:, None])
     l_new = l * alpha + tl.sum(p, 1)
-    v = v_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), group.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_e) if BOX else tl.load(v_ptr + group * v_g + j[:, None] * v_j + e[None, :] * v_e, mask=in_j[:, None] & in_e[None, :], other=0.0)
+    v = v_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), group.to(INDEX).to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_e) if BOX else tl.load(v_ptr + group.to(INDEX) * v_g + j[:, None] * v_j + e[None, :] * v_e, mask=in_j[:, None] & in_e[None, :], other=0.0)
     acc_new = tl.dot(p.to(OPERAND), v.to(OPERAND), acc * alpha[:, None], input_precision="ieee")
     return m_new, l_new, acc_new
 
@@ -263,6 +264,9 @@ def _prepare(q, k, v, given, schedule, splits, block_m, block_n, num_warps, num_
     )
     programs = batch * triton.cdiv(group, block_m) * groups
     parts, chunk = rt.schedule(TABLES, schedule, splits, programs, size["j"], block_n, slots)
+    rt.check_launch(
+        TABLES, (block_m, block_n, *pads.values()), batch * parts, size["j"] + parts * chunk, groups * group + 1048576,
+    )
     args = {
         "scale_2": _ratio(1, math.sqrt(size["d"]) * 0.6931471805599453), "size_g": size["g"], "size_h": size["h"],
         "size_j": size["j"], "SIZE_d": size["d"], "SIZE_e": size["e"], "size_lead": lead[-1] if lead else 1,

@@ -39,7 +39,8 @@ def load_beside(file: str, content: str) -> ModuleType:
 rt = load_beside("refold_runtime.py", "of the runtime")
 TABLES = rt.Tables(
     name="layer_norm", inputs={"x": ("i", "j",), "weight": ("j",), "bias": ("j",)}, outputs={"y": ("i", "j",)},
-    dtypes={"x": "float", "weight": "float", "bias": "float"}, streams=1, rereads=True, shared=2,
+    dtypes={"x": "float", "weight": "float", "bias": "float"},
+    limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), streams=1, rereads=True, shared=2,
     words={"eps": "float"},
 )
 
@@ -252,6 +253,7 @@ def _prepare(x, weight, bias, given, eps, schedule, splits, block_m, block_n, nu
     slots = 2 * rt.units(device)
     programs = batch * triton.cdiv(size["i"], block_m)
     parts, chunk = rt.schedule(TABLES, schedule, splits, programs, size["j"], block_n, slots)
+    rt.check_launch(TABLES, (block_m, block_n, *pads.values()), batch * parts, size["j"] + parts * chunk)
     args = {
         "eps": eps, "size_i": size["i"], "size_j": size["j"], "size_lead": lead[-1] if lead else 1, "size_batch": batch,
         "parts": parts, "chunk": chunk, "BLOCK_M": block_m, "BLOCK_N": block_n, **pads,

@@ -42,8 +42,8 @@ rt = load_beside("refold_runtime.py", "of the runtime")
 _ratio = rt.ratio
 TABLES = rt.Tables(
     name="mask_tensor", inputs={"q": ("i", "d",), "k": ("j", "d",), "v": ("j", "e",), "mask": ("i", "j",)},
-    outputs={"o": ("i", "e",)}, dtypes={"q": "float", "k": "float", "v": "float", "mask": "int32"}, dots=True,
-    masks=True,
+    outputs={"o": ("i", "e",)}, dtypes={"q": "float", "k": "float", "v": "float", "mask": "int32"},
+    limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), dots=True, masks=True,
     boxes={"k": (1, 1, "BLOCK_N", "BLOCK_d"), "q": (1, 1, "BLOCK_M", "BLOCK_d"), "v": (1, 1, "BLOCK_N", "BLOCK_e")},
 )
 
@@ -269,6 +269,7 @@ def _prepare(q, k, v, mask, given, schedule, splits, block_m, block_n, num_warps
     )
     programs = batch * triton.cdiv(size["i"], block_m)
     parts, chunk = rt.schedule(TABLES, schedule, splits, programs, size["j"], block_n, slots)
+    rt.check_launch(TABLES, (block_m, block_n, *pads.values()), batch * parts, size["j"] + parts * chunk)
     args = {
         "scale_2": _ratio(1, math.sqrt(size["d"]) * 0.6931471805599453), "size_i": size["i"], "size_j": size["j"],
         "SIZE_d": size["d"], "SIZE_e": size["e"], "size_lead": lead[-1] if lead else 1, "size_batch": batch,

@@ -40,7 +40,8 @@ _ratio = rt.ratio
 naive_attention_hopper = load_beside("naive_attention_hopper.py", "of that file").naive_attention_hopper
 TABLES = rt.Tables(
     name="naive_attention", inputs={"q": ("i", "d",), "k": ("j", "d",), "v": ("j", "e",)}, outputs={"o": ("i", "e",)},
-    dtypes={"q": "float", "k": "float", "v": "float"}, dots=True,
+    dtypes={"q": "float", "k": "float", "v": "float"},
+    limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), dots=True,
     boxes={"k": (1, 1, "BLOCK_N", "BLOCK_d"), "q": (1, 1, "BLOCK_M", "BLOCK_d"), "v": (1, 1, "BLOCK_N", "BLOCK_e")},
     tiles={"q": ("BLOCK_M", "BLOCK_d"), "k": ("BLOCK_N", "BLOCK_d"), "v": ("BLOCK_N", "BLOCK_e")},
 )
@@ -246,6 +247,7 @@ def _prepare(q, k, v, given, schedule, splits, block_m, block_n, num_warps, num_
     )
     programs = batch * triton.cdiv(size["i"], block_m)
     parts, chunk = rt.schedule(TABLES, schedule, splits, programs, size["j"], block_n, slots)
+    rt.check_launch(TABLES, (block_m, block_n, *pads.values()), batch * parts, size["j"] + parts * chunk)
     args = {
         "scale_2": _ratio(1, math.sqrt(size["d"]) * 0.6931471805599453), "size_i": size["i"], "size_j": size["j"],
         "SIZE_d": size["d"], "SIZE_e": size["e"], "size_lead": lead[-1] if lead else 1, "size_batch": batch,

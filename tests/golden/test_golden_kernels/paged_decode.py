@@ -44,7 +44,8 @@ TABLES = rt.Tables(
     name="paged_decode",
     inputs={"q": ("b", "h", "d",), "k": ("n", "g", "t", "d",), "v": ("n", "g", "t", "e",), "table": ("b", "r",), "length": ("b",)},
     outputs={"o": ("b", "h", "e",)},
-    dtypes={"q": "float", "k": "float", "v": "float", "table": "int32", "length": "int32"}, dots=True, masks=True,
+    dtypes={"q": "float", "k": "float", "v": "float", "table": "int32", "length": "int32"},
+    limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), dots=True, masks=True,
     words={"j": "SymInt"},
 )
 
@@ -63,7 +64,7 @@ def _step(
     table = tl.where(in_j & (j < length) & (inside == 0), -1, tl.load(table_ptr + b * table_b + at * table_r, mask=inside, other=0))
     inside_2 = (table >= 0) & (table < size_n)
     at_2 = j - j // size_t * size_t
-    k = tl.where((in_j & (j < length) & (inside_2 == 0))[:, None], float("nan"), tl.load(k_ptr + table.to(INDEX)[:, None] * k_n + group * k_g + at_2[:, None] * k_t + d[None, :] * k_d, mask=inside_2[:, None] & ((at_2 >= 0) & (at_2 < size_t))[:, None] & in_d[None, :], other=0.0))
+    k = tl.where((in_j & (j < length) & (inside_2 == 0))[:, None], float("nan"), tl.load(k_ptr + table.to(INDEX)[:, None] * k_n + group.to(INDEX) * k_g + at_2[:, None] * k_t + d[None, :] * k_d, mask=inside_2[:, None] & ((at_2 >= 0) & (at_2 < size_t))[:, None] & in_d[None, :], other=0.0))
     dot = tl.dot(q.to(OPERAND), tl.trans(k.to(OPERAND)), input_precision="ieee")
     if MASKED:
         dot = tl.where((in_j & (j < length))[None, :], dot, -float("inf"))
@@ -74,7 +75,7 @@ def _step(
     l_new = l * alpha + tl.sum(p, 1)
     inside_3 = (table >= 0) & (table < size_n)
     at_3 = j - j // size_t * size_t
-    v = tl.load(v_ptr + table.to(INDEX)[:, None] * v_n + group * v_g + at_3[:, None] * v_t + e[None, :] * v_e, mask=inside_3[:, None] & ((at_3 >= 0) & (at_3 < size_t))[:, None] & in_e[None, :], other=0.0)
+    v = tl.load(v_ptr + table.to(INDEX)[:, None] * v_n + group.to(INDEX) * v_g + at_3[:, None] * v_t + e[None, :] * v_e, mask=inside_3[:, None] & ((at_3 >= 0) & (at_3 < size_t))[:, None] & in_e[None, :], other=0.0)
     acc_new = tl.dot(p.to(OPERAND), v.to(OPERAND), acc * alpha[:, None], input_precision="ieee")
     return m_new, l_new, acc_new
 
@@ -296,6 +297,9 @@ def _prepare(q, k, v, table, length, given, j, schedule, splits, block_m, block_
     )
     programs = batch * triton.cdiv(group, block_m) * groups
     parts, chunk = rt.schedule(TABLES, schedule, splits, programs, size["j"], block_n, slots)
+    rt.check_launch(
+        TABLES, (block_m, block_n, *pads.values()), batch * parts, size["j"] + parts * chunk, groups * group + 1048576,
+    )
     args = {
         "scale_2": _ratio(1, math.sqrt(size["d"]) * 0.6931471805599453), "size_b": size["b"], "size_g": size["g"],
         "size_h": size["h"], "size_j": size["j"], "size_n": size["n"], "size_r": size["r"], "size_t": size["t"],

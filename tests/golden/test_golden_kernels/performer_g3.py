@@ -41,7 +41,8 @@ rt = load_beside("refold_runtime.py", "of the runtime")
 _exp = rt._exp
 TABLES = rt.Tables(
     name="performer_g3", inputs={"c1": ("i", "j",), "c2": ("i", "j",), "c3": ("i", "j",)}, outputs={"o": ("i",)},
-    dtypes={"c1": "float", "c2": "float", "c3": "float"}, streams=3, rereads=False, shared=0,
+    dtypes={"c1": "float", "c2": "float", "c3": "float"},
+    limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), streams=3, rereads=False, shared=0,
     words={"a": "float", "b": "float"},
 )
 
@@ -229,6 +230,7 @@ def _prepare(c1, c2, c3, given, a, b, schedule, splits, block_m, block_n, num_wa
     slots = 2 * rt.units(device)
     programs = batch * triton.cdiv(size["i"], block_m)
     parts, chunk = rt.schedule(TABLES, schedule, splits, programs, size["j"], block_n, slots)
+    rt.check_launch(TABLES, (block_m, block_n, *pads.values()), batch * parts, size["j"] + parts * chunk)
     args = {
         "b": b, "a": a, "size_i": size["i"], "size_j": size["j"], "size_lead": lead[-1] if lead else 1,
         "size_batch": batch, "parts": parts, "chunk": chunk, "BLOCK_M": block_m, "BLOCK_N": block_n, **pads,

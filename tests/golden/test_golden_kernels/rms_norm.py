@@ -38,7 +38,9 @@ rt = load_beside("refold_runtime.py", "of the runtime")
 _ratio = rt.ratio
 TABLES = rt.Tables(
     name="rms_norm", inputs={"x": ("i", "j",), "weight": ("j",)}, outputs={"y": ("i", "j",)},
-    dtypes={"x": "float", "weight": "float"}, streams=1, rereads=True, shared=1, words={"eps": "float"},
+    dtypes={"x": "float", "weight": "float"},
+    limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), streams=1, rereads=True, shared=1,
+    words={"eps": "float"},
 )
 
 
@@ -218,6 +220,7 @@ def _prepare(x, weight, given, eps, schedule, splits, block_m, block_n, num_warp
     slots = 2 * rt.units(device)
     programs = batch * triton.cdiv(size["i"], block_m)
     parts, chunk = rt.schedule(TABLES, schedule, splits, programs, size["j"], block_n, slots)
+    rt.check_launch(TABLES, (block_m, block_n, *pads.values()), batch * parts, size["j"] + parts * chunk)
     args = {
         "scale_2": _ratio(1, size["j"]), "eps": eps, "size_i": size["i"], "size_j": size["j"],
         "size_lead": lead[-1] if lead else 1, "size_batch": batch, "parts": parts, "chunk": chunk, "BLOCK_M": block_m,

@@ -41,7 +41,8 @@ rt = load_beside("refold_runtime.py", "of the runtime")
 _tanh, _ratio = rt._tanh, rt.ratio
 TABLES = rt.Tables(
     name="softcap", inputs={"q": ("i", "d",), "k": ("j", "d",), "v": ("j", "e",)}, outputs={"o": ("i", "e",)},
-    dtypes={"q": "float", "k": "float", "v": "float"}, dots=True, costly=True,
+    dtypes={"q": "float", "k": "float", "v": "float"},
+    limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), dots=True, costly=True,
     boxes={"k": (1, 1, "BLOCK_N", "BLOCK_d"), "q": (1, 1, "BLOCK_M", "BLOCK_d"), "v": (1, 1, "BLOCK_N", "BLOCK_e")},
     words={"cap": "float"},
 )
@@ -248,6 +249,7 @@ def _prepare(q, k, v, given, cap, schedule, splits, block_m, block_n, num_warps,
     )
     programs = batch * triton.cdiv(size["i"], block_m)
     parts, chunk = rt.schedule(TABLES, schedule, splits, programs, size["j"], block_n, slots)
+    rt.check_launch(TABLES, (block_m, block_n, *pads.values()), batch * parts, size["j"] + parts * chunk)
     args = {
         "scale_2": _ratio(1, cap * math.sqrt(size["d"])), "scale_3": _ratio(cap, 0.6931471805599453), "cap": cap,
         "size_i": size["i"], "size_j": size["j"], "SIZE_d": size["d"], "SIZE_e": size["e"],

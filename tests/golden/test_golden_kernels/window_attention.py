@@ -43,7 +43,8 @@ _position, _ratio = rt._position, rt.ratio
 window_attention_hopper = load_beside("window_attention_hopper.py", "of that file").window_attention_hopper
 TABLES = rt.Tables(
     name="window_attention", inputs={"q": ("i", "d",), "k": ("j", "d",), "v": ("j", "e",)}, outputs={"o": ("i", "e",)},
-    dtypes={"q": "float", "k": "float", "v": "float"}, dots=True, masks=True, rises=True,
+    dtypes={"q": "float", "k": "float", "v": "float"},
+    limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), dots=True, masks=True, rises=True,
     boxes={"k": (1, 1, "BLOCK_N", "BLOCK_d"), "q": (1, 1, "BLOCK_M", "BLOCK_d"), "v": (1, 1, "BLOCK_N", "BLOCK_e")},
     tiles={"q": ("BLOCK_M", "BLOCK_d"), "k": ("BLOCK_N", "BLOCK_d"), "v": ("BLOCK_N", "BLOCK_e")},
     words={"window": "int"},
@@ -291,6 +292,7 @@ def _prepare(q, k, v, given, window, schedule, splits, block_m, block_n, num_war
     )
     programs = batch * triton.cdiv(size["i"], block_m)
     parts, chunk = rt.schedule(TABLES, schedule, splits, programs, size["j"], block_n, slots)
+    rt.check_launch(TABLES, (block_m, block_n, *pads.values()), batch * parts, size["j"] + parts * chunk)
     args = {
         "scale_2": _ratio(1, math.sqrt(size["d"]) * 0.6931471805599453), "window": window, "size_i": size["i"],
         "size_j": size["j"], "SIZE_d": size["d"], "SIZE_e": size["e"], "size_lead": lead[-1] if lead else 1,
@@ -298,7 +300,7 @@ def _prepare(q, k, v, given, window, schedule, splits, block_m, block_n, num_war
         "BLOCK_M": block_m, "BLOCK_N": block_n, **pads, "OPERAND": rt.operand(q.dtype), "STAGES": num_stages or 3,
         "OVERLAP": parts > 1 and rt.overlaps(device),
     }
-    rt.strides(TABLES, args, views, max(0, size["i"] + size["j"], window, window + size["i"] + 2))
+    rt.strides(TABLES, args, views, max(0, size["i"] + size["j"] + 2097152, window, window + size["i"] + 1048578))
     boxes = rt.boxes(TABLES, args, views)
     hopper = None if pinned or parts > 1 else rt.hopper(
         TABLES, window_attention_hopper, args, boxes, size["i"], size["j"], device, layout, copied,
