@@ -40,13 +40,13 @@ class Lane:
     """
 
     touches: tuple[Touched, ...]
-    integers: tuple[Computed, ...]
     calls: tuple[Called, ...]
     loops: Mapping[int, Loop]
     blocks: Mapping[Hashable, Term]
     grid: tuple[Term, ...]
     facts: tuple[Term, ...]
     names: Mapping[str, Object]
+    integers: tuple[Computed, ...] = ()
 
 
 def lane_of(axis: Hashable) -> Term:
@@ -224,7 +224,7 @@ def _executed(made: Kernels, stage: str, how: Launch, flags: Mapping[ir.Name, bo
     loops = {e.number: e for e in machine.events if isinstance(e, Loop)}
     calls = tuple(e for e in machine.events if isinstance(e, Called))
     computed = tuple(dict.fromkeys(e for e in machine.events if isinstance(e, Computed)))
-    return Lane(touches, computed, calls, loops, machine.blocks, grid, tuple(facts), machine.names)
+    return Lane(touches, calls, loops, machine.blocks, grid, tuple(facts), machine.names, computed)
 
 
 def length(axis: Index, made: Kernels) -> Term:

@@ -12,6 +12,7 @@ from refold.algebra import State
 from refold.algebra.monoid import Operation
 from refold.schedule import integers, ir
 from refold.schedule.conditions import compare_integers
+from refold.schedule.launch import LIMITS
 from refold.schedule.lower.kernels import Kernels
 from refold.schedule.outcome import Loop
 from refold.schedule.terms import Term, below, make, symbol
@@ -21,7 +22,6 @@ from refold.verify.kernel.case import Case, conditions
 from refold.verify.kernel.cases import Truths
 from refold.verify.kernel.definition import Definition
 from refold.verify.kernel.forms import Data
-from refold.verify.kernel.launched import LONGEST
 from refold.verify.kernel.places import Places
 from refold.verify.kernel.prover import Finding, Prover
 from refold.verify.kernel.reading import Reading
@@ -144,7 +144,7 @@ class Subject:
         """That positions, where a state keeps one, are on an axis; of these the launcher refuses those too long."""
         if all(k.is_plain for k in self.prover.kept.values()):
             return []
-        least, most = sp.S.Zero, sp.Integer(LONGEST)
+        least, most = sp.S.Zero, sp.Integer(LIMITS.axis)
         pairs = [(self.data.relation(sp.Ge, p, least), self.data.relation(sp.Lt, p, most)) for p in positions]
         return [fact for pair in pairs for fact in pair]
 
