@@ -148,6 +148,17 @@ def begun(value: float) -> Callable[[Any], Any]:
     return change
 
 
+def rows_of_tiles_alone(node: Any) -> Any:
+    """Waits for its rows, and gives them back, only where there is a tile."""
+    if isinstance(node, ir.Function):
+        place = next(n for n, s in enumerate(node.body) if isinstance(s, ir.If))
+        wait, held, visits, arrive = node.body[place - 2 : place + 2]
+        assert isinstance(visits, ir.If)
+        inside = replace(visits, body=(wait, held, *visits.body, arrive))
+        return replace(node, body=(*node.body[: place - 2], inside, *node.body[place + 2 :]))
+    return node
+
+
 def one_batch(node: Any) -> Any:
     """As many pieces of work as one batch has."""
     return node.a if isinstance(node, ir.Binary) and getattr(node.b, "text", "") == "size_batch" else node
@@ -176,12 +187,14 @@ MUTANTS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "the last product left out": ("_rows", without("warpgroup_mma")),
     "stores before the tiles": ("_rows", early),
 }
+AFTER_FIRST, AFTER_LAST = (ir.Binary("+", ir.Name(n), ONE) for n in ("first_row", "last_row"))
 ROWS_OF_WORK = ir.Binary("-", ir.Name("tiles"), ONE)
 DOWN = ir.Binary("-", ir.Name("programs"), ONE)
 MORE: dict[str, tuple[str, Callable[[Any], Any]]] = {
     # What every role has wrong alike, so that they fit each other.
     "a first piece of no rows": ("_load _rows", put(ROWS_OF_WORK, ir.Name("tiles"))),
     "rounds that leave a piece out": ("_fill _empty", put(DOWN, ir.Name("programs"))),
+    "rows that are not given back": ("_rows", rows_of_tiles_alone),
     "pieces of one batch": ("_fill _empty", one_batch),
     "turns that begin at one": ("_fill _empty", put(ir.Let(GONE, ir.Number(0)), ir.Let(GONE, ONE))),
     "a sum before it is there": ("_rows", pending(0)),
@@ -196,8 +209,11 @@ MORE: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "a tile twice": ("_rows", put(SECOND, ir.Name("full_hi"))),
     "a first that is not of the group": ("_rows", put(ir.Binary("-", LO, SHIFT), LO)),
     "another unit": ("_rows", begun(0.0)),
-    "tiles of no mask too soon": ("_rows", put(ir.Name("first_row"), ir.Name("last_row"))),
-    "tiles left out": ("_rows", put(ir.Binary("+", ir.Name("last_row"), ONE), ir.Name("last_row"))),
+    "tiles of no mask too soon": (
+        "_rows",
+        put(ir.Binary("+", ir.Name("first_row"), ONE), ir.Binary("+", ir.Name("last_row"), ONE)),
+    ),
+    "tiles left out": ("_rows", put(AFTER_LAST, ir.Name("last_row"))),
     "a barrier of one": ("causal_attention_hopper", counted),
     "other pieces of work": ("_fill", put(ir.Binary("*", ir.Name("seen"), ir.Name("programs")), ir.Name("seen"))),
     "the same row tile for all pieces": ("_rows", put(ir.Binary("%", ir.Name("work"), ir.Name("tiles")), ir.Number(0))),

@@ -47,8 +47,10 @@ class Group:
 
     def order(self, runs: list[Run]) -> Iterator[Finding]:
         """All that is asked of turns, tiles and rows."""
+        # Turns over tiles go on where a piece reads none, and what one piece reads every piece does.
+        mine = [f for f in self.fills if f.loops or any(uses(run, f) for run in runs)]
         for run in runs:
-            yield from self.ordered(run)
+            yield from self.ordered(run, mine)
         yield self.ranges(runs[0])
         yield self.rows(runs[0])
         found = self.begin(ORDER, "pieces", "every row of every batch is in some piece of work")
@@ -56,20 +58,17 @@ class Group:
         rows_have_a_piece(self.made, self.work, self.number, self.groups, names, self.questions, found)
         yield found
 
-    def ordered(self, run: Run) -> Iterator[Finding]:
+    def ordered(self, run: Run, mine: list[Fill]) -> Iterator[Finding]:
         """The reads of a run follow each other, and every product is waited for in the loop where it begins."""
         case = "" if run.loops else ", no tile"
-        for f in self.fills:
-            # Turns over tiles go on where a run reads none.
-            if not uses(run, f) and not f.loops:
-                continue
+        for f in mine:
             found = self.begin(ORDER, f"{f.name}: reads{case}", READS)
             reads(f, run.machine, self.work, run.returned, self.questions, run.facts, found)
             yield found
         found = self.begin(ORDER, f"products{case}", "every product is waited for in the loop in which it was issued")
         words = [e for e in run.machine.events if isinstance(e, Word)]
         found.require({e.name for e in words} <= {"wait", "arrive", "product", "landed"}, "a word of another role")
-        known = {(b, f.turn.channel) for f in self.fills for b in (f.full, f.empty)}
+        known = {(b, f.turn.channel) for f in mine for b in (f.full, f.empty)}
         waits = [e.about[0] for e in words if e.name in ("wait", "arrive")]
         there = all(isinstance(s, Stage) and (s.buffer, turn_of(s.at).channel) in known for s in waits)
         found.require(there, "a barrier of no copy")
@@ -104,6 +103,6 @@ class Group:
             last = integer(run.machine, "last_row")
             goals += [at_most(row, last), less(last, length)]
         # Of an axis without a row there is no piece of work.
-        facts = [less(row, length), positive(length), nonnegative(symbol("work", "int"))]
+        facts = [less(row, length), positive(length), nonnegative(symbol(self.work.name, "int"))]
         self.questions.require(found, goals, facts)
         return found

@@ -18,7 +18,7 @@ from refold.schedule.tiles import NoMeaning, Tile, cast, filled, terms
 from refold.schedule.walk import contains, parts
 from refold.verify.kernel.cases import Undecided
 from refold.verify.kernel.small import MEANT, arguments
-from refold.verify.kernel.steps import PROGRAM
+from refold.verify.kernel.steps import PROGRAM, PROGRAMS
 from refold.verify.kernel.turns import ONE
 from refold.verify.kernel.warps import Warps
 
@@ -38,8 +38,8 @@ def iteration(loop: Loop) -> Term:
 class Work:
     """A role: its loop over pieces of work, and what it calls for one of them.
 
-    `given` are the arguments of that call, with a symbol for each that varies; `first` and `after` say what such a
-    symbol is in the first piece, and in the next one.
+    `given` are the arguments of that call, with a symbol for each that varies; `start` and `next` say what such a
+    symbol is in the first piece, and in the one after a piece. All that is in `order` decides which pieces are taken.
     """
 
     function: ir.Function
@@ -50,19 +50,26 @@ class Work:
     varying: Mapping[str, Term]
 
     @property
-    def number(self) -> Term | None:
-        """The number of a piece of work, in the loop over them."""
-        found = [t for t in self.varying.values() if t is not iteration(self.loop) and t.op != "state"]
-        return found[0] if len(found) == 1 else None
+    def name(self) -> str:
+        """What a piece calls its number."""
+        found = [n for n, t in self.varying.items() if t is not iteration(self.loop) and t.op != "state"]
+        if len(found) != 1:
+            raise NoMeaning("pieces of work without a number, or with several")
+        return found[0]
 
     @property
-    def count(self) -> Term | None:
+    def number(self) -> Term:
+        """The number of a piece of work, in the loop over them."""
+        return self.varying[self.name]
+
+    @property
+    def count(self) -> Term:
         """How many pieces of work there are: a number below it is one, and every other is none."""
-        if self.number is None or self.condition.op != ">=0":
-            return None
-        found = add(self.condition.args[0], self.number, ONE)
-        varies = any(t.op in ("iteration", "state", "last") or t is PROGRAM for t in below(found))
-        return None if varies else found
+        if self.condition.op == ">=0":
+            found = add(self.condition.args[0], self.number, ONE)
+            if not any(t.op in ("iteration", "state", "last") or t is PROGRAM for t in below(found)):
+                return found
+        raise NoMeaning("pieces of work of which the count varies")
 
     def start(self) -> dict[Term, Term]:
         """The arguments of the first piece, of those that are numbers then."""
@@ -113,9 +120,8 @@ class Role(Warps):
 
 
 def _varies(x: Tile) -> bool:
-    programs = (symbol("program 0", "int"), symbol("programs 0", "int"))
     inside = ("iteration", "trips", "state", "last")
-    return not x.shape and any(t in programs or t.op in inside for t in below(*terms(x.lanes)))
+    return not x.shape and any(t in (PROGRAM, PROGRAMS) or t.op in inside for t in below(*terms(x.lanes)))
 
 
 @dataclass(slots=True)
@@ -138,7 +144,10 @@ class Piece(Warps):
 
 def started(made: Kernels, functions: tuple[ir.Function, ...]) -> tuple[ir.Function, Whole]:
     """The kernel, executed up to its roles."""
-    (kernel,) = (f for f in functions if any(contains(s, ir.Specialise) for s in f.body))
+    kernels = [f for f in functions if any(contains(s, ir.Specialise) for s in f.body)]
+    if len(kernels) != 1:
+        raise NoMeaning("no kernel that starts roles, or several")
+    (kernel,) = kernels
     machine = Whole({f.name: f for f in functions}, helpers=MEANT, made=made)
     types, constants = arguments(made, kernel)
     copied = {n.text for f in functions for n in _copied(f.body)}
@@ -182,6 +191,8 @@ def _work(machine: Whole, function: Any, args: Any) -> Work:
     if len(pieces) != 1 or len(loops) != 1 or pieces[0].loops != (loops[0].number,) or len(role.events) != 2:
         raise NoMeaning(f"{function.name}: a role that is not one loop over pieces of work")
     (piece,), (loop,) = pieces, loops
+    if loop.condition is not TRUE:
+        raise NoMeaning(f"{function.name}: a role that may do nothing")
     body, given, varying = piece.about
     assert isinstance(body, ir.Function) and isinstance(given, dict) and isinstance(varying, dict)
     carried = tuple((c.name, *terms(c.start), *terms(c.then)) for c in loop.carried)

@@ -11,7 +11,7 @@ from refold.schedule.integers import add, multiply, products, subtract, whole
 from refold.schedule.lower.kernels import Kernels
 from refold.schedule.rules import normal
 from refold.schedule.terms import Term, below, rebuild, symbol
-from refold.schedule.tiles import NoMeaning, Tile
+from refold.schedule.tiles import Tile
 from refold.verify.kernel.lane import LEAD0, LEAD1, length
 from refold.verify.kernel.lemmas import less, positive, same
 from refold.verify.kernel.multiples import cofactor
@@ -34,12 +34,9 @@ def pieces(works: list[Work], questions: Questions) -> Iterator[Finding]:
         "last piece", "numbers of pieces are not negative, and after one that is no piece of work there is none"
     )
     one, loop = works[0], works[0].loop
-    work = one.number
-    found.require(work is not None and loop.start is ZERO and loop.step is ONE, "the pieces are not numbered")
-    if work is not None:
-        found.require(one.count is not None, "which numbers are pieces varies")
-        later = integers.replaced(work, {iteration(loop): add(iteration(loop), ONE)})
-        questions.require(found, [less(work, later), nonnegative(work)], [nonnegative(iteration(loop))])
+    found.require(loop.start is ZERO and loop.step is ONE, "the rounds are not numbered")
+    later = integers.replaced(one.number, {iteration(loop): add(iteration(loop), ONE)})
+    questions.require(found, [less(one.number, later), nonnegative(one.number)], [nonnegative(iteration(loop))])
     yield found
 
 
@@ -47,8 +44,7 @@ def rows_have_a_piece(made: Kernels, work: Work, group: int, groups: int, names:
                       questions: Questions, found: Finding) -> None:  # fmt: skip
     """Of a row of a batch, any: the piece of work with the number of its tile has it, and there is that piece."""
     roles = made.roles
-    if roles.rows is None or work.count is None:
-        raise NoMeaning("pieces of work of no rows, or of which nobody knows how many there are")
+    assert roles.rows is not None
     wanted = {n: symbol(f"wanted {n}", "int") for n in ("lead0", "lead1", *(a.name for a in roles.batch))}
     ends = {"lead0": LEAD0, "lead1": LEAD1} | {a.name: length(a, made) for a in roles.batch}
     batch = whole(0)
@@ -67,7 +63,7 @@ def rows_have_a_piece(made: Kernels, work: Work, group: int, groups: int, names:
     facts = [f for n, at in wanted.items() for f in (nonnegative(at), less(at, ends[n]))]
     facts += [nonnegative(PLACE), less(PLACE, tiles)]
     rests: list[tuple[Term, Term]] = []
-    table = {symbol("work", "int"): number}
+    table = {symbol(work.name, "int"): number}
     for name, at in (wanted | {roles.rows.name: row}).items():
         value = names.get(name)
         if isinstance(value, Tile):
@@ -102,8 +98,6 @@ def _divided(rests: list[tuple[Term, Term]], number: Term) -> Callable[[Term, tu
 def pieces_have_a_program(work: Work, questions: Questions, found: Finding) -> None:
     """Of a piece of work, any: the program whose place in a round it has takes it in that round."""
     number, count, loop = work.number, work.count, work.loop
-    if number is None or count is None:
-        raise NoMeaning("pieces of work that are not numbered")
     place = add(multiply(ROUND, PROGRAMS), DIGIT)
     facts = [nonnegative(ROUND), nonnegative(DIGIT), less(DIGIT, PROGRAMS), less(place, count)]
     asked = [t.args[0] for t in below(number) if t.op == "select"]

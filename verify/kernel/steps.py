@@ -18,7 +18,7 @@ from refold.verify.kernel.turns import BLOCK_M, BLOCK_N, ROW
 STAGE, ORDER = "hopper", "order of copies"
 PROGRAM, PROGRAMS = symbol("program 0", "int"), symbol("programs 0", "int")
 # What is so in every launch.
-FACTS = (*map(positive, (BLOCK_M, BLOCK_N, symbol("SIZE_ring", "int"))), nonnegative(ROW), less(ROW, BLOCK_M),
+FACTS = (*map(positive, (BLOCK_M, symbol("SIZE_ring", "int"))), nonnegative(ROW), less(ROW, BLOCK_M),
          nonnegative(PROGRAM), less(PROGRAM, PROGRAMS))  # fmt: skip
 
 
@@ -36,6 +36,8 @@ class Questions:
         if not left:
             return
         known = [f for f in simplified([*self.facts, *facts], (BLOCK_N,)) if f is not TRUE]
+        # What the others were simplified by is a fact, too.
+        known.append(positive(BLOCK_N))
         question = replace(self.asked.question(known, left), name=finding.name, claim=finding.claim)
         result = answer(replace(question, part=self.count))
         self.count += 1
