@@ -146,9 +146,9 @@ def _query(question: IndexQuestion) -> tuple[Query, list[Any]]:
     """The question to solvers, or about a certificate, and its formulas."""
     names = Names()
     formulas = _renamed([*question.hypotheses, question.goal], names)
-    return replace(
-        plain_query(formulas[:-1], formulas[-1:], names, question.name), numbers="Int", part=question.part
-    ), formulas
+    plain = plain_query(formulas[:-1], formulas[-1:], names, question.name)
+    # `_example` has a model of more than the hypotheses.
+    return replace(plain, numbers="Int", part=question.part, shows_model=True), formulas
 
 
 def _renamed(formulas: list[Any], names: Names) -> list[Any]:

@@ -33,7 +33,8 @@ class Answer:
 class Query:
     """`build(encoder)` gives the goals and adds its hypotheses to the encoder; it runs once a path.
 
-    Its numbers are all of one sort, `Real` or `Int`. `part` is its number among those that are one obligation.
+    Its numbers are all of one sort, `Real` or `Int`. `part` is its number among those that are one obligation. Who asks
+    it shows that the hypotheses hold together where `shows_model` says so; else the answer does.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Query:
     names: Names = field(default_factory=Names)
     numbers: str = "Real"
     part: int | None = None
+    shows_model: bool = False
 
 
 def plain_query(hypotheses: list[Any], goals: list[Any], names: Names, name: str = "") -> Query:

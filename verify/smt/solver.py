@@ -97,7 +97,7 @@ class _Search:
         self.text = Texts()
         self.models: list[Any] = []
         self.count = 0
-        self.alive = False
+        self.alive = query.shows_model
 
     def down(self, encoder: Encoder, conditions: list[Any]) -> Case:
         """The case in which the conditions hold, and on which the encoder's path lies."""
