@@ -27,6 +27,7 @@ from refold.verify.kernel.emitted import kernels_of
 from refold.verify.kernel.lane import lanes_of
 from refold.verify.kernel.lemmas import Known, Lemmas
 from refold.verify.kernel.linear import Linear
+from refold.verify.kernel.merged import merge_questions
 from refold.verify.kernel.questions import answer
 from refold.verify.kernel.visits import visit_questions
 from refold.verify.smt.formulas import own_context
@@ -53,7 +54,8 @@ def open_of(kernels: Kernels, wanted: set[str] | None = None, how: Launch | None
         memory = access_questions(kernels, how, read, asked)
         # Questions take longer to make than to answer.
         rows = cover_questions(kernels, how, read, asked)
-        kinds = {"loops": loops, "grid": rows}
+        merges = merge_questions(kernels, how, read, asked)
+        kinds = {"loops": loops, "grid": rows, "merge": merges}
         every = chain(*kinds.values(), memory) if wanted is None else kinds.get(min(wanted).partition(":")[0], memory)
         chosen = [q for q in every if wanted is None or q.name.removeprefix("index ") in wanted]
         results = [answer(q, LIMIT_MS) for q in chosen]
@@ -159,6 +161,27 @@ def twice(node: Any) -> Any:
     return node
 
 
+def joins(change: Callable[[ir.For], ir.For]) -> Callable[[Any], Any]:
+    """The loop over parts changed."""
+    return lambda node: change(node) if isinstance(node, ir.For) and node.index.text == "part" else node
+
+
+def without_first_part(loop: ir.For) -> ir.For:
+    return replace(loop, start=ir.Number(1))
+
+
+def without_last_part(loop: ir.For) -> ir.For:
+    return replace(loop, stop=ir.Binary("-", loop.stop, ir.Number(1)))
+
+
+def every_other_part(loop: ir.For) -> ir.For:
+    return replace(loop, step=ir.Number(2))
+
+
+def first_part_always(loop: ir.For) -> ir.For:
+    return replace(loop, body=changed(loop.body, lambda n: ir.Number(0) if n == ir.Name("part") else n))
+
+
 def heaviest_twice(node: Any) -> Any:
     """Each turn takes a batch less than it is told."""
     if isinstance(node, ir.Let) and node.target.text == "place":
@@ -194,6 +217,8 @@ def last_tile_unwritten(node: Any) -> Any:
         *(("causal_attention", change, {"loops: rolling"}) for change in (doubled_step, without_masks, one_row_less)),
         ("logsumexp", without_loop, {"loops: rolling", "loops: split"}),
         ("causal_attention", heaviest_twice, {"grid"}),
+        *(("logsumexp", joins(change), {"merge"}) for change in (
+            without_first_part, without_last_part, every_other_part, first_part_always)),
         ("logsumexp", unmasked_load, {"loads x"}),
         ("logsumexp", unmasked_store, {"stores y"}),
         ("logsumexp", at_most, {"stores y", "workspace m, l"}),

@@ -136,6 +136,7 @@ ATTENTION = [
     "index workspace acc",
     "index loops: rolling",
     "index loops: split",
+    "index merge",
     "index grid",
     "index overflow",
 ]

@@ -54,7 +54,7 @@ def program(plan: Plan) -> dict[str, Any]:
     outputs = [f.name for f in plan.finish]
     loads = dict.fromkeys(t.name for t in plan.tensors)
     kinds = ("visit", "skipped", "unmasked", "loops")
-    index = [*(f"{what}: {how}" for how in ("rolling", "split") for what in kinds), "grid", "overflow",
+    index = [*(f"{what}: {how}" for how in ("rolling", "split") for what in kinds), "merge", "grid", "overflow",
              *(f"{what} {o}" for o in outputs for what in ("write once", "stores")),
              *(f"loads {t}" for t in loads)]  # fmt: skip
     return {

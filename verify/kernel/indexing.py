@@ -30,6 +30,7 @@ from refold.verify.kernel.cover import cover_questions
 from refold.verify.kernel.emitted import kernels_of
 from refold.verify.kernel.integers import Integers
 from refold.verify.kernel.lane import lanes_of
+from refold.verify.kernel.merged import merge_questions
 from refold.verify.kernel.overflow import overflow
 from refold.verify.kernel.programs import product, program_questions
 from refold.verify.kernel.questions import IndexQuestion, IndexQuestions
@@ -58,6 +59,7 @@ def module_questions(made: Kernels, how: Launch) -> Iterator[IndexQuestions | Re
     read, asked = lanes_of(made, how), Asked()
     yield from access_questions(made, how, read, asked)
     yield from visit_questions(made, how, read, asked)
+    yield from merge_questions(made, how, read, asked)
     yield from cover_questions(made, how, read, asked)
     yield overflow(made, how, read)
 
