@@ -6,9 +6,13 @@ REFOLD_RANDOM_TEXTS=5000 tries that many of each kind.
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import operator
 import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +23,7 @@ from hypothesis import strategies as st
 
 from refold.algebra.roles import Roles
 from refold.emit.host import host
+from refold.emit.runtime import helpers
 from refold.emit.text import ATOM, INFIX, Val, choice, infix, inverted, negative
 from refold.emit.triton import lines, piece
 from refold.measure.mods import text as mod_text
@@ -87,6 +92,35 @@ def test_an_integer_expression_is_printed_as_it_is(expr: sp.Expr, data: st.DataO
     for printed_text in (host(expr), None if expr.has(Where, sp.Max, sp.Min) else mod_text(expr, {I: "i", J: "j"})):
         if printed_text is not None:
             assert eval(printed_text, HOST, python) == wanted, printed_text
+
+
+SMALL = {I: st.integers(0, 6), J: st.integers(0, 6), WIDTH: st.integers(-4, 4), LENGTH: st.integers(1, 7)}
+
+
+@settings(max_examples=max(1, COUNT // 150), derandomize=COUNT == 150, deadline=None)
+@given(exprs=st.lists(WHOLE, min_size=40, max_size=60, unique_by=str), data=st.data())
+def test_triton_gives_an_integer_expression_its_value(exprs: list[sp.Expr], data: st.DataObject) -> None:
+    """Its interpreter has the compiler's meaning of `//` and `%`, which round toward zero."""
+    texts = ["import triton\nimport triton.language as tl\n", *(helpers()[h] for h in ("_floordiv", "_position"))]
+    calls, wanted = [], []
+    for n, expr in enumerate(exprs):
+        kernel = scope()
+        printed = piece(kernel.integer(expr)).text
+        body = [*lines(kernel.body), f"tl.store(out_ptr, {printed})"]
+        head = f"@triton.jit\ndef k{n}(out_ptr, i, j, w, size_j, INDEX: tl.constexpr = tl.int64):"
+        texts.append("\n    ".join([head, *body]) + "\n")
+        for _ in range(3):
+            at = {s: sp.Integer(data.draw(values)) for s, values in SMALL.items()}
+            calls.append((f"k{n}", {"i": int(at[I]), "j": int(at[J]), "w": int(at[WIDTH]), "size_j": int(at[LENGTH])}))
+            wanted.append(int(value_of(expr, at)))
+    command = [sys.executable, "-W", "ignore", str(Path(__file__).with_name("text_run.py"))]
+    request = json.dumps({"text": "\n\n".join(texts), "calls": calls})
+    env = os.environ | {"TRITON_INTERPRET": "1"}
+    done = subprocess.run(command, input=request, capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stderr[-2000:]
+    wrong = [(*w, f) for *w, f in zip(calls, wanted, json.loads(done.stdout), strict=True) if w[1] != f]
+    assert wrong == []
+    assert any(w < 0 for w in wanted)
 
 
 def floating(children: st.SearchStrategy[sp.Expr]) -> st.SearchStrategy[sp.Expr]:

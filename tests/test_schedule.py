@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
+import inspect
+from collections.abc import Callable
 from dataclasses import replace
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from test_examples import NAMES
 
 from refold import Plan, derive
-from refold.emit.triton import VALUES, lines, text
+from refold.emit.triton import VALUES, _statement, lines, text
 from refold.errors import EmitError
 from refold.schedule import ir
 from refold.schedule.checks import RULES, problems
+from refold.schedule.execute import Machine
 from refold.schedule.lower.gluon import gluon_kernel
 from refold.schedule.lower.kernels import kernels
 from refold.schedule.passes.warps import warp_specialise
+from refold.schedule.values import value
+from refold.verify.rounding.run import Run
 from refold.verify.rounding.values import VALUES as ROUNDED
 
 ROW, COLUMN, DEPTH = "row", "column", "depth"
@@ -99,9 +105,25 @@ def test_an_illegal_statement_is_named(statement: ir.Statement, words: str) -> N
     assert any(words in p for p in found), found
 
 
+def cases_of(function: Callable[..., Any]) -> set[type]:
+    """The kinds of nodes that the cases of a function are about."""
+    patterns = [n for n in ast.walk(ast.parse(inspect.getsource(function))) if isinstance(n, ast.MatchClass)]
+    names = {ast.unparse(p.cls).removeprefix("ir.") for p in patterns}
+    return {getattr(ir, n) for n in names if hasattr(ir, n)}
+
+
 def test_every_kind_of_value_has_every_reading() -> None:
-    assert {*VALUES} == {*ROUNDED} == {*get_args(ir.Value)}
-    assert {*RULES} <= {*get_args(ir.Value)}
+    """The texts of Triton and of Gluon, symbolic execution with the integers of one lane, and rounding."""
+    kinds = {*get_args(ir.Value)}
+    assert {*VALUES} == {*ROUNDED} == cases_of(value) == kinds
+    assert {*RULES} <= kinds
+
+
+def test_every_kind_of_statement_has_every_reading() -> None:
+    kinds = {*get_args(ir.Statement)}
+    assert kinds <= cases_of(_statement)
+    assert kinds <= cases_of(Machine)
+    assert kinds <= cases_of(Run)
 
 
 def test_what_only_foreign_kernels_have_is_not_written() -> None:
