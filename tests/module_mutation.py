@@ -16,6 +16,8 @@ from refold.verify.kernel.questions import answer
 from refold.verify.kernel.refinement import of_stage
 from refold.verify.smt.formulas import own_context
 
+# A statement that does nothing, and that a block may hold alone.
+NOTHING = ir.Let(ir.Name("nothing"), ir.Number(0))
 OTHER: dict[str, ir.BinaryOp] = {
     "+": "-", "-": "+", "*": "+", "/": "*", "//": "*", "maximum": "minimum", "minimum": "maximum", "<": "<=",
     "&": "|", "|": "&", "==": "!=", "!=": "==",
@@ -27,12 +29,12 @@ CHANGES: dict[type[Any], Callable[[Any], Iterator[tuple[str, Any]]]] = {
     ir.Dot: lambda v: iter([("nothing carried", replace(v, into=None))] if v.into is not None else []),
     ir.Reduce: lambda v: iter([("sum for max" if v.reducer == "max" else "max for sum",
                                 replace(v, reducer="sum" if v.reducer == "max" else "max"))]),
-    ir.If: lambda v: iter([("the body left out", replace(v, body=(ir.Note("nothing"),)))]),
+    ir.If: lambda v: iter([("the body left out", replace(v, body=(NOTHING,)))]),
     ir.Load: lambda v: iter([("without its mask", replace(v, mask=None, other=None))] if v.mask is not None else []),
     ir.Store: lambda v: iter([
-        ("left out", ir.Note("nothing")), *([("without its mask", replace(v, mask=None))] if v.mask is not None else [])
+        ("left out", NOTHING), *([("without its mask", replace(v, mask=None))] if v.mask is not None else [])
     ]),
-    ir.For: lambda v: iter([("left out", ir.Note("nothing"))] + ([] if v.step is None else [
+    ir.For: lambda v: iter([("left out", NOTHING)] + ([] if v.step is None else [
         ("begins a step late", replace(v, start=ir.Binary("+", v.start, v.step))),
         ("ends a step early", replace(v, stop=ir.Binary("-", v.stop, v.step))),
         ("takes every other step", replace(v, step=ir.Binary("*", ir.Number(2), v.step))),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 
 import pytest
@@ -10,6 +11,7 @@ from refold import Scalar, Spec, Tensor, axes, derive, emit, exp, fold, maximum,
 from refold.algebra import Plan
 from refold.emit.trial import RAN, tried
 from refold.verify import Proof
+from refold.verify.certificate import recheck
 
 WORDS = """scale chunk stage held size out tl max min sum len first slot scores torch math triton lead part parts batch
 BLOCK_M BLOCK_N SIZE_d INDEX MASKED pid i0 j0 lo hi m l acc p s alpha x_ptr size_j in_j dtype device reference live
@@ -35,9 +37,28 @@ def test_any_name_will_do(seed: int) -> None:
     words = rng.sample(WORDS.split(), len(WORDS.split()))
     plan = derive(written(words[:8]))
     assert isinstance(plan, Plan), str(plan)
+    check(plan, words[8])
+
+
+def check(plan: Plan, name: str) -> None:
+    """Verified, emitted, run, and its proof file is one that a reader takes."""
     report = verify(plan)
     assert isinstance(report, Proof), str(report)
-    assert RAN in tried(emit(report, words[8])).source
+    kernel = tried(emit(report, name))
+    assert RAN in kernel.source
+    assert recheck.recheck(json.loads(kernel.document))["obligations"] == len(report.results)
+
+
+@pytest.mark.parametrize(
+    "name", ["torch", *(pytest.param(n, marks=pytest.mark.slow) for n in ("recheck", "sum", "len"))]
+)
+def test_a_pipeline_may_be_called_what_its_bundle_imports(name: str) -> None:
+    """And its tensors what the public function calls its own arguments."""
+    i, j = axes("i j")
+    x = Tensor("schedule", i, j)[i, j]
+    plan = derive(pipeline(out=fold.sum(x * x, over=j)[i]))
+    assert isinstance(plan, Plan), str(plan)
+    check(plan, name)
 
 
 def test_what_a_kernel_makes_of_two_names_is_two_names() -> None:
@@ -48,6 +69,4 @@ def test_what_a_kernel_makes_of_two_names_is_two_names() -> None:
     p = exp(s - fold.max(s, over=j))
     plan = derive(pipeline(o=(fold.sum(p * z[j], over=j) / fold.sum(p, over=j))[i, b, c]))
     assert isinstance(plan, Plan), str(plan)
-    report = verify(plan)
-    assert isinstance(report, Proof), str(report)
-    assert RAN in tried(emit(report, "f")).source
+    check(plan, "f")

@@ -46,11 +46,15 @@ def arguments(made: Kernels, dtype: DType, index: Index) -> dict[str, tuple[dict
     found = {}
     for function in (made.rolling, made.parts, made.finish):
         job = _job(made, function, dtype, INNER, BLOCKS, "cuda:90", 2, index)
-        types, constants = job["types"], job["constants"]
+        types, constants = job["types"], dict(job["constants"])
         # Of data that is read by pointers, no stride is known.
         open_ = {n for n in made.strides.values() if n in constants} if dtype == "float32" else set()
         types |= dict.fromkeys(open_, DTYPES[index])
-        found[function.name] = types, {n: v for n, v in constants.items() if n not in open_}
+        constants = {n: v for n, v in constants.items() if n not in open_}
+        if dtype == "float32":
+            # A tile is longer than its axis: its mask is not true everywhere.
+            constants |= {n: INNER - 1 for n in constants if n.startswith("SIZE_")}
+        found[function.name] = types, constants
     return found
 
 

@@ -9,7 +9,6 @@ from itertools import combinations_with_replacement
 from refold.schedule.conditions import TRUE, either, negate, nonnegative
 from refold.schedule.launch import Launch
 from refold.schedule.lower.kernels import Kernels
-from refold.schedule.lower.renaming import public
 from refold.schedule.outcome import Touched
 from refold.schedule.rules import normal
 from refold.schedule.terms import Term, below, make, rebuild, symbol
@@ -60,13 +59,13 @@ def access_questions(made: Kernels, how: Launch, read: Lanes, asked: Asked) -> I
                 parts += _once(writes, asked, made.roles.rows, whole=tensor in outputs)
         return IndexQuestions(f"index {what}", claim, tuple(parts), "; ".join(unread))
 
-    outputs = {f"{f.name}_ptr": public(f.name, made.users) for f in made.given.finish}
+    outputs = {f"{f.name}_ptr": made.users.get(f.name, f.name) for f in made.given.finish}
     for tensor, name in outputs.items():
         claim = f"two lanes that write one element of {name} are one lane of one program"
         yield ask(f"write once {name}", claim, [tensor], bounds=False, once=True)
         yield ask(f"stores {name}", f"every store of {name} is inside of it", [tensor], bounds=True, once=False)
     for name in sorted(t.name for t in made.given.tensors):
-        shown = public(name, made.users)
+        shown = made.users.get(name, name)
         claim = f"every load of {shown} is inside of it"
         yield ask(f"loads {shown}", claim, [f"{name}_ptr"], bounds=True, once=False)
     alike: dict[tuple[Dimension, ...], list[str]] = {}
