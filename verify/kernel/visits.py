@@ -58,9 +58,8 @@ def visit_questions(made: Kernels, how: Launch, read: Lanes, asked: Asked) -> It
             parts += (_question(made, stage, how, lane, asked) for lane in read.stages.get(stage, ()))
             if writes:
                 unread = unread or read.unread.get(WRITERS[stage], "")
-                parts += (
-                    _written(made, WRITERS[stage], how, lane, asked) for lane in read.stages.get(WRITERS[stage], ())
-                )
+                for lane in read.stages.get(WRITERS[stage], ()):
+                    parts += _written(made, WRITERS[stage], how, lane, asked)
         except NoMeaning as error:
             unread = f"{stage}: {error}"
         yield IndexQuestions(f"index loops: {schedule}", claim, tuple(parts), unread)
@@ -77,8 +76,11 @@ def _question(made: Kernels, stage: str, how: Launch, lane: Lane, asked: Asked) 
     return asked.question(held(launch_facts(lane, made, how), lane), simplified(goals, blocks_of(lane)))
 
 
-def _written(made: Kernels, stage: str, how: Launch, lane: Lane, asked: Asked) -> IndexQuestion:
-    """What varies along the axis is written of every tile: of the axis, or of the chunk that a program has."""
+def _written(made: Kernels, stage: str, how: Launch, lane: Lane, asked: Asked) -> Iterator[IndexQuestion]:
+    """What varies along the axis is written of every tile: of the axis, or of the chunk that a program has.
+
+    Nothing is asked where that is so by calculation: of the question whether true is true there is no certificate.
+    """
     start, stop = integers.whole(0), length(made.roles.fold, made)
     if stage == "finish":
         chunk = multiply(BLOCK, TILES_OF_A_CHUNK)
@@ -87,7 +89,9 @@ def _written(made: Kernels, stage: str, how: Launch, lane: Lane, asked: Asked) -
     visits = [_visit(lane, call) for call in lane.calls if call.name == "_write"]
     chosen = both(at_most(start, BEGIN), less(BEGIN, stop))
     goal = either(negate(chosen), *(v.here for v in visits))
-    return asked.question(held(launch_facts(lane, made, how), lane), simplified([goal], blocks_of(lane)))
+    goals = [g for g in simplified([goal], blocks_of(lane)) if g is not TRUE]
+    if goals:
+        yield asked.question(held(launch_facts(lane, made, how), lane), goals)
 
 
 def _visit(lane: Lane, call: Called) -> Visit:
