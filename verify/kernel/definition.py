@@ -12,7 +12,7 @@ from sympy.core.relational import Relational
 from refold.schedule import integers
 from refold.schedule.conditions import compare_integers, nonnegative
 from refold.schedule.terms import Term
-from refold.spec import Fold, Index, Param, Read, Where
+from refold.spec import Fold, Index, Param, Read, Size, Where
 from refold.spec.heads import is_integral
 from refold.verify.kernel.case import Case
 from refold.verify.kernel.cases import Excluded
@@ -48,6 +48,9 @@ class Definition:
         return self.known[key]
 
     def _value(self, expr: Any, where: At) -> Any:
+        scalar = self.scalars.of_launcher(expr)
+        if scalar is not None:
+            return scalar
         match expr:
             case Read():
                 return self._read(expr, where)
@@ -69,9 +72,8 @@ class Definition:
                 return self.scalars.symbol(expr.name)
             case sp.floor() | sp.Mod() | sp.Max() | sp.Min() if is_integral(expr):
                 return self.kernel.number(self.places.integer(expr, where))
-        scalar = self.scalars.of_launcher(expr)
-        if scalar is not None:
-            return scalar
+            case Size() if expr in self.scalars.lengths.values():
+                return self.kernel.number(self.places.integer(expr, where))
         return self.data.built(expr.func, *(self.value(a, where) for a in expr.args)) if expr.args else expr
 
     def _read(self, read: Read, where: At) -> Any:

@@ -14,7 +14,7 @@ import sympy as sp
 
 from refold.algebra.base2 import exp2
 from refold.schedule import integers
-from refold.schedule.terms import Term, make, real_of
+from refold.schedule.terms import Term, make, real_of, symbol
 from refold.spec.heads import sigmoid
 from refold.verify.kernel.case import Case, of_integers
 from refold.verify.kernel.cases import Unread
@@ -126,4 +126,6 @@ class Reading:
                 return self._chosen(t)
             case "read":
                 return self.data.integer(self.place(t))
+            case "symbol" if str(t.data) in self.scalars.lengths:
+                return self.data.integer(symbol(f"size_{self.scalars.lengths[str(t.data)].name}", "int"))
         return self.data.integer(t)

@@ -12,19 +12,27 @@ import sympy as sp
 from refold.algebra import Plan
 from refold.schedule.lower.host import is_host
 from refold.schedule.lower.kernels import Kernels
+from refold.spec import Index, Size
 from refold.spec.heads import at_an_element
 
 
 @dataclass(frozen=True, slots=True)
 class Scalars:
-    """`host` has the scalars that the launcher passes, `literals` the numbers of the plan by the floats near them."""
+    """`host` has the scalars that the launcher passes, `literals` the numbers of the plan by the floats near them.
+
+    `lengths` has those scalars that are the length of an axis, which a kernel has as an integer too.
+    """
 
     host: Mapping[Any, str]
     literals: Mapping[float, Any]
+    lengths: Mapping[str, Size]
 
     @classmethod
     def of(cls, made: Kernels) -> Scalars:
-        return cls(made.host, literals(made.plan))
+        whole = {Index(e.name): (e, name) for e, name in made.host.items() if isinstance(e, Size)}
+        lengths = {name: e for axis, (e, name) in whole.items() if axis not in made.roles.inner}
+        host = {e: name for e, name in made.host.items() if name not in lengths}
+        return cls(host, literals(made.plan), lengths)
 
     def literal(self, value: float) -> Any:
         """A float that a kernel writes: the number of the plan that it is the nearest one to, if there is one."""
@@ -40,7 +48,7 @@ class Scalars:
 
     def of_launcher(self, expr: Any) -> Any:
         """The scalar that an expression of the plan is passed as, if it is."""
-        return self.symbol(self.host[expr]) if is_host(expr) and expr in self.host else None
+        return self.symbol(self.host[expr]) if expr in self.host else None
 
     def split(self, expr: sp.Mul) -> tuple[Any, tuple[Any, ...]]:
         """The one scalar that the launcher multiplies factors of a product to, 1 where it does not, and the others."""
@@ -55,11 +63,20 @@ class Scalars:
 def literals(plan: Plan) -> dict[float, Any]:
     """The numbers that a plan writes and no float is, by the floats of 32 bits nearest to them."""
     found: dict[float, Any] = {}
-    for root in _expressions(plan):
-        for n in sp.preorder_traversal(root):
-            if isinstance(n, sp.Expr) and n.is_number and not n.is_Rational and n.is_finite:
-                found[float(np.float32(float(n)))] = n
+    for n in (n for root in _expressions(plan) for n in _numbers(root)):
+        near = float(np.float32(float(n)))
+        if sp.Rational(near) != n:
+            found[near] = n
     return found
+
+
+def _numbers(expr: Any) -> Iterator[Any]:
+    """The numbers in an expression, and those that numbers in it are multiplied to."""
+    for n in sp.preorder_traversal(expr):
+        if isinstance(n, sp.Mul):
+            n = sp.Mul(*(f for f in n.args if f.is_number))
+        if isinstance(n, sp.Expr) and n.is_number and n.is_finite and n.is_real:
+            yield n
 
 
 def _expressions(plan: Plan) -> Iterator[Any]:
