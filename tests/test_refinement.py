@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 import sympy as sp
+from support.pipelines import draw
+from support.written import spec_of
 
 from refold import Plan, derive
 from refold.algebra import State
@@ -195,3 +197,66 @@ def test_a_wrong_number_position_angle_or_page_is_not_proved(what: str) -> None:
     made = [*changed_kernels(prover.made, stage, change)]
     assert len(made) >= least
     assert [m for m in made if next(open_of(m, prover), None) is None] == []
+
+
+# Pipelines whose kernels need a rule that those of the examples do not, by their number, and what that is.
+RANDOM = {
+    30000: "the distance of two positions as a number",
+    30002: "a quotient whose scores are in units of log(2)",
+    30007: "an output that the first of several programs stores",
+    30026: "masks of quotients and remainders in one tile",
+    30034: "a product of numbers that no float is",
+    30035: "a number that no float is",
+    30041: "a choice that the launcher makes",
+    30047: "a length that the launcher passes as a scalar",
+}
+
+
+@cache
+def drawn(seed: int) -> Prover:
+    plan = derive(spec_of(draw(seed)))
+    assert isinstance(plan, Plan)
+    return Prover(kernels(plan, "fused"), invariants_of(plan))
+
+
+@pytest.mark.parametrize("seed", RANDOM, ids=RANDOM.values())
+def test_the_kernels_of_random_pipelines_compute_their_monoids(seed: int) -> None:
+    assert not [*open_of(drawn(seed).made, drawn(seed))]
+
+
+def other_program(node: Any) -> Iterator[Any]:
+    """What is of the first program done by the second."""
+    if isinstance(node, ir.If):
+        yield replace(node, condition=ir.Binary("==", ir.Name("part"), ir.Number(1)))
+
+
+def other_factor(node: Any) -> Iterator[Any]:
+    """Another number, but for what stands in the place of a divisor that is 0."""
+    if (
+        isinstance(node, ir.Number)
+        and isinstance(node.value, float)
+        and abs(node.value) not in (0.0, 1.0, float("inf"))
+    ):
+        yield ir.Number(node.value * 1.001)
+
+
+def other_distance(node: Any) -> Iterator[Any]:
+    """A difference for a distance."""
+    if isinstance(node, ir.Unary) and node.op == "abs":
+        yield node.x
+
+
+WRONG = {
+    "the second program stores what the first one should": (30007, "finish", other_program, 1),
+    "another product of numbers": (30034, "rolling", other_factor, 1),
+    "another number": (30035, "rolling", other_factor, 1),
+    "no distance": (30000, "rolling", other_distance, 1),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_changed_kernel_of_a_random_pipeline_is_not_proved(what: str) -> None:
+    seed, stage, change, least = WRONG[what]
+    made = [*changed_kernels(drawn(seed).made, stage, change)]
+    assert len(made) >= least
+    assert [m for m in made if next(open_of(m, drawn(seed)), None) is None] == []

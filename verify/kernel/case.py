@@ -21,15 +21,24 @@ _OF_INTEGERS: dict[str, Any] = {
 
 @dataclass(slots=True)
 class Case:
-    """`truths` decides conditions on integers. One that the kernel asks, and that they leave open, parts the case."""
+    """`truths` decides conditions on integers. One that the kernel asks, and that they leave open, parts the case.
+
+    Those of `whole` part it as they stand, and not by the choices and conditions in them. A case may then be one that
+    cannot be, of which more is claimed than has to be.
+    """
 
     truths: Truths
     asked: frozenset[Term] = frozenset()
+    whole: frozenset[Term] = frozenset()
     choices: dict[Term, Term] = field(default_factory=dict)
 
     def holds(self, c: Term) -> bool:
         """What a condition is in this case. Raises `Undecided` where the case does not say it."""
-        if c.op in (">=0", "==0") and c not in self.truths:
+        if c in self.truths:
+            return self.truths[c]
+        if c in self.whole and negate(c) not in self.truths:
+            raise Undecided(c)
+        if c.op in (">=0", "==0") and negate(c) not in self.truths:
             c = (nonnegative if c.op == ">=0" else zero)(self.settled(c.args[0]))
         if c in (TRUE, FALSE):
             return c is TRUE

@@ -59,7 +59,7 @@ class Definition:
             case Fold():
                 parts = [self.value(expr.body, {**where, expr.axis: integers.whole(n)}) for n in range(LANES)]
                 return self.data.folded(expr.kind, parts)
-            case Where() if all(map(of_positions, expr.args[0].atoms(Relational))):
+            case Where() if of_positions(expr.args[0]):
                 return self.value(expr.args[1 if self.holds(expr.args[0], where) else 2], where)
             case Relational() if of_positions(expr):
                 return sp.true if self.holds(expr, where) else sp.false
@@ -105,18 +105,13 @@ class Definition:
         return self._holds(condition, where)
 
     def _holds(self, condition: Any, where: At) -> bool:
-        match condition:
-            case sp.And():
-                return all(self.holds(c, where) for c in condition.args)
-            case sp.Or():
-                return any(self.holds(c, where) for c in condition.args)
-            case sp.Not():
-                return not self.holds(condition.args[0], where)
-            case Relational():
-                return self.case.holds(self.places.comparison(condition, where))
-        return bool(condition)
+        if isinstance(condition, sp.And):
+            return all(self.holds(c, where) for c in condition.args)
+        if isinstance(condition, sp.Or) and any(self.holds(c, where) for c in condition.args if c in self.seen):
+            return True
+        return self.case.holds(self.places.condition(condition, where))
 
 
-def of_positions(relation: Relational) -> bool:
-    """Whether a relation is one of integers."""
-    return is_integral(relation.lhs) and is_integral(relation.rhs)
+def of_positions(predicate: Any) -> bool:
+    """Whether a predicate is one of integers."""
+    return all(is_integral(r.lhs) and is_integral(r.rhs) for r in predicate.atoms(Relational))

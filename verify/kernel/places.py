@@ -10,7 +10,7 @@ import sympy as sp
 from sympy.core.relational import Relational
 
 from refold.schedule import integers
-from refold.schedule.conditions import compare_integers
+from refold.schedule.conditions import both, compare_integers, either, negate, truth
 from refold.schedule.lower.kernels import Kernels
 from refold.schedule.lower.words import GROUP
 from refold.schedule.terms import Term, make, symbol
@@ -74,6 +74,19 @@ class Places:
             case Read():
                 return self.read(expr, where)
         raise Unread(f"the integer {expr}")
+
+    def condition(self, condition: Any, where: At) -> Term:
+        """A predicate of positions and integer data, as the kernel asks it."""
+        match condition:
+            case sp.And():
+                return both(*(self.condition(c, where) for c in condition.args))
+            case sp.Or():
+                return either(*(self.condition(c, where) for c in condition.args))
+            case sp.Not():
+                return negate(self.condition(condition.args[0], where))
+            case Relational():
+                return self.comparison(condition, where)
+        return truth(bool(condition))
 
     def comparison(self, relation: Relational, where: At) -> Term:
         """A relation of integers at a position, as the kernel asks it."""

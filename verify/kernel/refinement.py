@@ -18,6 +18,7 @@ from refold.schedule.terms import Term, below, symbol
 from refold.schedule.tiles import NoMeaning, terms
 from refold.spec import Index
 from refold.verify.kernel.base2 import change_of_base
+from refold.verify.kernel.case import Case
 from refold.verify.kernel.cases import Truths, Unread, cases
 from refold.verify.kernel.emitted import kernels_of
 from refold.verify.kernel.launched import iteration_of
@@ -118,17 +119,36 @@ def index_of(loop: Loop) -> Term:
 
 
 def iterated(subject: Subject, loop: Loop) -> Iterable[Finding]:
-    """An iteration takes each component to its update by those positions of the tile that there are."""
+    """An iteration takes each component to its update by those positions of the tile that there are.
+
+    Of conditions that stand alike on both sides nothing matters but whether they hold; where that does not show it,
+    what they are made of may.
+    """
+    try:
+        found = _iterated(subject, loop, subject.shared(loop, tile_of(loop)))
+    except Unread:
+        found = []
+    if not found or any(f.fault is not None for f in found):
+        found = _iterated(subject, loop, frozenset())
+    return found
+
+
+def tile_of(loop: Loop) -> list[Term]:
+    """The positions that an iteration goes over."""
+    return [add(index_of(loop), whole(n)) for n in range(LANES)]
+
+
+def _iterated(subject: Subject, loop: Loop, whole_conditions: frozenset[Term]) -> list[Finding]:
     update = subject.prover.laws.update
     assert update is not None  # a claimed form may be without one, and no kernel is lowered from it
-    positions = [add(index_of(loop), whole(n)) for n in range(LANES)]
+    positions = tile_of(loop)
     what = "last tile" if loop.number == LAST_TILE else f"loop {loop.number}"
     claim = "an iteration takes {} to its update by the positions that there are"
     found = {c.name: subject.begin(c.name, what, claim.format(c.name)) for c in loop.carried}
     asked = subject.asked(t for c in loop.carried for t in terms(c.then))
 
     def judge(truths: Truths) -> None:
-        both = subject.both(truths, asked, loop)
+        both = subject.both(Case(truths, asked, whole_conditions), loop)
         there = subject.there(both.case, positions)
         facts = subject.on_axis(map(both.kernel.number, there))
         updates: dict[tuple[Term, ...], dict[State, Any]] = {}
@@ -146,7 +166,7 @@ def iterated(subject: Subject, loop: Loop) -> Iterable[Finding]:
     inside = dict.fromkeys(map(subject.inside, positions), True) if subject.needs_no_mask(loop) else {}
     for _ in cases(judge, subject.fixed() | inside):
         pass
-    return found.values()
+    return [*found.values()]
 
 
 def kept_places(subject: Subject, loop: Loop) -> Mapping[tuple[str, Term], Mapping[Index, Term]]:
@@ -170,7 +190,7 @@ def combined(subject: Subject, loop: Loop) -> Iterable[Finding]:
         found = subject.begin(c.name, f"loop {loop.number}", f"an iteration combines {c.name} with that of a part")
 
         def judge(truths: Truths, c: Carried = c, found: Finding = found) -> None:
-            both = subject.both(truths, subject.asked(terms(c.then)))
+            both = subject.both(Case(truths, subject.asked(terms(c.then))))
             component, rule = subject.prover.components[c.name], subject.prover.kept[c.name]
             for n, term in enumerate(terms(c.then)):
                 lane = subject.lane(c.name, n)

@@ -13,6 +13,7 @@ from refold.schedule.outcome import Loop, Written
 from refold.schedule.terms import Term, make, symbol
 from refold.schedule.tiles import terms
 from refold.spec import Index
+from refold.verify.kernel.case import Case
 from refold.verify.kernel.cases import Truths, cases
 from refold.verify.kernel.definition import Definition
 from refold.verify.kernel.places import At
@@ -56,7 +57,7 @@ def _part(subject: Subject, name: str, store: Written, last: Loop, found: Findin
     ends = [terms(c.last) for c in last.carried if c.name == name]
     same = len(ends) == 1 and all(a is b for a, b in zip(terms(store.values), ends[0], strict=True))
     found.require(same and not store.loops, "it is another value")
-    case = subject.both(subject.fixed(), subject.asked(terms(store.conditions))).case
+    case = Case(subject.fixed(), subject.asked(terms(store.conditions)))
     found.require(all(map(case.holds, terms(store.conditions))), "a row that there is may be left out")
 
 
@@ -72,7 +73,7 @@ def _output(subject: Subject, finish: Finish, store: Written, last: Loop, found:
     asked = subject.asked(t for lane in lanes for t in lane[1:])
 
     def judge(truths: Truths) -> None:
-        both = subject.both(truths, asked)
+        both = subject.both(Case(truths, asked))
         for n, (place, value, condition) in enumerate(lanes):
             lane: dict[Index, Term] = digits([a for a in axes if a != roles.fold], n)
             if along:

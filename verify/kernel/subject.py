@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import sympy as sp
+from sympy.core.relational import Relational
 
 from refold.algebra import State
 from refold.algebra.monoid import Operation
@@ -19,8 +20,7 @@ from refold.schedule.terms import Term, below, make, symbol
 from refold.schedule.tiles import filled, terms
 from refold.spec import Fold, Index, Read
 from refold.verify.kernel.case import Case, conditions
-from refold.verify.kernel.cases import Truths
-from refold.verify.kernel.definition import Definition
+from refold.verify.kernel.definition import Definition, of_positions
 from refold.verify.kernel.forms import Data
 from refold.verify.kernel.places import Places
 from refold.verify.kernel.prover import Finding, Prover
@@ -69,9 +69,9 @@ class Subject:
             fixed |= dict.fromkeys(conditions(*self.small.lanes(f"in_{roles.rows.name}")), True)
         return fixed
 
-    def both(self, truths: Truths, asked: frozenset[Term], loop: Loop | None = None) -> Definition:
+    def both(self, case: Case, loop: Loop | None = None) -> Definition:
         """Both sides in a case of what the kernel asks, in a loop or outside of one."""
-        case, prover, free = Case(truths, asked), self.prover, loop is not None and self.needs_no_mask(loop)
+        prover, free = self.prover, loop is not None and self.needs_no_mask(loop)
         values = {n: prover.kept[n].of(c.symbol) for n, c in prover.components.items()}
         reading = Reading(case, self.data, prover.scalars, values, self.written)
         seen = frozenset(self.made.ranges.seen if free else ())
@@ -80,6 +80,13 @@ class Subject:
     def asked(self, asking: Iterable[Term]) -> frozenset[Term]:
         """The conditions on integers in some terms that a case has to say something of."""
         return frozenset(conditions(*asking)) - {*self.fixed()}
+
+    def shared(self, loop: Loop, positions: Iterable[Term]) -> frozenset[Term]:
+        """The conditions that the plan asks of some positions, and the kernel too, as they stand."""
+        asked = {*below(*(t for c in loop.carried for t in terms(c.then)))}
+        predicates = {n for e in self.made.plan.elements for n in e.expr.atoms(Relational, sp.Or) if of_positions(n)}
+        found = (self.places.condition(n, self.where(p)) for n in predicates for p in positions)
+        return frozenset(c for c in found if c in asked and c.op in (">=0", "==0", "or"))
 
     @property
     def written(self) -> frozenset[str]:
@@ -154,7 +161,7 @@ class Subject:
         """Whether a term is what the kernel keeps for the unit of a component."""
         unit = self.prover.laws.units()[self.prover.components[name].symbol]
         kept = self.prover.kept[name].of(unit)
-        return bool(self.both({}, frozenset()).kernel.value(term) == kept)
+        return bool(self.both(Case({})).kernel.value(term) == kept)
 
     def same(self, got: Any, wanted: Any, into: Finding, facts: Sequence[Any] = ()) -> None:
         """Whether a value is what is wanted, by what is known of states and by some facts.
