@@ -104,6 +104,8 @@ class Widths:
         free = made_of(())
         limits: tuple[tuple[Width, int], ...] = ((32, how.limits.index), (64, how.limits.mask))
         bounds = {width: made_of((*checked, *((r, end - 1) for r in reached)), free) for width, end in limits}
+        if not reached:
+            bounds[32] = bounds[64]
         return cls(lane, shapes, bounds, how.limits.index)
 
     def open(self, known: set[object]) -> Iterator[Open]:
@@ -148,13 +150,14 @@ class Widths:
     def wide(self, one: Computed, conditions: tuple[Term, ...]) -> Iterator[Open]:
         """The integer where its width may not hold it."""
         value = one.value.args[0] if one.value.op == "narrow" else one.value
-        short = 32 if one.dtype == INDEX else bits(one.dtype)
-        if self.fits(64, value, short, conditions):
-            return
-        if one.dtype != INDEX or not self.fits(32, value, 32, conditions):
-            yield self.left(32 if one.dtype == INDEX else 64, value, short, conditions)
-        elif not self.fits(64, value, 64, conditions):
-            yield self.left(64, value, 64, conditions)
+        widths: tuple[tuple[Width, int], ...] = ((64, bits(one.dtype)),)
+        if one.dtype == INDEX:
+            # What fits into 32 bits whatever masks come to need not be asked again.
+            widths = ((32, 32), (64, 64)) if self.bounds[32] is not self.bounds[64] else ((64, 32),)
+        for width, held in widths:
+            if not self.fits(width, value, held, conditions):
+                yield self.left(width, value, held, conditions)
+                return
 
     def left(self, width: Width, value: Term, held: int, conditions: tuple[Term, ...]) -> Open:
         bounds = self.bounds[width]
