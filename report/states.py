@@ -1,4 +1,4 @@
-"""What else there is to say of a verified plan: guards, what its kernels compute, what overflows, how it rounds."""
+"""What else there is to say of a verified plan: guards, what overflows, how it rounds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.text import Text
 
 
 def sections(report: Any) -> tuple[RenderableType, ...]:
-    """Guards, kernels, overflows and rounding as short tables; nothing for a claim, which has no plan."""
+    """Guards, overflows and rounding as short tables; nothing for a claim, which has no plan."""
     found = data(report)
     parts: list[RenderableType] = []
     if found.get("guards"):
@@ -22,15 +22,6 @@ def sections(report: Any) -> tuple[RenderableType, ...]:
             for state in g["fails"]:
                 table.add_row("", Text(f"{state['state']}: without it {state['without']}", style="dim"))
         parts += [Group(Text("Guards, and the states that need them", style="bold"), table), ""]
-    if found.get("kernels"):
-        table = _grid()
-        for k in found["kernels"]:
-            counted = f"{k['count']} obligation{'s' if k['count'] > 1 else ''}"
-            shown = f"proved to compute the plan ({counted})" if k["verdict"] == "proved" else "not shown to compute it"
-            table.add_row(Text(k["kernel"]), Text(shown))
-            for name, why in k["open"].items():
-                table.add_row("", Text(f"{name}: {why}", style="dim"))
-        parts += [Group(Text("Kernels, executed on terms (docs/theory.md, section 15)", style="bold"), table), ""]
     if found.get("overflow"):
         table = _grid()
         for o in found["overflow"]:
@@ -55,7 +46,7 @@ def sections(report: Any) -> tuple[RenderableType, ...]:
 
 
 def data(report: Any) -> dict[str, Any]:
-    """The same for JSON: `guards`, `kernels`, `overflow` and `rounding`."""
+    """The same for JSON: `guards`, `overflow` and `rounding`."""
     plan = getattr(report, "plan", None)
     if plan is None:
         return {}
@@ -70,7 +61,6 @@ def data(report: Any) -> dict[str, Any]:
              "fails": [{"state": state, "without": without} for state, without in g.fails]}
             for g in guards(plan)
         ],
-        "kernels": _kernels(report),
         "overflow": [
             {"dtype": o.dtype, "scale": o.scale, "ours": o.ours, "expression": o.expr, "value": o.value,
              "other": o.other}
@@ -82,25 +72,6 @@ def data(report: Any) -> dict[str, Any]:
             for b in bounds(plan)
         ],
     }  # fmt: skip
-
-
-def _kernels(report: Any) -> list[dict[str, Any]]:
-    """Of every kernel of a proved plan whether it was shown to compute the plan, and what of it was not."""
-    from refold.algebra.roles import layout
-    from refold.verify.kernel.refinement import refinement
-    from refold.verify.result import joint_verdict
-    from refold.verify.verify import invariants_of
-
-    if report.verdict != "proved" or layout(report.plan) is None:
-        return []
-    stages: dict[str, list[Any]] = {}
-    for r in refinement(report.plan, invariants_of(report.plan)):
-        stages.setdefault(r.name.split(":")[0].removeprefix("refinement "), []).append(r)
-    return [
-        {"kernel": name, "verdict": joint_verdict(tuple(results)), "count": len(results),
-         "open": {r.name.partition(": ")[2] or "all of it": r.note for r in results if r.verdict != "proved"}}
-        for name, results in stages.items()
-    ]  # fmt: skip
 
 
 def _alike(rounding: list[dict[str, Any]]) -> Iterator[tuple[str, str, str, str]]:

@@ -100,8 +100,12 @@ def nobody_asked_of_the_loops(file: File) -> None:
     file["obligations"].remove(obligation(file, "index loops: split"))
 
 
+def nobody_asked_of_a_kernel(file: File) -> None:
+    file["obligations"].remove(obligation(file, "refinement parts: l"))
+
+
 def an_empty_program(file: File) -> None:
-    file["program"] = {"accumulators": {}, "finish": [], "guard": [], "reading": [], "index": []}
+    file["program"] = {"accumulators": {}, "finish": [], "guard": [], "reading": [], "index": [], "refinement": []}
     del file["obligations"][1:]
 
 
@@ -281,6 +285,7 @@ def fields_of_another_kind(file: File) -> None:
 
 ALONE: list[Callable[[File], None]] = [
     all_obligations_but_one, an_obligation_is_gone, nobody_asked_who_writes, nobody_asked_of_the_loops,
+    nobody_asked_of_a_kernel,
     an_empty_program, the_program_of_another, everything_is_the_same, goals_beside_sameness, two_sides_that_differ,
     one_script_for_everything, facts_that_do_not_hold,
     a_script_of_nothing, made_up_solvers, a_third_solver, a_solver_that_says_sat, a_solver_that_says_yes,

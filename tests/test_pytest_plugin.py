@@ -32,7 +32,8 @@ def finish(a):
 def proof(*obligations: dict[str, Any]) -> str:
     """The text of a proof file."""
     stated = [{**LAW, "name": name} for name in DEMANDED if obligations]
-    program = {"accumulators": {"m": ["max"]}, "finish": ["y"], "reading": [], "guard": [], "index": []}
+    nothing: dict[str, list[str]] = {"reading": [], "guard": [], "index": [], "refinement": []}
+    program = {"accumulators": {"m": ["max"]}, "finish": ["y"], **nothing}
     return seal({"format": recheck.FORMAT, "name": "n", "spec": "s", "plan": "p", "versions": {"refold": "0"},
                  "program": program, "obligations": [*stated, *obligations], "answers": {}})  # fmt: skip
 

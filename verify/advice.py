@@ -20,7 +20,9 @@ ADVICE = {
     "conditions": f"keep divisors away from 0 (+ eps), and what a root or a logarithm is of above 0; {POSITIVE}",
     "exponents": "subtract the maximum of the exponent: exp(s - fold.max(s, over=j))",
     "tiles": "write the mask as comparisons between sums of indices, sizes, integer scalars and integer tensors",
-}
+    "kernels": "the fused form is proved, and this kernel was not shown to compute it: nothing is emitted; report it "
+               "with the pipeline",
+}  # fmt: skip
 # The same of a form that somebody claims.
 CLAIMED = {
     "form": "name what the state holds as 'refold derive' prints it, or bring the pipeline into a form that is derived",

@@ -18,6 +18,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("conditions", ("conditions",), "no division by 0, 0/0 or oo - oo beyond those as written"),
     ("exponents", ("range",), "exponents and divisors have the bounds that -v prints"),
     ("tiles", ("index",), "every position once, every output once, all accesses inside"),
+    ("kernels", ("refinement",), "what each kernel does, executed on terms, is the fused form"),
 )  # fmt: skip
 OTHER = "what belongs to no group"
 

@@ -16,6 +16,7 @@ from refold.verify.claim.claim import Claim
 from refold.verify.deadline import Limit, doing, within
 from refold.verify.kernel.indexing import index_questions
 from refold.verify.kernel.questions import answer
+from refold.verify.kernel.refinement import refinement
 from refold.verify.laws import invariants, irregular, obligations, safety, structure
 from refold.verify.laws.reach import Reach
 from refold.verify.obligation import Alternatives, Obligation, discharge
@@ -116,6 +117,11 @@ def _verify(plan: Plan, progress: Progress | None, results: list[Result], *, sto
         for question in index_questions(plan):
             notify(question.name)
             results.append(answer(question))
+    if all(r.verdict == "proved" for r in results):
+        # What no kernel can be right about is asked of none.
+        doing("while the kernels were executed")
+        with own_context():
+            results += refinement(plan, reach)
     settled = tuple(results)
     return (Proof if all(r.verdict == "proved" for r in settled) else Disproof)(plan, settled, versions())
 

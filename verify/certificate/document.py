@@ -17,6 +17,7 @@ from refold.verify.certificate import recheck
 from refold.verify.certificate.certificate import Certificate, from_json, joined_scripts, scripts, to_json
 from refold.verify.certificate.words import fingerprint
 from refold.verify.kernel.emitted import kernels_of
+from refold.verify.kernel.refinement import obligations_of
 from refold.verify.result import Proof, Record, Result
 from refold.verify.rounding.bounds import HOLDS
 
@@ -50,13 +51,15 @@ def text_hash(text: str) -> str:
 
 def program(plan: Plan) -> dict[str, Any]:
     """The shape of a plan, from which the checker knows what has to be proved of it."""
-    folded = kernels_of(plan) is not None
+    kernels = kernels_of(plan)
+    executed = [*obligations_of(kernels)] if kernels is not None else []
     outputs = [f.name for f in plan.finish]
     loads = dict.fromkeys(t.name for t in plan.tensors)
     kinds = ("visit", "skipped", "unmasked", "loops")
     index = [*(f"{what}: {how}" for how in ("rolling", "split") for what in kinds), "merge", "grid", "overflow",
              *(f"{what} {o}" for o in outputs for what in ("write once", "stores")),
-             *(f"loads {t}" for t in loads)]  # fmt: skip
+             *(f"loads {t}" for t in loads),
+             *(n.removeprefix("index ") for n in executed if n.startswith("index "))]  # fmt: skip
     return {
         "accumulators": {
             str(a.symbol): [a.reducer, *(str(plan.anchor(s).stale) for s in a.anchors)] for a in plan.accumulators
@@ -64,7 +67,8 @@ def program(plan: Plan) -> dict[str, Any]:
         "reading": [str(n) for n in range(1, len(plan.readings) + 1)],
         "finish": outputs,
         "guard": [f.name for f in plan.finish if str(f.guard) != "True"],
-        "index": index if folded else [],
+        "index": index if kernels is not None else [],
+        "refinement": [n.removeprefix("refinement ") for n in executed if n.startswith("refinement ")],
     }
 
 

@@ -39,8 +39,8 @@ class Group:
     gone: Term
     questions: Questions
 
-    def begin(self, thing: str, step: str, claim: str) -> Finding:
-        return Finding(STAGE, thing, f"group {self.number}, {step}", claim)
+    def begin(self, name: str, step: str, claim: str) -> Finding:
+        return Finding(name, f"group {self.number}, {step}", claim)
 
     def subject(self, run: Run) -> Subject:
         return Subject(self.made, self.prover, STAGE, run.small)

@@ -15,7 +15,7 @@ from refold.verify.kernel.group import Group
 from refold.verify.kernel.order import barriers, copied, fills_of
 from refold.verify.kernel.piece import loaded, uses, visited
 from refold.verify.kernel.pipelined import folded
-from refold.verify.kernel.prover import Finding, Prover, obligation
+from refold.verify.kernel.prover import Finding, Prover, named, obligation
 from refold.verify.kernel.roles import started, works
 from refold.verify.kernel.shares import pieces, pieces_have_a_program
 from refold.verify.kernel.steps import FACTS, ORDER, STAGE, Questions, begin
@@ -40,7 +40,7 @@ def hopper_obligations(made: Kernels) -> Iterator[str]:
     if functions_of(made) is not None:
         outputs = [f"output {made.users.get(f.name, f.name)}" for f in made.plan.finish]
         components = [str(a.symbol) for a in made.plan.accumulators]
-        yield from (f"{STAGE}: {thing}" for thing in (ORDER, *components, *outputs))
+        yield from (ORDER, *(named(STAGE, thing) for thing in (*components, *outputs)))
 
 
 def of_functions(made: Kernels, prover: Prover, functions: tuple[ir.Function, ...]) -> Iterator[Result]:
@@ -51,7 +51,7 @@ def of_functions(made: Kernels, prover: Prover, functions: tuple[ir.Function, ..
             steps.setdefault(found.name, []).append(found)
     except (NoMeaning, Unread) as error:
         # What has no meaning leaves nothing shown, however much came before it.
-        steps = {"": [Finding(STAGE, "", "", "the kernel computes its monoid", fault=str(error))]}
+        steps = {"": [Finding(named(STAGE), "", "the kernel computes its monoid", fault=str(error))]}
     yield from map(obligation, steps.values())
 
 

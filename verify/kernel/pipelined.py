@@ -22,14 +22,14 @@ from refold.schedule.outcome import Carried, Loop
 from refold.schedule.terms import Term, below
 from refold.schedule.tiles import Lanes, NoMeaning, filled, terms
 from refold.verify.kernel.group import Group
+from refold.verify.kernel.induction import iterated
 from refold.verify.kernel.launched import iteration_of
 from refold.verify.kernel.lemmas import same
 from refold.verify.kernel.order import tiles, trips
 from refold.verify.kernel.piece import BEGIN, END, Run, integer, state
-from refold.verify.kernel.prover import Finding
-from refold.verify.kernel.refinement import iterated
+from refold.verify.kernel.prover import Finding, named
 from refold.verify.kernel.roles import Piece
-from refold.verify.kernel.steps import ORDER
+from refold.verify.kernel.steps import ORDER, STAGE
 from refold.verify.kernel.stored import stored
 from refold.verify.kernel.turns import ONE, ZERO, Product, normal
 
@@ -101,7 +101,9 @@ def begins(group: Group, run: Run) -> Iterator[Finding]:
     """Every component begins at its unit, in every piece of work anew."""
     subject = group.subject(run)
     for name, tile in run.begun.items():
-        found = group.begin(name, "before the first tile", f"{name} begins at its unit in every piece of work")
+        found = group.begin(
+            named(STAGE, name), "before the first tile", f"{name} begins at its unit in every piece of work"
+        )
         found.require(all(subject.is_unit(name, t) for t in terms(tile.lanes)), "it begins at another value")
         yield found
 
@@ -136,7 +138,7 @@ def loops(group: Group, run: Run) -> Iterator[Finding]:
 def goes_on(group: Group, what: str, left: State, begun: State) -> Iterator[Finding]:
     """What a loop leaves stands for the state that the next one begins with, or that the last product leaves."""
     for name in group.prover.components:
-        found = group.begin(name, what, f"{name} goes on as the state that the loop has left")
+        found = group.begin(named(STAGE, name), what, f"{name} goes on as the state that the loop has left")
         pairs = zip(even(left[name]), even(begun[name]), strict=True)
         found.require(all(a is b for a, b in pairs), "it is another value")
         yield found

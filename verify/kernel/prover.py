@@ -40,11 +40,10 @@ def plain(expr: Any) -> Any:
 class Finding:
     """What becomes of a step, case by case: certificates of what a solver was asked, and the first fault.
 
-    The steps of one kernel about one `thing`, a component or an output, are one obligation: `name`.
+    The steps of one kernel about one component or output are one obligation, which has the name.
     """
 
-    kernel: str
-    thing: str
+    name: str
     step: str
     claim: str
     proof: dict[Certificate, None] = field(default_factory=dict)
@@ -63,10 +62,10 @@ class Finding:
         if answer.certificate is not None:
             self.proof[answer.certificate] = None
 
-    @property
-    def name(self) -> str:
-        """The obligation that it is a step of."""
-        return f"refinement {self.kernel}: {self.thing}" if self.thing else f"refinement {self.kernel}"
+
+def named(kernel: str, thing: str = "") -> str:
+    """The name of the obligation about a component or an output of a kernel, or about all of it."""
+    return f"refinement {kernel}: {thing}" if thing else f"refinement {kernel}"
 
 
 def obligation(steps: list[Finding]) -> Result:

@@ -14,8 +14,8 @@ from refold.verify.kernel.prover import Finding
 from refold.verify.kernel.questions import answer
 from refold.verify.kernel.turns import BLOCK_M, BLOCK_N, ROW
 
-# The names of the kernel, and of what is shown of its barriers, in obligations.
-STAGE, ORDER = "hopper", "order of copies"
+# The name of the kernel in obligations, and that of the one about its barriers, which is about integers alone.
+STAGE, ORDER = "hopper", "index copies: hopper"
 PROGRAM, PROGRAMS = symbol("program 0", "int"), symbol("programs 0", "int")
 # What is so in every launch.
 FACTS = (*map(positive, (BLOCK_M, symbol("SIZE_ring", "int"))), nonnegative(ROW), less(ROW, BLOCK_M),
@@ -28,7 +28,6 @@ class Questions:
 
     facts: tuple[Term, ...]
     asked: Asked = field(default_factory=Asked)
-    count: int = 0
 
     def require(self, finding: Finding, goals: Iterable[Term], facts: Iterable[Term] = (), fault: str = "") -> None:
         """Takes in whether goals are so."""
@@ -39,8 +38,7 @@ class Questions:
         # What the others were simplified by is a fact, too.
         known.append(positive(BLOCK_N))
         question = replace(self.asked.question(known, left), name=finding.name, claim=finding.claim)
-        result = answer(replace(question, part=self.count))
-        self.count += 1
+        result = answer(question)
         finding.seconds += result.seconds
         finding.proof |= dict.fromkeys(result.proof)
         finding.require(result.verdict == "proved", f"{fault or 'it was not shown of all sizes'} {result.note}".strip())
@@ -48,4 +46,4 @@ class Questions:
 
 def begin(step: str, claim: str) -> Finding:
     """A step about the order of copies of which nothing is said yet."""
-    return Finding(STAGE, ORDER, step, claim)
+    return Finding(ORDER, step, claim)

@@ -23,7 +23,7 @@ from refold.verify.kernel.case import Case, conditions
 from refold.verify.kernel.definition import Definition, of_positions
 from refold.verify.kernel.forms import Data
 from refold.verify.kernel.places import Places
-from refold.verify.kernel.prover import Finding, Prover
+from refold.verify.kernel.prover import Finding, Prover, named
 from refold.verify.kernel.reading import Reading
 from refold.verify.kernel.small import LANES, Small
 
@@ -52,7 +52,7 @@ class Subject:
 
     def begin(self, thing: str, step: str, claim: str) -> Finding:
         """A step of this kernel of which nothing is said yet."""
-        return Finding(self.stage, thing, step, claim)
+        return Finding(named(self.stage, thing), step, claim)
 
     # --- cases -----------------------------------------------------------------------------------------------------
 
