@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sympy as sp
 
-from refold import Scalar, Tensor, axes, derive, exp, fold, pipeline, sqrt
+from refold import Scalar, Spec, Tensor, axes, derive, exp, fold, pipeline, sqrt, tanh
 from refold.algebra import Plan
 from refold.algebra.base2 import exp2, in_base2
 from refold.algebra.monoid import monoid
 from refold.emit.triton import lines
 from refold.schedule import ir
-from refold.schedule.lower.kernels import kernels
+from refold.schedule.lower.gluon import gluon_kernel
+from refold.schedule.lower.kernels import Kernels, kernels
 from refold.schedule.lower.words import BLOCK_M, BLOCK_N, EVICT, MASKED, scalar
 from refold.schedule.passes.loops import mask_free_tiles, peel_last_tile, skip_tiles
 from refold.schedule.passes.programs import heaviest_first, several_pieces
+from refold.schedule.passes.warps import warp_specialise
 from refold.spec import Fold
 
 STATE, J0, SIZE, LO, FULL, HI = (scalar(n) for n in ("l", "j0", "size_j", "lo", "full_hi", "hi"))
@@ -118,6 +120,84 @@ def test_the_scale_comes_after_the_maximum() -> None:
         "c2 = x * c", '    c2 = tl.where(in_j[None, :], c2, -float("inf"))',
         "m_new = tl.maximum(m, tl.max(c2, 1))", "p = _exp(c2 - m_hat[:, None])",
     ]  # fmt: skip
+
+
+def kernels_of(spec: Spec) -> Kernels:
+    plan = derive(spec)
+    assert isinstance(plan, Plan)
+    return kernels(plan, "f")
+
+
+def test_what_does_not_vary_along_the_axis_is_computed_before_the_loop() -> None:
+    i, j = axes("i j")
+    x, w = Tensor("x", i, j), Tensor("w", i)
+    made = kernels_of(pipeline(o=fold.sum(tanh(x[i, j] + exp(w[i])), over=j)[i]))
+    step, *_ = made.functions
+    assert [line for line in lines(step.body) if "w_ptr" in line or "alpha" in line or "_exp" in line] == [
+        "f = _tanh(x + alpha[:, None], FAST)"
+    ]
+    rolling = lines(made.rolling.body)
+    start = rolling.index("w = tl.load(w_ptr + i * w_i, mask=in_i, other=0.0).to(tl.float32)")
+    assert rolling[start + 1] == "alpha = _exp(w)"
+    assert start < rolling.index("if not ONE_TILE:")
+
+
+def test_descriptors() -> None:
+    """A tile is read by a descriptor, or by pointers and a mask: of a tensor that is read at one place."""
+    i, j, d = axes("i j d")
+    q, k = Tensor("q", i, d), Tensor("k", j, d)
+    p = exp(fold.sum(q[i, d] * k[j, d], over=d))
+    made = kernels_of(pipeline(o=(fold.sum(p * k[j, d], over=j) / fold.sum(p, over=j))[i, d]))
+    step, *_ = made.functions
+    assert [line for line in lines(step.body) if line.startswith("k = ")] == [
+        "k = k_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_d) if BOX else "
+        "tl.load(k_ptr + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)"
+    ]
+    assert [line for line in lines(made.rolling.body) if line.startswith("k_ptr = ")] == [
+        "k_ptr = k_ptr if BOX else k_ptr + lead0 * k_lead0 + lead1 * k_lead1"
+    ]
+
+
+def test_warp_specialise() -> None:
+    """What each function of the producer and of the consumers waits for, issues and hands back, in order."""
+    i, j, d, e = axes("i j d e")
+    q, k, v = Tensor("q", i, d), Tensor("k", j, d), Tensor("v", j, e)
+    s = fold.sum(q[i, d] * k[j, d], over=d)
+    p = exp(s - fold.max(s, over=j))
+    made = kernels_of(pipeline(o=(fold.sum(p * v[j, e], over=j) / fold.sum(p, over=j))[i, e]))
+    hopper = gluon_kernel(made, "f")
+    assert hopper is not None
+    functions = {f.name: lines(f.body) for f in warp_specialise(hopper)}
+    assert functions["_next"] == [
+        "turn = (j0 - first) // BLOCK_N",
+        "stage, phase = turn % SIZE_ring, turn // SIZE_ring & 1",
+        "mbarrier.wait(k_full.index(stage), phase)",
+        "scores = gl.zeros([BLOCK_M, BLOCK_N], gl.float32, _tile(BLOCK_N))",
+        "scores = warpgroup_mma(held, k_ring.index(stage).reshape([BLOCK_N, BLOCK_d]).permute((1, 0)), scores, "
+        "use_acc=False, is_async=True)",
+        "stage_before, phase_before = (turn - 1) % SIZE_ring, (turn - 1) // SIZE_ring & 1",
+        "mbarrier.wait(v_full.index(stage_before), phase_before)",
+        "acc = warpgroup_mma(weights, v_ring.index(stage_before).reshape([BLOCK_N, BLOCK_e]), acc, is_async=True)",
+        "scores = warpgroup_mma_wait(1, deps=[scores])",
+        "mbarrier.arrive(k_empty.index(stage), count=1)",
+        "m, l, following, alpha = _scored(m, l, scores, j0, size_j, BLOCK_N, BLOCK_e, INDEX, MASKED, OPERAND)",
+        "acc, weights = warpgroup_mma_wait(0, deps=[acc, weights])",
+        "mbarrier.arrive(v_empty.index(stage_before), count=1)",
+        "acc = acc * _as_rows(alpha, BLOCK_e)[:, None]",
+        "return m, l, acc, following",
+    ]
+    load = functions["_load"]
+    assert load[load.index("for j0 in range(lo, hi, BLOCK_N):") + 1 :] == [
+        "    turn = gone + (j0 - lo) // BLOCK_N",
+        "    stage, phase = turn % SIZE_ring, turn // SIZE_ring & 1 ^ 1",
+        "    mbarrier.wait(k_empty.index(stage), phase)",
+        "    mbarrier.expect(k_full.index(stage), k_ptr.block_type.nbytes)",
+        "    _copy(k_ptr, [lead0.to(tl.int32), lead1.to(tl.int32), j0, 0], k_full.index(stage), k_ring.index(stage))",
+        "    mbarrier.wait(v_empty.index(stage), phase)",
+        "    mbarrier.expect(v_full.index(stage), v_ptr.block_type.nbytes)",
+        "    _copy(v_ptr, [lead0.to(tl.int32), lead1.to(tl.int32), j0, 0], v_full.index(stage), v_ring.index(stage))",
+        "return gone + (hi - lo) // BLOCK_N",
+    ]
 
 
 def test_base_2() -> None:
