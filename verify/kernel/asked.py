@@ -12,7 +12,6 @@ from refold.verify.kernel.lemmas import Known, Lemmas
 from refold.verify.kernel.linear import Linear
 from refold.verify.kernel.questions import IndexQuestion
 from refold.verify.smt import formulas as z3
-from refold.verify.smt.cores import needed
 
 # In units of the solver's own work.
 EFFORT = 20_000_000
@@ -65,10 +64,16 @@ class Asked:
 def _needed(hypotheses: list[Any], goal: Any) -> list[Any] | None:
     """Those hypotheses that a proof of the goal uses, if one is found: in a context that has seen nothing else."""
     with z3.own_context():
-        there = [h.translate(z3.current()) for h in hypotheses]
-        core = needed([*there, z3.Not(goal.translate(z3.current()))], EFFORT)
-        used = None if core is None else {z3.key(f) for f in core}
-        return None if used is None else [h for h, t in zip(hypotheses, there, strict=True) if z3.key(t) in used]
+        solver = z3.Solver()
+        solver.set("rlimit", EFFORT)
+        marks = {f"known {n}": formula for n, formula in enumerate(hypotheses)}
+        for mark, formula in marks.items():
+            solver.assert_and_track(formula.translate(z3.current()), z3.Bool(mark))
+        solver.add(z3.Not(goal.translate(z3.current())))
+        if solver.check() != z3.unsat:
+            return None
+        core = {str(mark) for mark in solver.unsat_core()}
+    return [formula for mark, formula in marks.items() if mark in core]
 
 
 def conjuncts(condition: Term) -> tuple[Term, ...]:

@@ -22,7 +22,7 @@ from refold.verify.processor import within_seconds
 from refold.verify.result import Verdict
 from refold.verify.smt import formulas as z3
 from refold.verify.smt import second, smtlib
-from refold.verify.smt.cores import core_of, opinion
+from refold.verify.smt.cores import Cores
 from refold.verify.smt.encode import Encoder
 from refold.verify.smt.formula import Texts, Unwritable
 from refold.verify.smt.path import Undecided
@@ -95,6 +95,7 @@ class _Search:
     def __init__(self, query: Query, timeout_ms: int, until: float) -> None:
         self.query, self.timeout_ms, self.until = query, timeout_ms, until
         self.text = Texts()
+        self.cores = Cores()
         self.models: list[Any] = []
         self.count = 0
         self.alive = query.shows_model
@@ -201,11 +202,11 @@ class _Search:
         if not self.contradict(formulas, effort):
             return None
         # What has no part in the contradiction makes the script longer, and harder for the other solver.
-        core = core_of(formulas)
+        core = self.cores.core(formulas)
         used = tuple(dict.fromkeys(self.text(f) for f in core if f is not negation))
         shown = tuple(dict.fromkeys(map(self.text, goals))) if any(f is negation for f in core) else ()
         smt2 = recheck.script(list(used), list(shown), self.query.numbers)
-        answers = (("z3", opinion(smt2)), ("cvc5", second.opinion(smt2)))
+        answers = (("z3", self.cores.opinion(smt2)), ("cvc5", second.opinion(smt2)))
         if "sat" in dict(answers).values():
             said = " and ".join(f"{name} says {answer}" for name, answer in answers)
             raise _Open("unknown", f"Z3 says unsat, and to the text of it {said}: the solvers disagree", smt2)
