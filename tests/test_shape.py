@@ -16,7 +16,7 @@ FILES = [
 ]  # fmt: skip
 LONGEST_CLASS = 200
 # Still to be taken apart.
-WAITING = {"Reading", "Group", "Warps", "Intervals"}
+WAITING = {"Group", "Warps", "Intervals"}
 # SymPy calls the first, a reading of Gluon's words the second, and Typer commands: by names, or in an order of theirs.
 GIVEN = ("_print_Pow", "issue")
 COMMANDS = ROOT / "cli.py"
