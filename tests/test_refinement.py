@@ -209,6 +209,7 @@ RANDOM = {
     30035: "a number that no float is",
     30041: "a choice that the launcher makes",
     30047: "a length that the launcher passes as a scalar",
+    30108: "bounds of loops that the rows there are decide",
 }
 
 

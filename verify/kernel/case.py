@@ -38,6 +38,7 @@ class Case:
             return self.truths[c]
         if c in self.whole and negate(c) not in self.truths:
             raise Undecided(c)
+        stated = c
         if c.op in (">=0", "==0") and negate(c) not in self.truths:
             c = (nonnegative if c.op == ">=0" else zero)(self.settled(c.args[0]))
         if c in (TRUE, FALSE):
@@ -53,7 +54,7 @@ class Case:
                 return any(map(self.holds, c.args))
             case "not":
                 return not self.holds(c.args[0])
-        if not self.asks(c):
+        if not (self.asks(c) or self.asks(stated)):
             raise Unread(f"a condition that the kernel does not ask: {show(c)}")
         raise Undecided(c)
 
