@@ -13,17 +13,15 @@ from math import prod
 from typing import TypeAlias
 
 from refold.schedule import integers
-from refold.schedule.integers import Product, add, multiply, products, scale, subtract, value_of, whole
+from refold.schedule.integers import add, multiply, products, scale, subtract, value_of, whole
 from refold.schedule.outcome import Loop
 from refold.schedule.terms import Term, below
+from refold.verify.kernel.divided import DEPTH, ZERO, exactly, quotient, rest
 from refold.verify.kernel.lemmas import ONE
 from refold.verify.kernel.linear import name_of
 from refold.verify.kernel.multiples import cofactor, without
 
 Ends: TypeAlias = tuple[Term | None, Term | None]
-ZERO = whole(0)
-# How many atoms give way one after the other, at most.
-DEPTH = 60
 
 
 @dataclass(slots=True)
@@ -137,11 +135,11 @@ class Intervals:
                 if not up:
                     yield [ZERO]
             case "//":
-                yield from self.quotient(atom.args, factor, depth, up=up)
+                yield from quotient(self, atom.args, factor, depth, up=up)
             case "%":
                 a, b = atom.args
                 if self.positive(b, 1):
-                    yield from self.rest(a, b, factor, depth, up=up)
+                    yield from rest(self, a, b, factor, up=up)
             case "iteration" | "trips":
                 yield from self.turns(atom, factor, up=up)
             case "fold of lanes":
@@ -182,7 +180,7 @@ class Intervals:
         else:
             far = subtract(subtract(self.beyond(loop.stop, loop.start), loop.start), ONE)
         for step in (loop.step, ONE):
-            rest = _divided(factor, step)
+            rest = exactly(factor, step)
             if rest is not None:
                 yield [multiply(far, rest)]
                 return
@@ -195,88 +193,3 @@ class Intervals:
             left = [a for a in stop.args if not self.positive(subtract(start, a))]
             return integers.greatest(*left) if left else stop
         return stop
-
-    def quotient(self, parts: tuple[Term, ...], factor: Term, depth: int, *, up: bool) -> Iterator[list[Term]]:
-        """`a // b`, rounded toward zero: times b it is between 0 and a, times what divides b it is less."""
-        a, b = parts
-        if b.op in ("least", "greatest"):
-            yield [multiply(integers.quotient(a, c), factor) for c in b.args]
-            return
-        rises = self.positive(a)
-        end = (a if rises else integers.greatest(a, ZERO)) if up else (ZERO if rises else integers.least(a, ZERO))
-        times = _divided(factor, b)
-        if times is not None and self.positive(b) and self.positive(times if up else scale(times, -1)):
-            yield [multiply(end, times)]
-        if not self.positive(b, 1):
-            return
-        if up:
-            for shared, left in _shares(factor, b):
-                rest = _divided(factor, shared)
-                if rest is not None and self.positive(left, 1):
-                    yield from ([multiply(q, rest)] for q in self.parts(end, left, depth))
-                    return
-        yield [multiply(end, factor)]
-        if times is not None:
-            # q b >= a - b + 1, whatever the sign of a.
-            yield [multiply(add(subtract(a, b), ONE), times)]
-        elif rises and self.positive(subtract(a, b)):
-            yield [factor]
-
-    def parts(self, a: Term, b: Term, depth: int) -> Iterator[Term]:
-        """What `a // b` does not exceed for a >= 0 and b >= 1."""
-        yield from self.divided(a, b, depth)
-        yield a
-
-    def divided(self, a: Term, b: Term, depth: int) -> Iterator[Term]:
-        """Bounds on a that b divides, or all but 1 of it, divided by it."""
-        for more in (0, 1):
-            q = _divided(add(a, whole(more)), b)
-            if q is not None:
-                yield subtract(q, whole(more))
-                return
-        kept = {x for m in products(b) for x in m}
-        others = {x for m in products(a) for x in m} - kept
-        if others and depth < DEPTH:
-            # What is in the divisor stays.
-            atom = min(others, key=self.order)
-            factor = cofactor(a, (atom,))
-            rest = subtract(a, multiply(atom, factor))
-            for cases in self.bounds(atom, factor, depth):
-                if len(cases) == 1 and value_of(cases[0]) is None:
-                    yield from self.divided(add(rest, cases[0]), b, depth + 1)
-
-    def rest(self, a: Term, b: Term, factor: Term, depth: int, *, up: bool) -> Iterator[list[Term]]:
-        """`a % b` for b >= 1, which has the sign of a."""
-        rises = self.positive(a)
-        if up:
-            yield [multiply(subtract(b, ONE), factor)]
-            yield [multiply(subtract(a, multiply(integers.quotient(a, b), b)), factor)]
-            if rises:
-                yield [multiply(a, factor)]
-        else:
-            yield [ZERO] if rises else [multiply(subtract(ONE, b), factor)]
-
-
-def _divided(p: Term, b: Term) -> Term | None:
-    """The quotient of polynomials, if there is no rest."""
-    for leading, coefficient in products(b).items():
-        parts = products(cofactor(p, leading))
-        if not any(c % coefficient for c in parts.values()):
-            q = integers.polynomial({m: c // coefficient for m, c in parts.items()})
-            if value_of(subtract(p, multiply(q, b))) == 0:
-                return q
-    return None
-
-
-def _shares(factor: Term, b: Term) -> Iterator[tuple[Term, Term]]:
-    """What divides both, and what is left of b."""
-    parts = products(b)
-    if len(parts) == 1:
-        ((atoms, coefficient),) = parts.items()
-        shared: Product = ()
-        for atom in atoms:
-            if all(without(m, (*shared, atom)) is not None for m in products(factor)):
-                shared = (*shared, atom)
-        if shared:
-            yield integers.polynomial({shared: 1}), integers.polynomial({without(atoms, shared) or (): coefficient})
-    yield ONE, b

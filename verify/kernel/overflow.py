@@ -20,7 +20,8 @@ from refold.schedule.tiles import NoMeaning
 from refold.schedule.wholes import whole as term_of
 from refold.spec import Index
 from refold.verify.kernel.asked import conjuncts
-from refold.verify.kernel.intervals import ZERO, Ends, Intervals
+from refold.verify.kernel.divided import ZERO
+from refold.verify.kernel.intervals import Ends, Intervals
 from refold.verify.kernel.lane import (
     LEAD0,
     LEAD1,
