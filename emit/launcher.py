@@ -216,7 +216,7 @@ def _launcher(plan: Plan, name: str, k: Kernels, warps: Hopper | None) -> str:
     args += [f'"SIZE_{a.name}": size["{a.name}"]' for a in roles.inner]
     args += ['"size_lead": lead[-1] if lead else 1', '"size_batch": batch', '"parts": parts', '"chunk": chunk']
     if k.ranges.rises(roles):
-        read = " + ".join(f"{t.name}.nbytes" for t in spec.tensors if roles.fold in t.axes)
+        read = " + ".join(f"{t.name}.nbytes" for t in spec.tensors if roles.fold in t.axes) or "0"
         args += [f'"side": rt.side({read}, batch, device)']
     args += ['"BLOCK_M": block_m', '"BLOCK_N": block_n', "**pads"]
     args += [f"{_q(flag.text)}: {integer(holds, argument_words).text}" for flag, holds in how.flags]

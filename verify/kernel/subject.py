@@ -61,7 +61,8 @@ class Subject:
         roles, zero = self.made.roles, integers.whole(0)
         counts = [p.name for p in self.made.plan.spec.params if p.is_integer and p.is_nonnegative]
         fixed = {compare_integers("<", symbol(name, "int"), zero): False for name in counts}
-        if roles.rows is None:
+        if roles.rows is None or roles.rows.name not in self.small.names:
+            # Nothing that a part keeps need vary with the row.
             return fixed
         row, length = self.small.lanes(roles.rows.name)[0], symbol(f"size_{roles.rows.name}", "int")
         fixed[compare_integers("<", row, length)] = True
