@@ -8,6 +8,7 @@ from typing import Any
 import sympy as sp
 from sympy.core.relational import Relational
 
+from refold.algebra.rewrite import walk
 from refold.algebra.roles import Roles
 from refold.emit import runtime
 from refold.emit.domain import Domain, domain_of
@@ -104,11 +105,11 @@ def sizes_of(spec: Spec, roles: Roles) -> dict[str, int]:
 
 
 def _reads(spec: Spec) -> list[Read]:
-    return [n for o in spec.outputs for n in sp.preorder_traversal(o.expr) if isinstance(n, Read)]
+    return [n for o in spec.outputs for n in walk(o.expr) if isinstance(n, Read)]
 
 
 def _conditions(spec: Spec) -> list[Any]:
-    return [n for o in spec.outputs for n in sp.preorder_traversal(o.expr) if isinstance(n, Relational)]
+    return [n for o in spec.outputs for n in walk(o.expr) if isinstance(n, Relational)]
 
 
 def marks_of(spec: Spec) -> set[Param]:
@@ -141,10 +142,10 @@ def integers_of(spec: Spec, fold: Index) -> dict[str, tuple[str, str]]:
     found = {t.name: ("", "") for t in spec.tensors if t.is_integer}
     for read in _reads(spec):
         for axis, index in zip(read.tensor.axes, read.indices, strict=True):
-            for inner in [n for n in sp.preorder_traversal(index) if isinstance(n, Read)]:
+            for inner in [n for n in walk(index) if isinstance(n, Read)]:
                 found[inner.name] = (axis.name, found[inner.name][1])
     for cond in _conditions(spec):
-        for read in [n for n in sp.preorder_traversal(cond) if isinstance(n, Read)]:
+        for read in [n for n in walk(cond) if isinstance(n, Read)]:
             marks = [p.name for p in cond.free_symbols if isinstance(p, Param)]
             if marks and isinstance(cond, sp.Eq | sp.Ne):
                 found[read.name] = (found[read.name][0], marks[0])

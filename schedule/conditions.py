@@ -42,7 +42,7 @@ def _joined(op: str, unit: Term, zero: Term, terms: tuple[Term, ...]) -> Term:
     if zero in flat or any(negate(x) in flat for x in flat):
         return zero
     dual = "or" if op == "and" else "and"
-    for term in [x for x in flat if x.op == dual]:
+    for term in sorted((x for x in flat if x.op == dual), key=lambda t: t.serial):
         rest = tuple(x for x in term.args if negate(x) not in flat)
         if any(x in flat for x in rest):  # a and (a or b)
             return _joined(op, unit, zero, tuple(flat - {term}))

@@ -117,7 +117,7 @@ def _power() -> Function:
 
 
 def _position() -> Function:
-    clamped = _binary("minimum", _binary("maximum", X, 0), 2**30)
+    clamped = _binary("minimum", _binary("maximum", X, 0), 2**31 - 2**22)
     return _function("_position", "x", (), Cast(clamped, "int32"))
 
 

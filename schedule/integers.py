@@ -55,12 +55,12 @@ def polynomial(parts: dict[Product, int]) -> Term:
         ((product, coefficient),) = parts.items()
         if coefficient == 1 and len(product) == 1:
             return product[0]
-    atoms = tuple(sorted({a for p in parts for a in p}, key=_age))
+    atoms = tuple(sorted({a for p in parts for a in p}, key=_order))
     rows = sorted((tuple(p.count(a) for a in atoms), c) for p, c in parts.items())
     return make("polynomial", "int", atoms, tuple(rows))
 
 
-def _age(term: Term) -> int:
+def _order(term: Term) -> int:
     return term.serial
 
 
@@ -84,7 +84,7 @@ def multiply(a: Term, b: Term) -> Term:
     total: dict[Product, int] = {}
     for left, c in products(a).items():
         for right, d in products(b).items():
-            product = tuple(sorted((*left, *right), key=_age))
+            product = tuple(sorted((*left, *right), key=_order))
             total[product] = total.get(product, 0) + c * d
     return polynomial(total)
 
@@ -171,7 +171,7 @@ def _extreme(op: str, terms: Iterable[Term]) -> Term:
     """One of several: their order does not matter, nor how often one stands there."""
     flat = {x for t in terms for x in (t.args if t.op == op else (t,))}
     numbers = [v for t in flat if (v := value_of(t)) is not None]
-    rest = sorted((t for t in flat if value_of(t) is None), key=_age)
+    rest = sorted((t for t in flat if value_of(t) is None), key=_order)
     if numbers:
         rest.append(whole(min(numbers) if op == "least" else max(numbers)))
     return rest[0] if len(rest) == 1 else make(op, "int", tuple(rest))

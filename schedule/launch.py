@@ -11,6 +11,7 @@ import sympy as sp
 
 from refold.algebra.bounds import slope
 from refold.algebra.plan import Plan
+from refold.algebra.rewrite import walk
 from refold.algebra.roles import Roles, access
 from refold.errors import EmitError
 from refold.schedule import ir
@@ -104,8 +105,9 @@ def launch(made: Kernels) -> Launch:
     if roles.group is not None:
         # Where the last group of rows ends, and its tile.
         counts += (ir.Binary("+", ir.Binary("*", GROUPS, GROUP_SIZE), ir.Number(LIMITS.block)),)
+    # Of a loop that goes on by tiles it is shown that the last one ends less than two blocks beyond its axis.
     return Launch(tuple(grids.items()), _flags(roles), roles.group, roles.batch, tuple(equal), tuple(filled),
-                  _inside(plan, roles), counts, tuple(reaches(plan, roles, made.ranges, LIMITS.block)),
+                  _inside(plan, roles), counts, tuple(reaches(plan, roles, made.ranges, 2 * LIMITS.block)),
                   tuple(limited(plan, roles).items()))  # fmt: skip
 
 
@@ -130,7 +132,7 @@ def _programs(roles: Roles) -> ir.Value:
 
 def _reads(plan: Plan) -> list[tuple[Read, Index, sp.Expr]]:
     """Every index of a read, with the axis of the tensor that it is along."""
-    return [(n, a, i) for o in plan.spec.outputs for n in sp.preorder_traversal(o.expr) if isinstance(n, Read)
+    return [(n, a, i) for o in plan.spec.outputs for n in walk(o.expr) if isinstance(n, Read)
             for a, i in zip(n.tensor.axes, n.indices, strict=True)]  # fmt: skip
 
 
@@ -159,7 +161,7 @@ def sized_by(spec: Spec) -> tuple[dict[Index, Index], list[tuple[Index, Index, s
     same: dict[Index, Index] = {}
     pairs: list[tuple[Index, Index, str]] = []
     for o in spec.outputs:
-        for read in sp.preorder_traversal(o.expr):
+        for read in walk(o.expr):
             if isinstance(read, Read):
                 for axis, index in zip(read.tensor.axes, read.indices, strict=True):
                     if isinstance(index, Index) and index != axis:

@@ -12,6 +12,7 @@ from sympy.core.relational import Relational
 from sympy.logic.boolalg import Boolean
 
 from refold.algebra import Plan
+from refold.algebra.rewrite import walk
 from refold.algebra.roles import Roles
 from refold.algebra.tiles import FIRST_ROW, LAST_ROW, TileRanges
 from refold.schedule.lower.host import is_count, is_host
@@ -68,7 +69,7 @@ def _wholes(expr: sp.Basic) -> Iterator[sp.Expr]:
 def _nodes(whole: sp.Expr) -> Iterator[sp.Expr]:
     """An integer expression, and what it is made of that may be larger than it."""
     yield whole
-    for node in sp.preorder_traversal(whole):
+    for node in walk(whole):
         if isinstance(node, sp.floor | sp.Mod | sp.Abs | Read | Relational):
             above = sp.fraction(sp.together(node.args[0])) if isinstance(node, sp.floor) else node.args
             yield from (a for a in above if isinstance(a, sp.Expr))

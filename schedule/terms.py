@@ -7,10 +7,10 @@ alike are one object, so that equality is identity.
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
-from itertools import count
 from typing import Literal, TypeAlias
 from weakref import WeakValueDictionary
 
@@ -20,7 +20,11 @@ Sort: TypeAlias = Literal["int", "bool", "pointer", "fp8", "fp16", "bf16", "fp32
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Term:
-    """An operation on terms; `data` is what else it depends on: a name, a number. `serial` orders terms by age."""
+    """An operation on terms; `data` is what else it depends on: a name, a number. `serial` orders terms.
+
+    It hangs on what the term is alone, and not on what a process has made before: the same question has the same text
+    everywhere.
+    """
 
     op: str
     sort: Sort
@@ -30,7 +34,6 @@ class Term:
 
 
 _TERMS: WeakValueDictionary[tuple[object, ...], Term] = WeakValueDictionary()
-_AGES = count()
 
 
 def make(op: str, sort: Sort, args: tuple[Term, ...] = (), data: Hashable = None) -> Term:
@@ -38,8 +41,14 @@ def make(op: str, sort: Sort, args: tuple[Term, ...] = (), data: Hashable = None
     key = (op, sort, args, data)
     term = _TERMS.get(key)
     if term is None:
-        term = _TERMS[key] = Term(op, sort, args, data, next(_AGES))
+        term = _TERMS[key] = Term(op, sort, args, data, _serial(op, sort, args, data))
     return term
+
+
+def _serial(op: str, sort: Sort, args: tuple[Term, ...], data: Hashable) -> int:
+    """A number that tells terms apart, in all likelihood."""
+    content = repr((op, sort, [a.serial for a in args], data)).encode()
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big")
 
 
 def real(value: float, sort: Sort) -> Term:

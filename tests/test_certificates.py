@@ -146,17 +146,34 @@ def test_a_proof_file_is_the_same_each_time() -> None:
     assert seal(contents(again, "softmax")) == seal(contents(proof_of_example("softmax"), "softmax"))
 
 
-def test_a_proof_file_is_the_same_in_another_process() -> None:
+@pytest.mark.parametrize("name", ["softmax", "argmax", "gqa"])
+def test_a_proof_file_is_the_same_in_another_process(name: str) -> None:
     # In which sets have another order.
     program = (
         "import importlib; from refold import derive, verify;"
         "from refold.verify.certificate.document import contents, seal;"
-        "spec = importlib.import_module('refold.examples.softmax').SPEC;"
-        "print(seal(contents(verify(derive(spec)), 'softmax')), end='')"
+        f"spec = importlib.import_module('refold.examples.{name}').SPEC;"
+        f"print(seal(contents(verify(derive(spec)), '{name}')), end='')"
     )
     env = os.environ | {"PYTHONHASHSEED": "7"}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=env, check=True)
-    assert done.stdout == seal(contents(proof_of_example("softmax"), "softmax"))
+    assert done.stdout == seal(contents(proof_of_example(name), name))
+
+
+@pytest.mark.parametrize("name", ["logsumexp", "argmax", "gqa"])
+def test_a_proof_file_is_compared_in_another_process(name: str, tmp_path: Path) -> None:
+    """The questions are the same in a process that has asked no solver, in which sets have another order."""
+    path = tmp_path / "proof.json"
+    path.write_text(seal(contents(proof_of_example(name), name)), encoding="utf-8")
+    program = (
+        "import importlib, json, pathlib; from refold import derive;"
+        "from refold.verify.certificate.against import proof_against;"
+        f"spec = importlib.import_module('refold.examples.{name}').SPEC;"
+        f"proof_against(json.loads(pathlib.Path({str(path)!r}).read_text(encoding='utf-8')), derive(spec))"
+    )
+    env = os.environ | {"PYTHONHASHSEED": "8"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stderr[-500:]
 
 
 def test_a_proof_is_read_as_it_was_written() -> None:

@@ -143,6 +143,23 @@ ATTENTION = [
     "index merge",
     "index grid",
     "index overflow",
+    "refinement base 2",
+    "refinement rolling: m",
+    "refinement rolling: l",
+    "refinement rolling: acc",
+    "refinement rolling: output o",
+    "refinement parts: m",
+    "refinement parts: l",
+    "refinement parts: acc",
+    "refinement finish: m",
+    "refinement finish: l",
+    "refinement finish: acc",
+    "refinement finish: output o",
+    "index copies: hopper",
+    "refinement hopper: m",
+    "refinement hopper: l",
+    "refinement hopper: acc",
+    "refinement hopper: output o",
 ]
 
 

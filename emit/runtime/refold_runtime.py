@@ -907,8 +907,8 @@ def _floordiv(a, b):
 
 @triton.jit
 def _position(x):
-    # An end of a range of positions: 2^30 is beyond all of them, and as good as farther.
-    return tl.minimum(tl.maximum(x, 0), 1073741824).to(tl.int32)
+    # An end of a range of positions: beyond all of them is as good as farther, and 32 bits hold a few tiles more.
+    return tl.minimum(tl.maximum(x, 0), 2143289344).to(tl.int32)
 
 
 @triton.jit

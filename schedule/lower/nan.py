@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import sympy as sp
 
 from refold.algebra import Accumulator, Plan, State
+from refold.algebra.rewrite import walk
 from refold.algebra.roles import expand_elements
 from refold.schedule.lower.masks import masked_where, passes
 from refold.spec import Read, Where
@@ -36,7 +37,7 @@ def _data(expr: sp.Expr) -> set[Read]:
 
 def _branches(expr: sp.Expr) -> Iterator[sp.Expr]:
     """An output without its choices: one expression for each."""
-    choice = next((n for n in sp.preorder_traversal(expr) if isinstance(n, Where)), None)
+    choice = next((n for n in walk(expr) if isinstance(n, Where)), None)
     if choice is None:
         yield expr
         return

@@ -15,6 +15,7 @@ from refold.algebra import Accumulator, Plan, State
 from refold.algebra.monoid import monoid
 from refold.algebra.names import Names
 from refold.algebra.plan import counts
+from refold.algebra.rewrite import walk
 from refold.algebra.run import Runner
 from refold.spec import Where
 from refold.spec.evaluate import Inputs
@@ -88,9 +89,7 @@ def guarded(plan: Plan, meaning: sp.Expr, init: sp.Expr, state: Mapping[State, s
 
 
 def _divides(meaning: sp.Expr) -> bool:
-    return any(
-        isinstance(n, sp.log) or (isinstance(n, sp.Pow) and n.exp.is_negative) for n in sp.preorder_traversal(meaning)
-    )
+    return any(isinstance(n, sp.log) or (isinstance(n, sp.Pow) and n.exp.is_negative) for n in walk(meaning))
 
 
 def _at_unit(plan: Plan, meaning: sp.Expr) -> sp.Expr:
@@ -107,9 +106,7 @@ def _candidates(plan: Plan) -> list[sp.Expr]:
     symbols = [a.symbol for a in plan.accumulators]
     found: list[sp.Expr] = [sp.sympify(s) for s in symbols]
     wholes = [x.expr for x in plan.anchors] + [f.expr for f in plan.finish]
-    parts = dict.fromkeys(
-        n for e in wholes for n in sp.preorder_traversal(e) if isinstance(n, sp.Expr) and n.has(State)
-    )
+    parts = dict.fromkeys(n for e in wholes for n in walk(e) if isinstance(n, sp.Expr) and n.has(State))
     found += [p for p in parts if plan.axis not in p.free_symbols and not isinstance(p, State)]
     found += [sp.exp(s) for s in symbols] + [sp.log(s) for s in symbols] + [s**2 for s in symbols]
     for a, b in permutations(symbols, 2):
@@ -128,7 +125,7 @@ def _at_other_anchors(plan: Plan, a: Accumulator) -> Iterator[sp.Expr]:
     """
     own = {plan.anchor(s).fresh: plan.anchor(s).expr for s in a.anchors}
     choices = [
-        dict.fromkeys([expr, sp.S.Zero, *(n for n in sp.preorder_traversal(expr) if n.has(State) and n != expr)])
+        dict.fromkeys([expr, sp.S.Zero, *(n for n in walk(expr) if n.has(State) and n != expr)])
         for expr in own.values()
     ]
     stale = {plan.anchor(s).stale: plan.anchor(s).expr for s in a.anchors}

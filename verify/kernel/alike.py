@@ -11,6 +11,8 @@ from typing import Any
 import sympy as sp
 from sympy.core.function import Function
 
+from refold.algebra.rewrite import walk
+
 # Two values that differ by less at a sample are worth a question.
 NEAR = 1e-9
 
@@ -19,7 +21,7 @@ def alike(got: Any, wanted: Any) -> Iterator[tuple[Any, Any]]:
     """Arguments of one function, of which a sample does not show that they differ: one of each side, in one only."""
     mine, other = _arguments(got), _arguments(wanted)
     sample = _sample(got, wanted)
-    for head in mine.keys() & other.keys():
+    for head in [h for h in mine if h in other]:
         values = {y: _value(y, sample) for y in other[head] - mine[head]}
         for x in sp.ordered(mine[head] - other[head]):
             at = _value(x, sample)
@@ -33,7 +35,7 @@ def _near(a: complex | None, b: complex | None) -> bool:
 def _arguments(expr: Any) -> dict[Any, set[Any]]:
     """The arguments of functions that are no symbols, by the function."""
     found: dict[Any, set[Any]] = {}
-    for n in sp.preorder_traversal(expr):
+    for n in walk(expr):
         if isinstance(n, Function) and not isinstance(n, sp.Max | sp.Min):
             found.setdefault(type(n), set()).update(a for a in n.args if a.args)
     return found

@@ -11,7 +11,7 @@ import sympy as sp
 from refold.algebra import Plan, State
 from refold.algebra.base2 import exp2
 from refold.algebra.monoid import Component, Monoid, monoid
-from refold.algebra.rewrite import rebuild
+from refold.algebra.rewrite import rebuild, walk
 from refold.schedule.lower.kernels import Kernels
 from refold.schedule.lower.renaming import put
 from refold.spec import Where
@@ -155,7 +155,7 @@ class Prover:
         if goal in (sp.true, sp.false):
             return Answer("proved" if goal is sp.true else "unknown", 0.0, "")
         known = _about(goal, known)
-        symbols = (s for x in (goal, *known) for s in sp.preorder_traversal(x))
+        symbols = (s for x in (goal, *known) for s in walk(x))
         order = dict.fromkeys(s for s in symbols if isinstance(s, Datum | Whole))
         table: dict[Any, Any] = {s: type(s)(n) for n, s in enumerate(order)}
         question = tuple(_renamed(x, table) for x in known), (_renamed(goal, table),)

@@ -10,6 +10,7 @@ import numpy as np
 import sympy as sp
 
 from refold.algebra import Plan
+from refold.algebra.rewrite import walk
 from refold.schedule.lower.host import is_host
 from refold.schedule.lower.kernels import Kernels
 from refold.spec import Index, Size
@@ -72,7 +73,7 @@ def literals(plan: Plan) -> dict[float, Any]:
 
 def _numbers(expr: Any) -> Iterator[Any]:
     """The numbers in an expression, and those that numbers in it are multiplied to."""
-    for n in sp.preorder_traversal(expr):
+    for n in walk(expr):
         if isinstance(n, sp.Mul):
             n = sp.Mul(*(f for f in n.args if f.is_number))
         if isinstance(n, sp.Expr) and n.is_number and n.is_finite and n.is_real:

@@ -291,7 +291,7 @@ def _prepare(q, k, v, slope, given, schedule, splits, block_m, block_n, num_warp
         "BLOCK_M": block_m, "BLOCK_N": block_n, **pads, "OPERAND": rt.operand(q.dtype), "STAGES": num_stages or 3,
         "OVERLAP": parts > 1 and rt.overlaps(device),
     }
-    rt.strides(TABLES, args, views, max(0, size["i"] + size["j"] + 2097152))
+    rt.strides(TABLES, args, views, max(0, size["i"] + size["j"] + 4194304))
     boxes = rt.boxes(TABLES, args, views)
     hopper = None if pinned or parts > 1 else rt.hopper(
         TABLES, alibi_hopper, args, boxes, size["i"], size["j"], device, layout, copied,

@@ -275,7 +275,7 @@ def _prepare(q, k, v, given, schedule, splits, block_m, block_n, num_warps, num_
         "BLOCK_N": block_n, **pads, "OPERAND": rt.operand(q.dtype), "STAGES": num_stages or 3,
         "OVERLAP": parts > 1 and rt.overlaps(device),
     }
-    rt.strides(TABLES, args, views, max(0, 2 * size["i"] + size["j"] + 1048576, 2 * size["i"] + size["j"] + 1048577))
+    rt.strides(TABLES, args, views, max(0, 2 * size["i"] + size["j"] + 2097152, 2 * size["i"] + size["j"] + 2097153))
     boxes = rt.boxes(TABLES, args, views)
     hopper = None if pinned or parts > 1 else rt.hopper(
         TABLES, causal_attention_bottom_right_hopper, args, boxes, size["i"], size["j"], device, layout, copied,

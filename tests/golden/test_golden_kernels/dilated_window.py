@@ -300,7 +300,7 @@ def _prepare(q, k, v, given, step, window, schedule, splits, block_m, block_n, n
         "side": rt.side(k.nbytes + v.nbytes, batch, device), "BLOCK_M": block_m, "BLOCK_N": block_n, **pads,
         "OPERAND": rt.operand(q.dtype), "STAGES": num_stages or 3, "OVERLAP": parts > 1 and rt.overlaps(device),
     }
-    rt.strides(TABLES, args, views, max(0, step, size["i"] + size["j"] + 2097152, step + size["i"] + size["j"] + 2097152, step * window, window, step * window + size["i"] + 1048578))
+    rt.strides(TABLES, args, views, max(0, step, size["i"] + size["j"] + 4194304, step + size["i"] + size["j"] + 4194304, step * window, window, step * window + size["i"] + 2097154))
     boxes = rt.boxes(TABLES, args, views)
     options = rt.options(TABLES, num_warps, num_stages, block_m * block_n)
     if parts == 1:

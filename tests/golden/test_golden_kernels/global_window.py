@@ -298,7 +298,7 @@ def _prepare(q, k, v, given, shared, window, schedule, splits, block_m, block_n,
         "side": rt.side(k.nbytes + v.nbytes, batch, device), "BLOCK_M": block_m, "BLOCK_N": block_n, **pads,
         "OPERAND": rt.operand(q.dtype), "STAGES": num_stages or 3, "OVERLAP": parts > 1 and rt.overlaps(device),
     }
-    rt.strides(TABLES, args, views, max(0, shared, size["i"] + size["j"] + 2097152, window))
+    rt.strides(TABLES, args, views, max(0, shared, size["i"] + size["j"] + 4194304, window))
     boxes = rt.boxes(TABLES, args, views)
     options = rt.options(TABLES, num_warps, num_stages, block_m * block_n)
     if parts == 1:

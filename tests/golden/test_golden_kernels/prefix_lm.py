@@ -280,7 +280,7 @@ def _prepare(q, k, v, given, prefix, schedule, splits, block_m, block_n, num_war
         "BLOCK_M": block_m, "BLOCK_N": block_n, **pads, "OPERAND": rt.operand(q.dtype), "STAGES": num_stages or 3,
         "OVERLAP": parts > 1 and rt.overlaps(device),
     }
-    rt.strides(TABLES, args, views, max(0, prefix, max(prefix + 1, size["i"] + 1048576) + 1))
+    rt.strides(TABLES, args, views, max(0, prefix, max(prefix + 1, size["i"] + 2097152) + 1))
     boxes = rt.boxes(TABLES, args, views)
     hopper = None if pinned or parts > 1 else rt.hopper(
         TABLES, prefix_lm_hopper, args, boxes, size["i"], size["j"], device, layout, copied,

@@ -300,7 +300,7 @@ def _prepare(q, k, v, given, window, schedule, splits, block_m, block_n, num_war
         "BLOCK_M": block_m, "BLOCK_N": block_n, **pads, "OPERAND": rt.operand(q.dtype), "STAGES": num_stages or 3,
         "OVERLAP": parts > 1 and rt.overlaps(device),
     }
-    rt.strides(TABLES, args, views, max(0, size["i"] + size["j"] + 2097152, window, window + size["i"] + 1048578))
+    rt.strides(TABLES, args, views, max(0, size["i"] + size["j"] + 4194304, window, window + size["i"] + 2097154))
     boxes = rt.boxes(TABLES, args, views)
     hopper = None if pinned or parts > 1 else rt.hopper(
         TABLES, window_attention_hopper, args, boxes, size["i"], size["j"], device, layout, copied,
