@@ -68,6 +68,8 @@ class Definition:
             case sp.Mul():
                 scalar, factors = self.scalars.split(expr)
                 return self.data.product(scalar, *(self.value(f, where) for f in factors))
+            case Param() if expr.is_integer:
+                return self.kernel.number(self.places.integer(expr, where))
             case Param():
                 return self.scalars.symbol(expr.name)
             case sp.floor() | sp.Mod() | sp.Max() | sp.Min() if is_integral(expr):

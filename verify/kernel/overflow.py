@@ -87,6 +87,7 @@ class Widths:
     shapes: Mapping[str, tuple[Dimension, ...]]
     bounds: Mapping[Width, Intervals]
     index: int
+    workspace: frozenset[str]
 
     @classmethod
     def of(cls, made: Kernels, how: Launch, lane: Lane, shapes: Mapping[str, tuple[Dimension, ...]]) -> Widths:
@@ -107,7 +108,7 @@ class Widths:
         bounds = {width: made_of((*checked, *((r, end - 1) for r in reached)), free) for width, end in limits}
         if not reached:
             bounds[32] = bounds[64]
-        return cls(lane, shapes, bounds, how.limits.index)
+        return cls(lane, shapes, bounds, how.limits.index, workspace(made))
 
     def open(self, known: set[object]) -> Iterator[Open]:
         """What is not shown to fit; `known` are those that were asked."""
@@ -145,7 +146,7 @@ class Widths:
         if any(part is not ZERO and part is not there for part, there in zip(parts, at, strict=True)):
             return False
         # Of the leading dimensions the launcher looks at no offset, nor of the workspace.
-        inner = not touched.tensor.startswith("part_") and parts[0] is parts[1] is ZERO and self.index <= 2**31
+        inner = touched.tensor not in self.workspace and parts[0] is parts[1] is ZERO and self.index <= 2**31
         return one.dtype == "int64" or inner
 
     def wide(self, one: Computed, conditions: tuple[Term, ...]) -> Iterator[Open]:
@@ -226,11 +227,16 @@ def _checked(
         yield host_integer(count, made, how), most
     for tensor, shape in shapes.items():
         strides = [integers.polynomial({d.stride: 1}) for d in shape]
-        if tensor.startswith("part_"):
+        if tensor in workspace(made):
             yield integers.product(*(d.length for d in shape)), MEMORY
         else:
             lead = [multiply(subtract(d.length, ONE), s) for d, s in zip(shape, strides, strict=True)][:2]
             yield add(*lead), MEMORY
+
+
+def workspace(made: Kernels) -> frozenset[str]:
+    """The tensors that kernels keep the states of parts in, whatever a user calls theirs."""
+    return frozenset(f"part_{a.symbol}_ptr" for a in made.plan.accumulators)
 
 
 def _reach(expr: sp.Expr, made: Kernels) -> Term:
