@@ -129,6 +129,11 @@ class _Comparison:
 
     def apart(self, x: Term, y: Term) -> tuple[Term, Term] | None:
         """The first arguments that differ, where the operation is the same."""
+        if x.op == y.op == "polynomial":
+            # Atoms have no places that say what stands for what: one of each side does, else all of it is told.
+            mine = [a for a in x.args if not any(self.same(a, b) for b in y.args)]
+            others = [b for b in y.args if not any(self.same(a, b) for a in x.args)]
+            return (mine[0], others[0]) if len(mine) == len(others) == 1 else None
         if x.op != y.op or x.data != y.data or len(x.args) != len(y.args):
             return None
         # The sides of a sum may stand in another order: in the one that leaves fewer of them different.

@@ -44,7 +44,7 @@ MISTAKES = (
     ("attention", "acc * alpha[:, None]", "acc", "parts", "carried by loop 0 as acc_"),
     ("attention", "acc_part * alpha_2[:, None]", "acc_part", "finish", "carried by loop 0 as acc_"),
     ("attention", "in_j = j < size_j", "in_j = j <= size_j", "rolling", "carried by loop 1 as "),
-    ("attention", "v_ptr + j[:, None] * v_j", "v_ptr + j[:, None] * k_j", "rolling", "iteration of loop 0*k_j"),
+    ("attention", "v_ptr + j[:, None] * v_j", "v_ptr + j[:, None] * k_j", "rolling", "k_j"),
     ("attention", "in_i = i < size_i", "in_i = i <= size_i", "finish", "store to o_ptr, mask, lane 0"),
     ("attention", "e[None, :] * o_e", "e[None, :]", "rolling", "o_ptr, place, lane "),
     ("attention", "in_e = e < SIZE_e", "in_e = e <= SIZE_e", "rolling", "o_ptr, mask, lane 1"),
