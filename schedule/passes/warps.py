@@ -22,8 +22,8 @@ def warp_specialise(hopper: Hopper) -> tuple[ir.Function, ...]:
                                               state, p = step(state, s); acc *= alpha
                         acc += p v of the last tile
 
-    Obligation `index rounds`, of the pieces of work that a program takes. The laws, and the ranges of tiles, are the
-    plain kernel's own. Barriers, buffers, layouts and the order of loads are trusted: tests run them on a model.
+    Obligations `index copies: hopper`, of turns, pieces of work and rows, and `refinement hopper`, of what is computed
+    (`verify/kernel/hopper.py`). Barriers and layouts are trusted: tests run them on a model.
     """
     after, copies = following(hopper), load(hopper)
     each = rows(hopper, after)
