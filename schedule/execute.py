@@ -159,6 +159,10 @@ class Machine:
         self.names = outer
         return result or ()
 
+    def decided(self, condition: Term) -> bool | None:
+        """Whether a condition holds or fails, where that is known: one body is run then, and no path parts."""
+        return None if condition not in (TRUE, FALSE) else condition is TRUE
+
     def branch(
         self, condition: ir.Value, body: tuple[ir.Statement, ...], other: tuple[ir.Statement, ...]
     ) -> tuple[Object, ...] | None:
@@ -167,8 +171,9 @@ class Machine:
         if not isinstance(chosen, Tile):
             return self.run(body if chosen else other)
         term = cast(chosen, "int1").lanes.item()
-        if term in (TRUE, FALSE):
-            return self.run(body if term is TRUE else other)
+        known = self.decided(term)
+        if known is not None:
+            return self.run(body if known else other)
         before, path = self.names, self.path
         sides = []
         for holds, statements in ((term, body), (negate(term), other)):

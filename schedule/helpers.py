@@ -116,8 +116,12 @@ def _power() -> Function:
     return _function("_power", "x n", lines, _where(odd, negative, size))
 
 
+# Where `_position` ends: beyond every axis that a launcher admits, and so that 32 bits hold a few tiles more.
+LAST_POSITION = 2**31 - 2**22
+
+
 def _position() -> Function:
-    clamped = _binary("minimum", _binary("maximum", X, 0), 2**31 - 2**22)
+    clamped = _binary("minimum", _binary("maximum", X, 0), LAST_POSITION)
     return _function("_position", "x", (), Cast(clamped, "int32"))
 
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from refold.schedule import integers
 from refold.schedule.conditions import TRUE, nonnegative
-from refold.schedule.integers import add, multiply, products, quotient, subtract
+from refold.schedule.integers import add, multiply, quotient, subtract
 from refold.schedule.launch import Launch
 from refold.schedule.lower.kernels import Kernels
-from refold.schedule.rules import normal
 from refold.schedule.terms import Term, below, rebuild, symbol
 from refold.schedule.tiles import NoMeaning, Tile
 from refold.verify.kernel.asked import Asked, near
 from refold.verify.kernel.lane import LEAD0, LEAD1, Lane, Lanes, given, lane_of, length, program_of
 from refold.verify.kernel.launched import blocks_of, held, launch_facts
 from refold.verify.kernel.lemmas import ONE, less
-from refold.verify.kernel.multiples import cofactor, simplified
+from refold.verify.kernel.multiples import divided, simplified
 from refold.verify.kernel.questions import IndexQuestion, IndexQuestions
 
 ROW_TILE, ROW_GROUP = symbol("tile of rows", "int"), symbol("group of rows", "int")
@@ -65,9 +64,10 @@ def _questions(made: Kernels, how: Launch, lane: Lane, asked: Asked) -> Iterator
         number = _number(number, batch, tiles, made, passed)
     known: dict[Term, Term] = {program_of(0): number}
     rests: list[tuple[Term, Term]] = []
+    change = divided(rests, lambda t: program_of(0) in {*below(t)})
     for name, at in wanted.items():
         value = lane.names.get(name)
-        if isinstance(value, Tile) and rebuild(value.lanes.ravel().tolist()[0], _divided(rests), known) is not at:
+        if isinstance(value, Tile) and rebuild(value.lanes.ravel().tolist()[0], change, known) is not at:
             raise NoMeaning(f"another {name} than that of the number of a program")
     plain = [f for f in launch_facts(lane, made, how) if program_of(0) not in {*below(f)}]
     goals = [f for r, b in dict.fromkeys(rests) for f in (nonnegative(r), less(r, b))]
@@ -90,20 +90,3 @@ def _number(number: Term, batch: Term, tiles: Term, made: Kernels, passed: dict[
     beside = integers.least(subtract(passed["size_batch"], before), side)
     row = subtract(subtract(tiles, ONE), ROW_TILE)
     return add(multiply(before, tiles), multiply(row, beside), subtract(batch, before))
-
-
-def _divided(rests: list[tuple[Term, Term]]) -> Callable[[Term, tuple[Term, ...]], Term]:
-    """Divides what is a multiple of the divisor and a rest, and notes the rest, which has to be below the divisor."""
-
-    def change(t: Term, args: tuple[Term, ...]) -> Term:
-        if t.op in ("//", "%") and len(products(args[1])) == 1 and program_of(0) in {*below(t)}:
-            above, below_ = args
-            ((factors, _),) = products(below_).items()
-            whole = cofactor(above, factors)
-            rest = subtract(above, multiply(whole, below_))
-            if integers.value_of(whole) != 0:
-                rests.append((rest, below_))
-                return whole if t.op == "//" else rest
-        return normal(t, args)
-
-    return change

@@ -15,7 +15,7 @@ from refold.verify.kernel.group import Group
 from refold.verify.kernel.order import barriers, copied, fills_of
 from refold.verify.kernel.piece import loaded, uses, visited
 from refold.verify.kernel.pipelined import folded
-from refold.verify.kernel.prover import Finding, Prover, named, obligation
+from refold.verify.kernel.prover import Finding, Prover, named, names_of, obligations
 from refold.verify.kernel.roles import started, works
 from refold.verify.kernel.shares import pieces, pieces_have_a_program
 from refold.verify.kernel.steps import FACTS, ORDER, STAGE, Questions, begin
@@ -38,21 +38,17 @@ def functions_of(made: Kernels) -> tuple[ir.Function, ...] | None:
 def hopper_obligations(made: Kernels) -> Iterator[str]:
     """What has to be shown of that kernel, whatever it holds, by its name."""
     if functions_of(made) is not None:
-        outputs = [f"output {made.users.get(f.name, f.name)}" for f in made.plan.finish]
-        components = [str(a.symbol) for a in made.plan.accumulators]
-        yield from (ORDER, *(named(STAGE, thing) for thing in (*components, *outputs)))
+        yield from (ORDER, *names_of(made, STAGE, stores=True))
 
 
 def of_functions(made: Kernels, prover: Prover, functions: tuple[ir.Function, ...]) -> Iterator[Result]:
     """The same of functions that may be other than those lowered from the plan."""
-    steps: dict[str, list[Finding]] = {}
     try:
-        for found in steps_of(made, prover, functions):
-            steps.setdefault(found.name, []).append(found)
+        found = [*steps_of(made, prover, functions)]
     except (NoMeaning, Unread) as error:
         # What has no meaning leaves nothing shown, however much came before it.
-        steps = {"": [Finding(named(STAGE), "", "the kernel computes its monoid", fault=str(error))]}
-    yield from map(obligation, steps.values())
+        found = [Finding(named(STAGE), "", "the kernel computes its monoid", fault=str(error))]
+    yield from obligations(found)
 
 
 def steps_of(made: Kernels, prover: Prover, functions: tuple[ir.Function, ...]) -> Iterator[Finding]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from refold.schedule import integers
 from refold.schedule.conditions import both, either, nonnegative
@@ -45,6 +45,28 @@ def common(a: Product, b: Product) -> Product:
             rest.remove(atom)
             shared.append(atom)
     return tuple(shared)
+
+
+def divided(
+    rests: list[tuple[Term, Term]], concerned: Callable[[Term], bool]
+) -> Callable[[Term, tuple[Term, ...]], Term]:
+    """Divides what is a multiple of the divisor and a rest, in the terms concerned.
+
+    It notes the rest with its divisor: the rest has to be below it, and not negative.
+    """
+
+    def change(t: Term, args: tuple[Term, ...]) -> Term:
+        if t.op in ("//", "%") and len(products(args[1])) == 1 and concerned(t):
+            above, divisor = args
+            ((factors, _),) = products(divisor).items()
+            times = cofactor(above, factors)
+            rest = integers.subtract(above, integers.multiply(times, divisor))
+            if integers.value_of(times) != 0:
+                rests.append((rest, divisor))
+                return times if t.op == "//" else rest
+        return normal(t, args)
+
+    return change
 
 
 def _divides(factor: Term, p: Term) -> bool:

@@ -225,9 +225,10 @@ def _checked(
     yield integers.product(*lane.grid), most
     for count in how.counts:
         yield host_integer(count, made, how), most
+    kept = workspace(made)
     for tensor, shape in shapes.items():
         strides = [integers.polynomial({d.stride: 1}) for d in shape]
-        if tensor in workspace(made):
+        if tensor in kept:
             yield integers.product(*(d.length for d in shape)), MEMORY
         else:
             lead = [multiply(subtract(d.length, ONE), s) for d, s in zip(shape, strides, strict=True)][:2]

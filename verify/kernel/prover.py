@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -66,6 +66,26 @@ class Finding:
 def named(kernel: str, thing: str = "") -> str:
     """The name of the obligation about a component or an output of a kernel, or about all of it."""
     return f"refinement {kernel}: {thing}" if thing else f"refinement {kernel}"
+
+
+def names_of(made: Kernels, kernel: str, *, stores: bool) -> Iterator[str]:
+    """The obligations about every component, and about every output where the kernel stores them."""
+    yield from (named(kernel, str(a.symbol)) for a in made.plan.accumulators)
+    if stores:
+        yield from (named(kernel, output(made, f.name)) for f in made.plan.finish)
+
+
+def output(made: Kernels, name: str) -> str:
+    """An output as a thing of an obligation, by the user's name."""
+    return f"output {made.users.get(name, name)}"
+
+
+def obligations(findings: Iterable[Finding]) -> Iterator[Result]:
+    """What becomes of steps, those of one obligation together, in the order in which each is first met."""
+    steps: dict[str, list[Finding]] = {}
+    for found in findings:
+        steps.setdefault(found.name, []).append(found)
+    yield from map(obligation, steps.values())
 
 
 def obligation(steps: list[Finding]) -> Result:

@@ -12,7 +12,7 @@ from refold.verify.kernel.cases import Unread
 from refold.verify.kernel.emitted import kernels_of
 from refold.verify.kernel.hopper import hopper_obligations, hopper_refinement
 from refold.verify.kernel.induction import of_kernel
-from refold.verify.kernel.prover import Finding, Prover, named, obligation
+from refold.verify.kernel.prover import Finding, Prover, named, names_of, obligations
 from refold.verify.kernel.small import executed
 from refold.verify.kernel.subject import Subject
 from refold.verify.laws.reach import Reach
@@ -35,10 +35,8 @@ def obligations_of(made: Kernels) -> Iterator[str]:
     """What has to be shown of the kernels of a plan, whatever they hold, by its name."""
     if made.given != made.plan:
         yield "refinement base 2"
-    outputs = [f"output {made.users.get(f.name, f.name)}" for f in made.plan.finish]
     for stage in made.stages:
-        things = [str(a.symbol) for a in made.plan.accumulators]
-        yield from (named(stage, thing) for thing in (*things, *(outputs if stage != "parts" else ())))
+        yield from names_of(made, stage, stores=stage != "parts")
     yield from hopper_obligations(made)
 
 
@@ -46,10 +44,7 @@ def of_module(made: Kernels, prover: Prover) -> Iterator[Result]:
     """The same of kernels that may be other than those lowered from the plan, which says what they are to compute."""
     yield from change_of_base(made.given, made.plan)
     for stage in made.stages:
-        steps: dict[str, list[Finding]] = {}
-        for found in of_stage(made, prover, stage):
-            steps.setdefault(found.name, []).append(found)
-        yield from map(obligation, steps.values())
+        yield from obligations(of_stage(made, prover, stage))
 
 
 def of_stage(made: Kernels, prover: Prover, stage: str) -> Iterator[Finding]:

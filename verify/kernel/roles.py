@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from refold.schedule import ir, values
-from refold.schedule.conditions import FALSE, TRUE
+from refold.schedule.conditions import TRUE
 from refold.schedule.execute import Descriptor, Machine, Object
 from refold.schedule.execute import argument as argument_of
 from refold.schedule.integers import add
 from refold.schedule.lower.kernels import Kernels
 from refold.schedule.outcome import Loop, Word
 from refold.schedule.terms import Term, below, make, symbol
-from refold.schedule.tiles import NoMeaning, Tile, cast, filled, terms
+from refold.schedule.tiles import NoMeaning, Tile, filled, terms
 from refold.schedule.walk import contains, parts
 from refold.verify.kernel.cases import Undecided
 from refold.verify.kernel.small import MEANT, arguments
@@ -130,16 +130,11 @@ class Piece(Warps):
 
     truths: Mapping[Term, bool] = field(default_factory=dict)
 
-    def branch(
-        self, condition: ir.Value, body: tuple[ir.Statement, ...], other: tuple[ir.Statement, ...]
-    ) -> tuple[Object, ...] | None:
-        chosen = values.value(self, condition)
-        if not isinstance(chosen, Tile):
-            return self.run(body if chosen else other)
-        term = cast(chosen, "int1").lanes.item()
-        if term not in (TRUE, FALSE) and term not in self.truths:
-            raise Undecided(term)
-        return self.run(body if term is TRUE or self.truths.get(term, False) else other)
+    def decided(self, condition: Term) -> bool | None:
+        known = Warps.decided(self, condition)
+        if known is None and condition not in self.truths:
+            raise Undecided(condition)
+        return self.truths[condition] if known is None else known
 
 
 def started(made: Kernels, functions: tuple[ir.Function, ...]) -> tuple[ir.Function, Whole]:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from refold.schedule import integers
 from refold.schedule.conditions import FALSE, TRUE, nonnegative
 from refold.schedule.execute import Object
-from refold.schedule.integers import add, multiply, products, subtract, whole
+from refold.schedule.integers import add, multiply, subtract, whole
 from refold.schedule.lower.kernels import Kernels
 from refold.schedule.rules import normal
 from refold.schedule.terms import Term, below, rebuild, symbol
 from refold.schedule.tiles import Tile
 from refold.verify.kernel.lane import LEAD0, LEAD1, length
 from refold.verify.kernel.lemmas import less, positive, same
-from refold.verify.kernel.multiples import cofactor
+from refold.verify.kernel.multiples import divided
 from refold.verify.kernel.prover import Finding
 from refold.verify.kernel.roles import Work, iteration
 from refold.verify.kernel.steps import PROGRAM, PROGRAMS, Questions, begin
@@ -63,11 +63,12 @@ def rows_have_a_piece(made: Kernels, work: Work, group: int, groups: int, names:
     facts = [f for n, at in wanted.items() for f in (nonnegative(at), less(at, ends[n]))]
     facts += [nonnegative(PLACE), less(PLACE, tiles)]
     rests: list[tuple[Term, Term]] = []
-    table = {symbol(work.name, "int"): number}
+    table, inside = {symbol(work.name, "int"): number}, {*below(number)}
+    change = divided(rests, lambda t: t not in inside)
     for name, at in (wanted | {roles.rows.name: row}).items():
         value = names.get(name)
         if isinstance(value, Tile):
-            got = rebuild(value.lanes.ravel().tolist()[0], _divided(rests, number), dict(table))
+            got = rebuild(value.lanes.ravel().tolist()[0], change, dict(table))
             found.require(got is at, f"another {name} than that of the number of a piece")
     batches = integers.product(*ends.values())
     pieces = integers.replaced(work.count, {symbol("size_batch", "int"): batches})
@@ -75,24 +76,6 @@ def rows_have_a_piece(made: Kernels, work: Work, group: int, groups: int, names:
     for goal in (*goals, nonnegative(number), less(number, pieces)):
         questions.require(found, [goal], facts, fault)
         facts.append(goal)
-
-
-def _divided(rests: list[tuple[Term, Term]], number: Term) -> Callable[[Term, tuple[Term, ...]], Term]:
-    """Divides what is a multiple of the divisor and a rest, and notes the rest, which has to be below the divisor."""
-    parts = {*below(number)}
-
-    def change(t: Term, args: tuple[Term, ...]) -> Term:
-        if t.op in ("//", "%") and len(products(args[1])) == 1 and t not in parts:
-            above, divisor = args
-            ((factors, _),) = products(divisor).items()
-            times = cofactor(above, factors)
-            rest = subtract(above, multiply(times, divisor))
-            if integers.value_of(times) != 0:
-                rests.append((rest, divisor))
-                return times if t.op == "//" else rest
-        return normal(t, args)
-
-    return change
 
 
 def pieces_have_a_program(work: Work, questions: Questions, found: Finding) -> None:

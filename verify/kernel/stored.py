@@ -17,7 +17,7 @@ from refold.verify.kernel.case import Case
 from refold.verify.kernel.cases import Truths, cases
 from refold.verify.kernel.definition import Definition
 from refold.verify.kernel.places import At
-from refold.verify.kernel.prover import Finding
+from refold.verify.kernel.prover import Finding, output
 from refold.verify.kernel.subject import LAST_TILE, Subject, digits
 
 # Whether a program is the first along the fold axis.
@@ -32,7 +32,7 @@ def stored(subject: Subject, last: Loop | None) -> Iterator[Finding]:
     stores = subject.small.outcome.stores
     for name in dict.fromkeys((*names, *(output_of(s) for s in stores))):
         claim = f"what is stored is the {'state of the part' if keeps else 'finish of the last state, at its place'}"
-        thing = name.removeprefix("part_") if keeps else f"output {subject.made.users.get(name, name)}"
+        thing = name.removeprefix("part_") if keeps else output(subject.made, name)
         found = subject.begin(thing, "store", claim)
         mine = [s for s in stores if output_of(s) == name]
         found.require(bool(mine), "the kernel has none")

@@ -11,6 +11,7 @@ import sympy as sp
 from refold.algebra.tiles import BLOCK_N, CHUNK, FULL_HI, FULL_LO, HI, LO, PART, SPLIT, Down, RowMax, RowMin, Up, whole
 from refold.schedule import integers
 from refold.schedule.conditions import TRUE, both, either, negate, select
+from refold.schedule.helpers import LAST_POSITION
 from refold.schedule.integers import add, multiply, quotient, quotient_up, subtract
 from refold.schedule.launch import Launch
 from refold.schedule.lower.kernels import Kernels
@@ -33,8 +34,6 @@ BEGIN = multiply(TILE, BLOCK)
 SCHEDULES = {"rolling": "rolling", "parts": "split"}
 # The kernel of the same schedule that writes what varies along the axis.
 WRITERS = {"rolling": "rolling", "parts": "finish"}
-# Where `_position` ends: beyond every axis that a launcher admits, and so that 32 bits hold a few tiles more.
-LAST_POSITION = 2**31 - 2**22
 
 
 @dataclass(frozen=True, slots=True)
