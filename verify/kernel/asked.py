@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from refold.schedule.terms import Term, below
 from refold.verify.certificate import comparison
 from refold.verify.kernel.lemmas import Known, Lemmas
 from refold.verify.kernel.linear import Linear
-from refold.verify.kernel.questions import IndexQuestion
+from refold.verify.kernel.questions import IndexQuestion, answered_here, settled, translated
 from refold.verify.smt import formulas as z3
 
 # In units of the solver's own work.
@@ -55,25 +55,36 @@ class Asked:
         hypotheses = write.all([*facts, *lemmas])
         within = write.within([*facts, *lemmas, *goals])
         hypotheses += [sign for p in within for sign in write.signs.get(p, ())]
-        used = None if comparison.read() is not None else _needed(hypotheses, goal)
         exact = tuple(write.exact[p] for p in within if p in write.exact)
-        kept = tuple(hypotheses if used is None else used)
-        return IndexQuestion("", "", kept, goal, exact=exact, key=key), used is not None
+        question = IndexQuestion("", "", tuple(hypotheses), goal, exact=exact, key=key)
+        return question, comparison.read() is None and (settled(key) or _shown(question))
 
 
-def _needed(hypotheses: list[Any], goal: Any) -> list[Any] | None:
-    """Those hypotheses that a proof of the goal uses, if one is found: in a context that has seen nothing else."""
-    with z3.own_context():
-        solver = z3.Solver()
-        solver.set("rlimit", EFFORT)
-        marks = {f"known {n}": formula for n, formula in enumerate(hypotheses)}
-        for mark, formula in marks.items():
-            solver.assert_and_track(formula.translate(z3.current()), z3.Bool(mark))
-        solver.add(z3.Not(goal.translate(z3.current())))
-        if solver.check() != z3.unsat:
-            return None
-        core = {str(mark) for mark in solver.unsat_core()}
-    return [formula for mark, formula in marks.items() if mark in core]
+def _shown(question: IndexQuestion) -> bool:
+    """Whether a proof is found; then the question is answered at once, by those hypotheses that the proof uses.
+
+    All of it is done in a context that has seen nothing else.
+    """
+    with comparison.query_context():
+        here = translated(question)
+        used = _needed(here.hypotheses, here.goal)
+        if used is None:
+            return False
+        return answered_here(replace(here, hypotheses=used, shown=True)).verdict == "proved"
+
+
+def _needed(hypotheses: Iterable[Any], goal: Any) -> tuple[Any, ...] | None:
+    """Those hypotheses that a proof of the goal uses, if one is found."""
+    solver = z3.Solver()
+    solver.set("rlimit", EFFORT)
+    marks = {f"known {n}": formula for n, formula in enumerate(hypotheses)}
+    for mark, formula in marks.items():
+        solver.assert_and_track(formula, z3.Bool(mark))
+    solver.add(z3.Not(goal))
+    if solver.check() != z3.unsat:
+        return None
+    core = {str(mark) for mark in solver.unsat_core()}
+    return tuple(formula for mark, formula in marks.items() if mark in core)
 
 
 def conjuncts(condition: Term) -> tuple[Term, ...]:

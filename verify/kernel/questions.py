@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from refold.verify.result import Result, joined
 from refold.verify.smt import formulas as z3
 from refold.verify.smt import smtlib
 from refold.verify.smt.query import Query, answered, plain_query
-from refold.verify.smt.solver import ask, check
+from refold.verify.smt.solver import ask, check, satisfiable
 from refold.verify.smt.values import model_words
 
 TIMEOUT_MS = 5_000
@@ -61,6 +61,8 @@ class IndexQuestion:
     key: Hashable = None
     # Its number among those that are one obligation.
     part: int | None = None
+    # Whether Z3 has shown it of these very hypotheses.
+    shown: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +101,15 @@ def _one(question: IndexQuestion, timeout_ms: int) -> Result:
         return _ANSWERED.named(question.key, question)
     with comparison.query_context():
         # What Z3 finds depends on all that a context has seen before.
-        return _answer(_translated(question), timeout_ms)
+        return answered_here(translated(question), timeout_ms)
 
 
-def _translated(question: IndexQuestion) -> IndexQuestion:
+def settled(key: Hashable) -> bool:
+    """Whether the question of this key was proved before."""
+    return key in _ANSWERED.results and _ANSWERED.results[key].verdict == "proved"
+
+
+def translated(question: IndexQuestion) -> IndexQuestion:
     """The question in the context of here and now."""
 
     def there(formulas: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -114,7 +121,8 @@ def _translated(question: IndexQuestion) -> IndexQuestion:
                    block=block, exact=there(question.exact))  # fmt: skip
 
 
-def _answer(question: IndexQuestion, timeout_ms: int) -> Result:
+def answered_here(question: IndexQuestion, timeout_ms: int = TIMEOUT_MS) -> Result:
+    """The answer to a question in whose context nothing else was asked."""
     start = time.perf_counter()
     asked, formulas = _query(question)
     if comparison.read() is not None:
@@ -127,7 +135,7 @@ def _answer(question: IndexQuestion, timeout_ms: int) -> Result:
     found = ask(asked, timeout_ms)
     verdict, note = found.verdict, found.note or question.note
     proof = () if found.certificate is None else (found.certificate,)
-    if verdict == "proved" and _example(question, z3.BoolVal(True), timeout_ms) is None:
+    if verdict == "proved" and not _holds_somewhere(question, timeout_ms):
         verdict, note, proof = "unknown", "the hypotheses were not shown satisfiable", ()
     elif verdict != "proved":
         model = _example(question, z3.Not(question.goal), timeout_ms)
@@ -148,7 +156,7 @@ def _query(question: IndexQuestion) -> tuple[Query, list[Any]]:
     formulas = _renamed([*question.hypotheses, question.goal], names)
     plain = plain_query(formulas[:-1], formulas[-1:], names, question.name)
     # `_example` has a model of more than the hypotheses.
-    return replace(plain, numbers="Int", part=question.part, shows_model=True), formulas
+    return replace(plain, numbers="Int", part=question.part, shows_model=True, shown=question.shown), formulas
 
 
 def _renamed(formulas: list[Any], names: Names) -> list[Any]:
@@ -168,14 +176,26 @@ def _substituted(formula: Any, new: dict[int, tuple[Any, Any]]) -> Any:
     return z3.substitute(formula, *pairs) if pairs else formula
 
 
+def _holds_somewhere(question: IndexQuestion, timeout_ms: int) -> bool:
+    """Whether the hypotheses hold together."""
+    quick = any(satisfiable(formulas) for formulas in _instances(question))
+    return quick or _example(question, z3.BoolVal(True), timeout_ms) is not None
+
+
 def _example(question: IndexQuestion, extra: Any, timeout_ms: int) -> Any:
-    """A model in which every multiple of the block is one, at a small concrete block."""
-    for block in BLOCKS if question.block is not None else (0,):
-        formulas = [*question.hypotheses, *question.exact, extra]
-        if question.block is not None:
-            formulas.append(question.block == block)
-            formulas += [value == block * z3.Int(f"multiple!{n}") for n, value in enumerate(question.aligned)]
-        outcome, solver = check(formulas, timeout_ms)
+    """A model of the hypotheses and something more."""
+    for formulas in _instances(question):
+        outcome, solver = check([*formulas, extra], timeout_ms)
         if outcome == z3.sat:
             return solver.model()
     return None
+
+
+def _instances(question: IndexQuestion) -> Iterator[list[Any]]:
+    """The hypotheses where every multiple of the block is one, at small concrete blocks."""
+    for block in BLOCKS if question.block is not None else (0,):
+        formulas = [*question.hypotheses, *question.exact]
+        if question.block is not None:
+            formulas.append(question.block == block)
+            formulas += [value == block * z3.Int(f"multiple!{n}") for n, value in enumerate(question.aligned)]
+        yield formulas

@@ -18,14 +18,15 @@ _OPINIONS: dict[str, str] = {}
 class Cores:
     """The cores of the contradictions of one question."""
 
-    def __init__(self) -> None:
+    def __init__(self, context: Any = None) -> None:
+        self.given = context
         self.translations: dict[int, tuple[Any, Any]] = {}
         self.marks: list[Any] = []
 
     @cached_property
     def context(self) -> Any:
-        """A context of its own for cores: which formulas one has depends on all that a context has seen before."""
-        return z3.Context()
+        """A context of its own, if none was given: which formulas a core has hangs on all that a context has seen."""
+        return self.given or z3.Context()
 
     def core(self, formulas: list[Any]) -> list[Any]:
         """Those of contradicting formulas that Z3 needed, and of them again: which these are hangs on less then."""
@@ -54,7 +55,8 @@ class Cores:
         """A formula in the context of cores, taken there once."""
         key = z3.key(formula)
         if key not in self.translations:
-            self.translations[key] = formula, formula.translate(self.context)
+            here = formula.ctx is self.context
+            self.translations[key] = formula, formula if here else formula.translate(self.context)
         return self.translations[key][1]
 
     def mark(self, n: int) -> Any:

@@ -33,8 +33,9 @@ class Answer:
 class Query:
     """`build(encoder)` gives the goals and adds its hypotheses to the encoder; it runs once a path.
 
-    Its numbers are all of one sort, `Real` or `Int`. `part` is its number among those that are one obligation. Who asks
-    it shows that the hypotheses hold together where `shows_model` says so; else the answer does.
+    Its numbers are all of one sort, `Real` or `Int`. `part` is its number among those that are one obligation. With
+    `shows_model` who asks it shows that the hypotheses hold together; else the answer does. `shown` says that Z3 has
+    answered it before, and that no hypothesis is one too many: what is left is to write it down for others to check.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Query:
     numbers: str = "Real"
     part: int | None = None
     shows_model: bool = False
+    shown: bool = False
 
 
 def plain_query(hypotheses: list[Any], goals: list[Any], names: Names, name: str = "") -> Query:

@@ -95,7 +95,7 @@ class _Search:
     def __init__(self, query: Query, timeout_ms: int, until: float) -> None:
         self.query, self.timeout_ms, self.until = query, timeout_ms, until
         self.text = Texts()
-        self.cores = Cores()
+        self.cores = Cores(z3.current() if query.shown else None)
         self.models: list[Any] = []
         self.count = 0
         self.alive = query.shows_model
@@ -134,6 +134,8 @@ class _Search:
     def close(self, premises: list[Any], conditions: list[Any], goals: list[Any], same: Pairs) -> Case:
         """A case with nothing left to decide: equations by cofactors, the rest by the solvers."""
         goals = list({self.text(goal): goal for goal in conjuncts(goals)}.values())
+        if self.query.shown and not conditions and (script := self.script(conjuncts(premises), goals)) is not None:
+            return self.leaf([], tuple(map(self.text, goals)), (script,), (), same)
         facts = [f for f in conjuncts([*premises, *conditions]) if is_equation(f)]
         equations, rest = [], []
         for goal in goals:
@@ -203,8 +205,11 @@ class _Search:
             return None
         # What has no part in the contradiction makes the script longer, and harder for the other solver.
         core = self.cores.core(formulas)
-        used = tuple(dict.fromkeys(self.text(f) for f in core if f is not negation))
-        shown = tuple(dict.fromkeys(map(self.text, goals))) if any(f is negation for f in core) else ()
+        return self.script([f for f in core if f is not negation], goals if any(f is negation for f in core) else [])
+
+    def script(self, facts: list[Any], goals: list[Any]) -> Script | None:
+        """What Z3 says to contradict itself, with both solvers' answers to the text of it."""
+        used, shown = (tuple(dict.fromkeys(map(self.text, formulas))) for formulas in (facts, goals))
         smt2 = recheck.script(list(used), list(shown), self.query.numbers)
         answers = (("z3", self.cores.opinion(smt2)), ("cvc5", second.opinion(smt2)))
         if "sat" in dict(answers).values():
@@ -244,9 +249,16 @@ class _Search:
         return outcome, solver
 
 
-def check(formulas: list[Any], timeout_ms: int, effort: int = 0) -> tuple[Any, Any]:
+def satisfiable(formulas: list[Any]) -> bool:
+    """Whether formulas are soon seen to hold together: without what Z3 does first to make harder ones simple."""
+    return bool(check(formulas, TIMEOUT_MS, QUICK, z3.SimpleSolver)[0] == z3.sat)
+
+
+def check(
+    formulas: list[Any], timeout_ms: int, effort: int = 0, solver_of: Callable[[Any], Any] = z3.Solver
+) -> tuple[Any, Any]:
     """Whether formulas can hold together, within so much effort (0: that of the time); and the solver that says so."""
-    solver = z3.Solver()
+    solver = solver_of(z3.current())
     solver.set("rlimit", effort or timeout_ms * UNITS_PER_MS)
     try:
         with within_seconds(UNCOUNTED * timeout_ms / 1000, solver.ctx.interrupt):
