@@ -37,6 +37,10 @@ class FailOn(StrEnum):
 
 
 Spec = Annotated[str, typer.Argument(metavar="SPEC", help=SPEC_HELP, show_default=False)]
+Specs = Annotated[list[str], typer.Argument(metavar="SPEC...", help=SPEC_HELP, show_default=False)]
+Jobs = Annotated[int | None, typer.Option(
+    "--jobs", "-j", metavar="N", min=1, help="How many of several files at a time.", show_default="all processors",
+)]  # fmt: skip
 Out = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where to write.", show_default=False)]
 As = Annotated[Format, typer.Option("--format", help="How the answer is printed.")]
 Fail = Annotated[FailOn, typer.Option("--fail-on", help="The mildest verdict with which the exit code is not 0.")]
@@ -129,9 +133,9 @@ def _politely(given: str = "", format: str = "pretty") -> Iterator[None]:
     except Exception as error:
         if os.environ.get("REFOLD_TRACEBACK"):
             raise
-        what = f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")
-        advice = "this is a mistake in refold: report it with the output under REFOLD_TRACEBACK=1"
-        _fail(f"refold failed, no verdict: {what}: {advice}", 3, given, format)
+        from refold.report.failures import mistake
+
+        _fail(mistake(error), 3, given, format)
 
 
 def _fail(message: str, code: int, given: str, format: str) -> NoReturn:
@@ -187,24 +191,33 @@ def derive(spec: Spec, format: As = Format.pretty) -> None:
 
 @app.command()
 def verify(
-    spec: Spec,
+    specs: Specs,
     against: Against = None,
     format: As = Format.pretty,
     fail_on: Fail = FailOn.unknown,
     timeout: Timeout = None,
     fresh: Fresh = False,
     verbose: Verbose = False,
+    jobs: Jobs = None,
 ) -> None:
     """The verdict on the fused form of SPEC, and what was proved, in groups; -v lists every obligation.
+
+    Of several the verdicts, and what is not proved, in their order; they are verified side by side.
 
     A file with init, step, merge and finish, a fused form of one's own, has that verified instead: a form of the SPEC
     that it defines or imports, or of the one given by --against.
     A proof of the very same plan by the same code and solvers is kept, rechecked and shown.
     """
-    with _politely(spec, format):
-        from refold.report import steps
+    with _politely(specs[0], format):
+        if len(specs) == 1:
+            from refold.report import steps
 
-        raise SystemExit(steps.verify(spec, format, against, fail_on, timeout, fresh=fresh, verbose=verbose))
+            raise SystemExit(steps.verify(specs[0], format, against, fail_on, timeout, fresh=fresh, verbose=verbose))
+        from refold.report import several
+
+        asked = several.Question(format=format, against=against, fail_on=fail_on, timeout=timeout, fresh=fresh,
+                                 verbose=verbose)  # fmt: skip
+        raise SystemExit(several.verify(specs, asked, jobs))
 
 
 @app.command()

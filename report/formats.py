@@ -6,10 +6,10 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 from urllib.parse import quote
 from xml.etree import ElementTree
 
@@ -47,6 +47,10 @@ class Finding:
         return self.place or (loaded.place, loaded.line)
 
 
+# What was loaded, and what was found of it.
+Answer: TypeAlias = "tuple[Loaded, Sequence[Finding]]"
+
+
 def tests_findings(tests: Any) -> tuple[Finding, ...]:
     """The run of the emitted tests as one more thing that was checked; nothing where they did not run."""
     if tests is None:
@@ -56,7 +60,7 @@ def tests_findings(tests: Any) -> tuple[Finding, ...]:
     return (Finding("tests", tests.summary, "refuted", tests.seconds, tests.output, "failed"),)
 
 
-def report_json(loaded: Loaded, report: Any) -> str:
+def report_data(loaded: Loaded, report: Any) -> dict[str, Any]:
     """`verify --format json`: the obligations and their verdicts, and where in a file what is not proved is written."""
     from refold.verify.places import place_of
 
@@ -73,7 +77,7 @@ def report_json(loaded: Loaded, report: Any) -> str:
         obligations.append(entry)
     versions = {"refold": __version__, **dict(report.versions)}
     found = {"spec": loaded.given, "verdict": report.verdict, "obligations": obligations, **states.data(report)}
-    return dumps({**found, "versions": versions})
+    return {**found, "versions": versions}
 
 
 def example_data(c: Any) -> dict[str, Any]:
@@ -93,7 +97,7 @@ def example_data(c: Any) -> dict[str, Any]:
     return found
 
 
-def derivation_json(loaded: Loaded, outcome: Any) -> str:
+def derivation_data(loaded: Loaded, outcome: Any) -> dict[str, Any]:
     """`derive --format json`: the fused form, or the reason why there is none."""
     from refold.algebra import Refusal
     from refold.algebra.display import determinant_text
@@ -104,16 +108,16 @@ def derivation_json(loaded: Loaded, outcome: Any) -> str:
         if outcome.evidence is not None:
             n = len(outcome.evidence.rows)
             reason += f"; a {n} x {n} sample matrix has determinant {determinant_text(outcome)}, which is not 0"
-        return dumps({"spec": loaded.given, "status": "refused", "reason": reason, "class": outcome.kind, "folds": [],
-                      "conditions": []})  # fmt: skip
+        return {"spec": loaded.given, "status": "refused", "reason": reason, "class": outcome.kind, "folds": [],
+                "conditions": []}  # fmt: skip
     folds = []
     for members in _families(outcome):
         main = members[-1]
         folds.append({"name": str(main.symbol), "rank": main.rank, "accumulators": [str(a.symbol) for a in members],
                       "correction": "; ".join(f"{a.symbol} -> {text(a.moved)}" for a in members)})  # fmt: skip
     conditions = [{"claim": text(c.claim), "where": c.where, "guarded": c.guarded} for c in outcome.conditions]
-    return dumps({"spec": loaded.given, "status": "derived", "class": outcome.kind, "folds": folds,
-                  "conditions": conditions})  # fmt: skip
+    return {"spec": loaded.given, "status": "derived", "class": outcome.kind, "folds": folds,
+            "conditions": conditions}  # fmt: skip
 
 
 def _families(plan: Any) -> list[list[Any]]:
@@ -127,55 +131,68 @@ def _families(plan: Any) -> list[list[Any]]:
     return [members for members in found if members]
 
 
-def junit(loaded: Loaded, findings: Sequence[Finding]) -> str:
-    """JUnit XML: a test case a finding, a failure where refuted, an error where unknown."""
-    refuted = sum(f.verdict == "refuted" for f in findings)
-    unknown = sum(f.verdict == "unknown" for f in findings)
-    counts = {"tests": str(len(findings)), "failures": str(refuted), "errors": str(unknown), "skipped": "0",
-              "time": f"{sum(f.seconds for f in findings):.3f}"}  # fmt: skip
-    root = ElementTree.Element("testsuites", {"name": "refold", **{k: v for k, v in counts.items() if k != "skipped"}})
-    suite = ElementTree.SubElement(root, "testsuite", {"name": _xml(loaded.given), **counts})
-    for f in findings:
-        case = ElementTree.SubElement(suite, "testcase", {
-            "classname": f"refold.{loaded.name}", "name": _xml(f.name), "time": f"{f.seconds:.3f}",
-            "file": _xml(f.at(loaded)[0]), "line": str(f.at(loaded)[1]),
-        })  # fmt: skip
-        if f.note:
-            properties = ElementTree.SubElement(case, "properties")
-            ElementTree.SubElement(properties, "property", {"name": "note", "value": _xml(f.note)})
-        if f.verdict != "proved":
-            tag = "failure" if f.verdict == "refuted" else "error"
-            element = ElementTree.SubElement(
-                case, tag, {"message": _xml(f"{f.word or f.verdict}: {f.claim}"), "type": f.verdict}
-            )
-            element.text = _xml(f.detail)
-        if f.example is not None:
-            ElementTree.SubElement(case, "system-out").text = _xml(dumps(f.example))
+def junit(answers: Sequence[Answer]) -> str:
+    """JUnit XML: a suite a file, a test case a finding, a failure where refuted, an error where unknown."""
+    root = ElementTree.Element("testsuites", {"name": "refold", **_counts([f for _, found in answers for f in found])})
+    for loaded, findings in answers:
+        counts = {**_counts(findings), "skipped": "0"}
+        suite = ElementTree.SubElement(root, "testsuite", {"name": _xml(loaded.given), **counts})
+        for f in findings:
+            _case(suite, loaded, f)
     ElementTree.indent(root)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode")
 
 
-def sarif(loaded: Loaded, findings: Sequence[Finding]) -> str:
-    """SARIF 2.1.0: a rule and a result a finding, `pass` where proved, `fail` where refuted, `open` where unknown."""
-    kinds = {"proved": "pass", "refuted": "fail", "unknown": "open"}
-    failures = [f for f in findings if f.word == ERROR]
-    names = list(dict.fromkeys(f.name for f in findings))
+def _counts(findings: Sequence[Finding]) -> dict[str, str]:
+    refuted, unknown = (sum(f.verdict == verdict for f in findings) for verdict in ("refuted", "unknown"))
+    return {"tests": str(len(findings)), "failures": str(refuted), "errors": str(unknown),
+            "time": f"{sum(f.seconds for f in findings):.3f}"}  # fmt: skip
+
+
+def _case(suite: ElementTree.Element, loaded: Loaded, f: Finding) -> None:
+    case = ElementTree.SubElement(suite, "testcase", {
+        "classname": f"refold.{loaded.name}", "name": _xml(f.name), "time": f"{f.seconds:.3f}",
+        "file": _xml(f.at(loaded)[0]), "line": str(f.at(loaded)[1]),
+    })  # fmt: skip
+    if f.note:
+        properties = ElementTree.SubElement(case, "properties")
+        ElementTree.SubElement(properties, "property", {"name": "note", "value": _xml(f.note)})
+    if f.verdict != "proved":
+        tag = "failure" if f.verdict == "refuted" else "error"
+        element = ElementTree.SubElement(
+            case, tag, {"message": _xml(f"{f.word or f.verdict}: {f.claim}"), "type": f.verdict}
+        )
+        element.text = _xml(f.detail)
+    if f.example is not None:
+        ElementTree.SubElement(case, "system-out").text = _xml(dumps(f.example))
+
+
+def sarif(answers: Sequence[Answer]) -> str:
+    """SARIF 2.1.0: a rule a name, a result a finding, `pass` where proved, `fail` where refuted, `open` where unknown.
+
+    All files are one run: whoever takes it in may take one run of a tool.
+    """
+    findings = [(loaded, f) for loaded, found in answers for f in found]
+    failed = any(f.word == ERROR for _, f in findings)
+    names = list(dict.fromkeys(f.name for _, f in findings))
     rules = [{"id": name, "shortDescription": {"text": f"refold proves: {name}"}} for name in names]
-    results = [
-        {
-            "ruleId": f.name, "ruleIndex": names.index(f.name), "kind": "fail" if f in failures else kinds[f.verdict],
-            "level": "error" if f.verdict == "refuted" or f in failures else "none",
-            "message": {"text": _message(f)}, "locations": [_location(*f.at(loaded))],
-            "partialFingerprints": {"refoldObligation/v1": _fingerprint(loaded, f)},
-            "properties": {"verdict": f.verdict, "claim": f.claim, "seconds": round(f.seconds, 4), "note": f.note}
-            | ({"counterexample": f.example} if f.example is not None else {}),
-        }
-        for f in findings
-    ]  # fmt: skip
+    results = [_result(loaded, f, names.index(f.name)) for loaded, f in findings]
     driver = {"name": "refold", "version": __version__, "rules": rules}
-    ended = {"executionSuccessful": not failures}
+    ended = {"executionSuccessful": not failed}
     run = {"tool": {"driver": driver}, "invocations": [ended], "results": results, "columnKind": "unicodeCodePoints"}
     return dumps({"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]})
+
+
+def _result(loaded: Loaded, f: Finding, rule: int) -> dict[str, Any]:
+    kinds, failed = {"proved": "pass", "refuted": "fail", "unknown": "open"}, f.word == ERROR
+    return {
+        "ruleId": f.name, "ruleIndex": rule, "kind": "fail" if failed else kinds[f.verdict],
+        "level": "error" if f.verdict == "refuted" or failed else "none",
+        "message": {"text": _message(f)}, "locations": [_location(*f.at(loaded))],
+        "partialFingerprints": {"refoldObligation/v1": _fingerprint(loaded, f)},
+        "properties": {"verdict": f.verdict, "claim": f.claim, "seconds": round(f.seconds, 4), "note": f.note}
+        | ({"counterexample": f.example} if f.example is not None else {}),
+    }  # fmt: skip
 
 
 def _location(file: str, line: int) -> dict[str, Any]:
@@ -188,8 +205,12 @@ def _fingerprint(loaded: Loaded, f: Finding) -> str:
     return hashlib.sha256(f"{loaded.place}\n{loaded.name}\n{f.name}".encode()).hexdigest()[:32]
 
 
-def github(loaded: Loaded, findings: Sequence[Finding]) -> str:
+def github(answers: Sequence[Answer]) -> str:
     """GitHub workflow commands: an error where refuted, a warning where unknown, one notice where all is proved."""
+    return "\n".join(line for loaded, findings in answers for line in _annotations(loaded, findings))
+
+
+def _annotations(loaded: Loaded, findings: Sequence[Finding]) -> list[str]:
     levels = {"refuted": "error", "unknown": "warning"}
     lines = [
         _command("error" if f.word == ERROR else levels[f.verdict], f.at(loaded), f"refold {f.name}", _message(f))
@@ -201,7 +222,7 @@ def github(loaded: Loaded, findings: Sequence[Finding]) -> str:
         words = " and ".join(sorted({f.word or f.verdict for f in findings}))
         lines = [_command("notice", (loaded.place, loaded.line), "refold", f"{loaded.given} {words}: {names}")]
     lines += [_command("notice", f.at(loaded), f"refold {f.name}", f"{f.name}: {f.alone}") for f in findings if f.alone]
-    return "\n".join(lines)
+    return lines
 
 
 def _command(level: str, place: tuple[str, int], title: str, message: str) -> str:
@@ -246,6 +267,10 @@ def _plain(value: Any) -> Any:
 
 def build_json(loaded: Loaded, report: Any, paths: Sequence[Path], note: str, tests: Any) -> str:
     """`build --format json`: the report of `verify`, and below it the bundle, whether its kernel ran, and its tests."""
-    found = json.loads(report_json(loaded, report))
+    found = report_data(loaded, report)
     ended = tests and {"passed": tests.passed, "summary": tests.summary, "seconds": round(tests.seconds, 2)}
     return dumps({**found, "bundle": [str(path) for path in paths], "note": note, "tests": ended})
+
+
+# The formats that are lists of findings.
+WRITERS: dict[str, Callable[[Sequence[Answer]], str]] = {"junit": junit, "sarif": sarif, "github": github}

@@ -48,12 +48,17 @@ def verify(
     fresh: bool = False,
     verbose: bool = False,
 ) -> int:
-    loaded = load(spec, ("CLAIM", "SPEC"), None if against is None else load(against).value)
+    loaded = load_for(spec, against)
     report = verify_loaded(loaded, format, timeout=timeout, fresh=fresh)
     if report is None:
         return exit_code("refuted", fail_on)
     show_report(loaded, report, format, verbose=verbose)
     return exit_code(report.verdict, fail_on)
+
+
+def load_for(spec: str, against: str | None) -> Loaded:
+    """What is verified: a claim or a form before a pipeline; a form `against` another file's pipeline."""
+    return load(spec, ("CLAIM", "SPEC"), None if against is None else load(against).value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +76,21 @@ def outcome_of(loaded: Loaded, timeout: float | None = None) -> Outcome:
     from refold.algebra import Refusal
     from refold.verify.display import summary
 
-    outcome: Any = None
-    seconds = 0.0
-    if not is_claim(loaded):
-        outcome, seconds = derive_loaded(loaded, timeout)
-    if isinstance(outcome, Refusal):
-        return Outcome("refuted", 0, outcome.reason, pretty.plain(pretty.derivation(loaded, outcome)))
-    report = verify_loaded(loaded, "pretty", outcome, seconds, timeout)
+    report, _ = judged(loaded, timeout)
+    if isinstance(report, Refusal):
+        return Outcome("refuted", 0, report.reason, pretty.plain(pretty.derivation(loaded, report)))
     shown = pretty.plain(pretty.heading(loaded), "", pretty.unproved(report))
     return Outcome(report.verdict, len(report.results), summary(report), shown)
+
+
+def judged(loaded: Loaded, timeout: float | None = None, *, fresh: bool = False) -> tuple[Any, float]:
+    """The report on what was loaded, or the refusal of its derivation, which took so many seconds."""
+    from refold.algebra import Refusal
+
+    outcome, seconds = (None, 0.0) if is_claim(loaded) else derive_loaded(loaded, timeout)
+    if isinstance(outcome, Refusal):
+        return outcome, seconds
+    return verify_loaded(loaded, "pretty", outcome, seconds, timeout, fresh=fresh), seconds
 
 
 def emit(spec: str, output: Path, *, single_file: bool = False) -> int:
@@ -272,15 +283,20 @@ def show_derivation(loaded: Loaded, outcome: Any, seconds: float, format: str) -
         case "pretty":
             pretty.put(pretty.derivation(loaded, outcome))
         case "json":
-            pretty.write(formats.derivation_json(loaded, outcome))
+            pretty.write(formats.dumps(formats.derivation_data(loaded, outcome)))
         case _:
-            if refused:
-                found = formats.Finding("derivation", outcome.reason, "refuted", seconds, str(outcome), "refused")
-            else:
-                claim = f"class {outcome.kind}, {len(outcome.accumulators)} accumulators"
-                found = formats.Finding("derivation", claim, "proved", seconds, word="derived")
-            show_findings(loaded, [found], format)
+            show_findings(loaded, [derivation_finding(outcome, seconds)], format)
     return 1 if refused else 0
+
+
+def derivation_finding(outcome: Any, seconds: float) -> Finding:
+    """A derivation, or its refusal, as a thing that was checked."""
+    from refold.algebra import Refusal
+
+    if isinstance(outcome, Refusal):
+        return Finding("derivation", outcome.reason, "refuted", seconds, str(outcome), "refused")
+    claim = f"class {outcome.kind}, {len(outcome.accumulators)} accumulators"
+    return Finding("derivation", claim, "proved", seconds, word="derived")
 
 
 def show_report(loaded: Loaded, report: Any, format: str, *, verbose: bool = False) -> None:
@@ -291,7 +307,7 @@ def show_report(loaded: Loaded, report: Any, format: str, *, verbose: bool = Fal
         case "pretty":
             pretty.put(pretty.heading(loaded), "", pretty.groups(report))
         case "json":
-            pretty.write(formats.report_json(loaded, report))
+            pretty.write(formats.dumps(formats.report_data(loaded, report)))
         case _:
             show_findings(loaded, findings(report), format)
 
@@ -317,8 +333,7 @@ def findings(report: Any) -> list[Finding]:
 
 
 def show_findings(loaded: Loaded, findings: list[Finding], format: str) -> None:
-    writers = {"junit": formats.junit, "sarif": formats.sarif, "github": formats.github}
-    pretty.write(writers[format](loaded, findings))
+    pretty.write(formats.WRITERS[format]([(loaded, findings)]))
 
 
 def catalogue_row(path: Path, notify: Callable[[str], None]) -> tuple[str, str, str, str]:

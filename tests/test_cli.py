@@ -384,8 +384,8 @@ def test_machines_get_the_note_and_the_input(refold: Callable[..., Ran], softmax
 def test_xml_and_commands_are_escaped() -> None:
     loaded = loading.Loaded("a,b.py", "a", Path("a,b.py"), 3, None)
     finding = formats.Finding("law", "x < 1\x00\n100%", "refuted", 0.5, "a & b")
-    assert ElementTree.fromstring(formats.junit(loaded, [finding])).find("*/*/failure") is not None
-    line = formats.github(loaded, [finding])
+    assert ElementTree.fromstring(formats.junit([(loaded, [finding])])).find("*/*/failure") is not None
+    line = formats.github([(loaded, [finding])])
     assert line == "::error file=a%2Cb.py,line=3,title=refold law::law refuted: x < 1\x00%0A100%25%0Aa & b"
 
 
