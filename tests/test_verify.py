@@ -129,8 +129,6 @@ ATTENTION = [
     "index unmasked: split",
     "index parts: cover",
     "index parts: disjoint",
-    "index digits",
-    "index rounds",
     "index write once o",
     "index stores o",
     "index loads k",

@@ -44,7 +44,7 @@ def several_pieces(body: Iterable[ir.Statement], works: ir.Value, before: Iterab
                                                work = seen * programs + (pid, or programs - 1 - pid by turns)
                                                if work < works: body
 
-    Obligation `index rounds`: each piece is some program's in some round, and in one alone.
+    Obligation `index copies: hopper`: each piece is some program's in some round; two that took it would write alike.
     """
     down = ir.Binary("-", ir.Binary("-", PROGRAMS, ir.Number(1)), PID)
     turn = ir.Choice(ir.Binary("==", ir.Binary("%", SEEN, ir.Number(2)), ir.Number(0)), PID, down)

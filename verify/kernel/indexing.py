@@ -32,7 +32,7 @@ from refold.verify.kernel.integers import Integers
 from refold.verify.kernel.lane import lanes_of
 from refold.verify.kernel.merged import merge_questions
 from refold.verify.kernel.overflow import overflow
-from refold.verify.kernel.programs import product, program_questions
+from refold.verify.kernel.programs import part_questions, product
 from refold.verify.kernel.questions import IndexQuestion, IndexQuestions
 from refold.verify.kernel.visits import visit_questions
 from refold.verify.result import Result
@@ -50,7 +50,7 @@ def index_questions(plan: Plan) -> Iterator[IndexQuestion | IndexQuestions | Res
     yield from tile_questions(roles, ranges)
     if ranges.held(roles):
         yield from held_questions()
-    yield from program_questions(roles)
+    yield from part_questions()
     yield from module_questions(made, launch(made))
 
 
