@@ -7,7 +7,6 @@ before. What an iteration leaves as it is, the loop does not carry.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +16,7 @@ from refold.schedule.dtypes import is_pointer, sort_of
 from refold.schedule.outcome import Carried, Loop
 from refold.schedule.terms import Term, below, make
 from refold.schedule.tiles import Lanes, NoMeaning, Tile, cast, each, filled, meet, terms, tile_of
+from refold.schedule.walk import assigned
 
 if TYPE_CHECKING:
     from refold.schedule.execute import Machine, Object
@@ -92,24 +92,6 @@ def _symbolic(machine: Machine, node: ir.For, start: Tile, stop: Tile, step: Til
     )
     event = Loop(number, first, stop.lanes.item(), by, machine.path, carried, machine.inside)
     machine.events.insert(marks[0], event)
-
-
-def assigned(body: Iterable[ir.Statement]) -> list[str]:
-    """The names that statements assign, in order."""
-    found: list[str] = []
-    for statement in body:
-        match statement:
-            case ir.Let(target):
-                found.append(target.text)
-            case ir.Unpack(targets):
-                found += [t.text for t in targets]
-            case ir.If(_, then, other):
-                found += assigned(then) + assigned(other)
-            case ir.For(_, _, _, _, inner):
-                found += assigned(inner)
-            case ir.Evaluate() | ir.Note() | ir.Store() | ir.Return():
-                pass
-    return found
 
 
 def _tile(x: Object) -> Tile:

@@ -104,6 +104,26 @@ def _visit(body: Iterable[ir.Statement], free: dict[str, ir.Name], bound: set[st
                 assert_never(s)
 
 
+def assigned(body: Iterable[ir.Statement]) -> list[str]:
+    """The names that statements assign, in order."""
+    found: list[str] = []
+    for statement in body:
+        match statement:
+            case ir.Let(target):
+                found.append(target.text)
+            case ir.Unpack(targets):
+                found += [t.text for t in targets]
+            case ir.If(_, then, other):
+                found += assigned(then) + assigned(other)
+            case ir.For(_, _, _, _, inner):
+                found += assigned(inner)
+            case ir.Evaluate() | ir.Note() | ir.Store() | ir.Specialise() | ir.Return():
+                pass
+            case _:
+                assert_never(statement)
+    return found
+
+
 def reads(statement: ir.Statement) -> set[str]:
     """The names that one statement reads, by their text."""
     return {*free_names([statement])}

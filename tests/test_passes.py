@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+import pytest
 import sympy as sp
 
-from refold import Scalar, Spec, Tensor, axes, derive, exp, fold, pipeline, sqrt, tanh
+from refold import Scalar, Spec, Tensor, axes, derive, exp, fold, log, pipeline, sqrt, tanh
 from refold.algebra import Plan
 from refold.algebra.base2 import exp2, in_base2
 from refold.algebra.monoid import monoid
@@ -12,11 +16,16 @@ from refold.emit.triton import lines
 from refold.schedule import ir
 from refold.schedule.lower.gluon import gluon_kernel
 from refold.schedule.lower.kernels import Kernels, kernels
-from refold.schedule.lower.words import BLOCK_M, BLOCK_N, EVICT, MASKED, scalar
+from refold.schedule.lower.words import BLOCK_M, BLOCK_N, EVICT, MASKED, pointer, scalar
+from refold.schedule.passes.hoisting import hoist
 from refold.schedule.passes.loops import mask_free_tiles, peel_last_tile, skip_tiles
 from refold.schedule.passes.programs import heaviest_first, several_pieces
 from refold.schedule.passes.warps import warp_specialise
+from refold.schedule.walk import reads
 from refold.spec import Fold
+from refold.verify.kernel.prover import Prover
+from refold.verify.kernel.refinement import of_module
+from refold.verify.verify import invariants_of
 
 STATE, J0, SIZE, LO, FULL, HI = (scalar(n) for n in ("l", "j0", "size_j", "lo", "full_hi", "hi"))
 STEP = ir.Unpack((STATE,), ir.Invoke("_step", (STATE, J0, EVICT, MASKED)))
@@ -120,6 +129,70 @@ def test_the_scale_comes_after_the_maximum() -> None:
         "c2 = x * c", '    c2 = tl.where(in_j[None, :], c2, -float("inf"))',
         "m_new = tl.maximum(m, tl.max(c2, 1))", "p = _exp(c2 - m_hat[:, None])",
     ]  # fmt: skip
+
+
+X, W, POINTER = scalar("x"), scalar("w"), pointer("w")
+
+
+def test_hoist() -> None:
+    """What reads the state, the tile, what was made of them or what is stored there stays, and what is assigned again.
+
+    `W` is the same in every iteration, and all that is made of it alone.
+    """
+    alpha, p, y, z = (scalar(n) for n in ("alpha", "p", "y", "z"))
+    body = [
+        ir.Let(W, ir.Load(ir.Binary("+", POINTER, scalar("row")))),
+        ir.Let(X, ir.Load(ir.Binary("+", pointer("x"), J0))),
+        ir.Let(alpha, ir.Unary("exp2", W)),
+        ir.Let(p, ir.Binary("*", X, alpha)),
+        ir.If(MASKED, (ir.Let(z, ir.Binary("+", alpha, p)),)),
+        ir.Let(y, ir.Number(0)),
+        ir.If(MASKED, (ir.Let(y, alpha),)),
+        ir.Let(scalar("o"), ir.Load(pointer("o"))),
+        ir.Store(pointer("o"), p),
+        ir.Let(STATE, ir.Binary("+", STATE, p)),
+    ]
+    before, inside = hoist(body, [STATE, J0])
+    assert written(*before) == "w = tl.load(w_ptr + row)\nalpha = tl.exp2(w)"
+    assert written(*inside) == "\n".join([
+        "x = tl.load(x_ptr + j0)", "p = x * alpha", "if MASKED:", "    z = alpha + p", "y = 0", "if MASKED:",
+        "    y = alpha", "o = tl.load(o_ptr)", "tl.store(o_ptr, p)", "l = l + p",
+    ])  # fmt: skip
+    assert hoist(inside, [STATE, J0]) == ([], inside)
+
+
+def hoists_what_reads(*forgotten: str) -> Callable[..., Any]:
+    """The rewrite, if the loop did not change some names."""
+    return lambda lines, changing: hoist(lines, [n for n in changing if n.text not in forgotten])
+
+
+def hoists_what_the_body_makes(lines: list[ir.Statement], changing: list[ir.Name]) -> Any:
+    """The rewrite, if it looked at the names that the loop changes and at none that the body makes of them."""
+    given = {n.text for n in changing}
+    before = [s for s in lines if isinstance(s, ir.Let) and not reads(s) & given]
+    return before, [s for s in lines if s not in before]
+
+
+@pytest.mark.parametrize("wrong", [
+    hoists_what_reads("m", "l"), hoists_what_reads("j0"), hoists_what_the_body_makes,
+])  # fmt: skip
+def test_an_obligation_refutes_what_hoists_what_the_loop_changes(
+    wrong: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    i, j = axes("i j")
+    x, w = Tensor("x", i, j), Tensor("w", i)
+    s = x[i, j] * exp(w[i])
+    plan = derive(pipeline(o=(fold.max(s, over=j) + log(fold.sum(exp(s - fold.max(s, over=j)), over=j)))[i]))
+    assert isinstance(plan, Plan)
+    laws = invariants_of(plan)
+
+    def open_of() -> set[str]:
+        made = kernels.__wrapped__(plan, "f")
+        return {r.name for r in of_module(made, Prover(made, laws)) if r.verdict != "proved"}
+
+    assert not open_of()
+    monkeypatch.setattr("refold.schedule.lower.scope.hoist", wrong)
+    assert open_of()
 
 
 def kernels_of(spec: Spec) -> Kernels:

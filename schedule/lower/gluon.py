@@ -32,7 +32,7 @@ from refold.schedule.lower.names import RESERVED, Names
 from refold.schedule.lower.nan import strict_extrema
 from refold.schedule.lower.reads import corner
 from refold.schedule.lower.scope import Scope
-from refold.schedule.lower.tile import begun
+from refold.schedule.lower.tile import Step, begun
 from refold.schedule.lower.words import BLOCK_N, block_of, scalar, within
 from refold.schedule.walk import free_names, function, names
 from refold.spec import Index, Read
@@ -151,17 +151,17 @@ def _ring(made: Kernels, name: str) -> Hopper:
     step, carried = _step(plan, made.form, prologue, apart)
     scores, values = apart.both()
     assert scores.left is not None
-    bounds = prologue.inside(())
-    choices = range_lines(made.ranges, bounds, *whole(roles.fold))
+    choices = range_lines(made.ranges, prologue.inside(()), *whole(roles.fold))
     assert roles.rows is not None
-    if bounds.body or within(roles.rows).text in free_names(choices):
+    if within(roles.rows).text in free_names(choices):
         raise Unfit
     epilogue = prologue.inside([a.symbol for a in plan.accumulators])
     for a in plan.accumulators:
         epilogue.bind(a.symbol, state_name(a, roles))
-    for f in plan.finish:
-        guard = None if f.guard is sp.true else epilogue.condition(f.guard)
-        store(epilogue if guard is None else harmless(epilogue, f.guard), f, guard, epilogue)
+    with prologue.lines.loop(state_name(a, roles) for a in plan.accumulators) as output:
+        for f in plan.finish:
+            guard = None if f.guard is sp.true else epilogue.condition(f.guard)
+            store(epilogue if guard is None else harmless(epilogue, f.guard), f, guard, epilogue)
     if host.scalars != made.host:
         raise Unfit
     scored, keys, summed = (
@@ -177,8 +177,8 @@ def _ring(made: Kernels, name: str) -> Hopper:
         columns=_columns(values, roles),
         spans=made.ranges.spans,
         choices=tuple(choices),
-        prologue=tuple(prologue.body),
-        epilogue=tuple(epilogue.body),
+        prologue=tuple(prologue.lines.current),
+        epilogue=tuple(output),
         places=(scored, keys, summed),
         states=_states(plan, roles),
         pointers=tuple(dict.fromkeys(t for t, _ in strides)),
@@ -188,9 +188,27 @@ def _ring(made: Kernels, name: str) -> Hopper:
 
 def _step(plan: Plan, form: Monoid, prologue: Scope, apart: Apart) -> tuple[ir.Function, tuple[ir.Name, ...]]:
     """The step up to the weights, and what it returns: new states but the last, the weights, what moves the last."""
-    roles = prologue.roles
-    step = begun(plan, form, prologue, slice_of(0, BLOCK_N))
-    scope, definitions = step.scope, step.definitions
+    roles, weights = prologue.roles, weights_of(prologue.roles)
+    scores, j0 = scores_of(roles), scalar("j0")
+    with prologue.lines.loop([*(state_name(c, roles) for c in form.state), scores, j0]) as body:
+        late, states = _states_but_one(begun(plan, form, prologue, slice_of(0, BLOCK_N)), form, apart)
+        _, values = apart.both()
+        read = {n.text: n for n in names(values.into) if n.kind != "constant" and n.text != str(late.symbol)}
+        if {*read} & {str(a.symbol) for a in plan.accumulators}:
+            raise Unfit
+        moves = [read[n] for n in sorted(read)]
+        operand = ir.Call("_operand_of", (block_of(_columns(values, roles), roles),))
+        assert values.weights is not None
+        body.append(ir.Let(weights, ir.Method(GL, "convert_layout", (values.weights, operand), axes=weights.axes)))
+        body.append(ir.Return((*states, weights, *moves)))
+    carried = tuple(state_name(c, roles) for c in form.state if c != late)
+    comment = "One tile from its scores to its weights: the emitted step without its two products."
+    return function("_scored", (*carried, scores, j0), body, comment), (*carried, weights, *moves)
+
+
+def _states_but_one(step: Step, form: Monoid, apart: Apart) -> tuple[Component, tuple[ir.Name, ...]]:
+    """Writes the new states but the last, which is the sum of the second product."""
+    definitions, roles = step.definitions, step.scope.roles
     late: Component | None = None
     assert form.update is not None
     for let in form.update.lets:
@@ -209,23 +227,7 @@ def _step(plan: Plan, form: Monoid, prologue: Scope, apart: Apart) -> tuple[ir.F
             definitions.component(let, total)
     if late is None:
         raise Unfit
-    _, values = apart.both()
-    states = {str(a.symbol) for a in plan.accumulators}
-    read = {n.text: n for n in names(values.into) if n.kind != "constant" and n.text != str(late.symbol)}
-    if {*read} & states:
-        raise Unfit
-    moves = [read[n] for n in sorted(read)]
-    weights = weights_of(roles)
-    operand = ir.Call("_operand_of", (block_of(_columns(values, roles), roles),))
-    assert values.weights is not None
-    layout = ir.Method(GL, "convert_layout", (values.weights, operand), axes=weights.axes)
-    scope.body.append(ir.Let(weights, layout))
-    early = [c for c in form.state if c != late]
-    scope.body.append(ir.Return((*definitions.names.values(), weights, *moves)))
-    carried = tuple(state_name(c, roles) for c in early)
-    comment = "One tile from its scores to its weights: the emitted step without its two products."
-    made = function("_scored", (*carried, scores_of(roles), scalar("j0")), scope.body, comment)
-    return made, (*carried, weights, *moves)
+    return late, tuple(definitions.names.values())
 
 
 def _columns(values: Product, roles: Roles) -> Index:

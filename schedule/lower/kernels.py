@@ -105,19 +105,13 @@ def kernels(plan: Plan, name: str) -> Kernels:
         for p in written.spec.params if p.is_integer
     ]  # fmt: skip
     base += indices(prologue, ranges)
-    prologue.body.clear()
     form = stable_means(plan, monoid(plan))
     step = step_function(plan, form, prologue, "_step")
     merge = merge_function(plan, form, prologue, "_merge")
-    epilogue = prologue.inside(form.symbols)
-    for c in form.state:
-        state = state_name(c, roles)
-        nowhere = ir.Select(ir.Binary("==", state, NOWHERE), ir.Number(-1), state)
-        epilogue.bind(c.symbol, nowhere if c.reducer == "argmax" else state)
-    write = _finish(plan, epilogue)
+    with prologue.lines.loop(state_name(c, roles) for c in form.state) as output:
+        write = _finish(plan, _epilogue(form, prologue))
     live = summary_function(ranges, prologue, "_live")
-    lowering = Lowering(name, roles, ranges, tuple(base), prologue, prologue.inside(()), step, merge, live, write,
-                        tuple(epilogue.body))  # fmt: skip
+    lowering = Lowering(name, roles, ranges, tuple(base), prologue.inside(()), step, merge, live, write, tuple(output))
     once = program(written, form)
     programs = (once, split(once, plan.axis))
     stages = {s.name: lowering.kernel(p, s) for p in programs for s in p.stages}
@@ -144,10 +138,21 @@ def _taken(plan: Plan) -> set[str]:
             *made_names(plan.spec, states), *RESERVED}  # fmt: skip
 
 
+def _epilogue(form: Monoid, prologue: Scope) -> Scope:
+    """The scope after the loops, in which the state is the last."""
+    epilogue = prologue.inside(form.symbols)
+    for c in form.state:
+        state = state_name(c, prologue.roles)
+        nowhere = ir.Select(ir.Binary("==", state, NOWHERE), ir.Number(-1), state)
+        epilogue.bind(c.symbol, nowhere if c.reducer == "argmax" else state)
+    return epilogue
+
+
 def _finish(plan: Plan, epilogue: Scope) -> ir.Function | None:
     """Writes the outputs that do not vary with the fold axis into the epilogue; the others become `_write`."""
     fold = plan.axis
     body = positions(fold)
+    changing = [scalar("j0"), *(s.target for s in body if isinstance(s, ir.Let))]
     count, names = len(body), epilogue.names.function()
     for f in plan.finish:
         scope, guard = epilogue, None
@@ -157,11 +162,13 @@ def _finish(plan: Plan, epilogue: Scope) -> ir.Function | None:
         if fold not in f.axes:
             store(scope, f, guard, epilogue)
             continue
-        tile = scope.function({fold})
-        tile.body, tile.names, tile.whole[fold] = body, names, ir.Name(fold.name, (fold,))
+        tile = scope.nested(names, {fold})
+        tile.whole[fold] = ir.Name(fold.name, (fold,))
         if guard is not None:
             guard = epilogue.name("ok", guard)
-        store(tile, f, guard, tile)
+        with tile.lines.loop(changing) as lines:
+            store(tile, f, guard, tile)
+        body += lines
     if len(body) == count:
         return None
     values, stores = stores_last(body)

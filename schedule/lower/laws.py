@@ -19,17 +19,25 @@ from refold.schedule.walk import function
 def step_function(plan: Plan, form: Monoid, prologue: Scope, name: str) -> ir.Function:
     """`state -> state` over the tile that starts at j0; `MASKED` says whether anything in it may be masked."""
     assert form.update is not None
-    step = begun(plan, form, prologue)
-    for let in form.update.lets:
-        step.define(let)
-    scope = step.scope
-    scope.body.append(ir.Return(step.definitions.results))
-    first = (*(state_name(c, scope.roles) for c in form.state), scalar("j0"))
-    return function(name, first, scope.body, "One tile: the state, moved to the new anchors, and what the tile adds.")
+    first = (*(state_name(c, prologue.roles) for c in form.state), scalar("j0"))
+    with prologue.lines.loop(first) as body:
+        step = begun(plan, form, prologue)
+        for let in form.update.lets:
+            step.define(let)
+        body.append(ir.Return(step.definitions.results))
+    return function(name, first, body, "One tile: the state, moved to the new anchors, and what the tile adds.")
 
 
 def merge_function(plan: Plan, form: Monoid, prologue: Scope, name: str) -> ir.Function:
     """`state, state -> state`: both moved to the anchors of the union, then joined."""
+    first = [state_name(c, prologue.roles, mark) for mark in ("", "_part") for c in form.state]
+    with prologue.lines.loop(first) as body:
+        body.append(ir.Return(_merged(plan, form, prologue)))
+    return function(name, first, body, "Two states, each moved to the anchors of both together, then joined.")
+
+
+def _merged(plan: Plan, form: Monoid, prologue: Scope) -> tuple[ir.Name, ...]:
+    """The components of the union."""
     assert form.combine is not None
     roles = prologue.roles
     # The right state has names in the text: terms stand in the order of the names.
@@ -61,9 +69,7 @@ def merge_function(plan: Plan, form: Monoid, prologue: Scope, name: str) -> ir.F
             case _:
                 old, new = apart(let.expr, c.reducer, comes)
                 definitions.component(let, definitions.joined(let.symbol, scope.value(old), share(scope, new)))
-    scope.body.append(ir.Return(definitions.results))
-    first = [state_name(c, roles, mark) for mark in ("", "_part") for c in form.state]
-    return function(name, first, scope.body, "Two states, each moved to the anchors of both together, then joined.")
+    return definitions.results
 
 
 def store(scope: Scope, f: Finish, guard: ir.Value | None, plain: Scope) -> None:
@@ -78,4 +84,4 @@ def store(scope: Scope, f: Finish, guard: ir.Value | None, plain: Scope) -> None
     masks = [scope.spread(within(a), axes) for a in axes]
     val = scope.named(f.name, val)
     cast = ir.Cast(scope.spread(val, axes), ir.ElementOf(pointer(f.name)))
-    scope.body.append(ir.Store(place, cast, chain("&", *masks) if masks else None, eviction(scope, f.axes)))
+    scope.lines.current.append(ir.Store(place, cast, chain("&", *masks) if masks else None, eviction(scope, f.axes)))

@@ -88,18 +88,18 @@ def summary_function(ranges: TileRanges, prologue: Scope, name: str) -> ir.Funct
     roles = prologue.roles
     fold, rows = roles.fold, roles.rows
     scope = prologue.function({fold})
-    j = ir.Name(fold.name, (fold,))
-    scope.body += [
-        ir.Let(j, ir.Cast(ir.Binary("+", scalar("j0"), ir.Lanes(BLOCK_N, (fold,))), INDEX)),
-        ir.Let(within(fold), ir.Binary("<", j, ir.Name(f"size_{fold.name}", kind="size"))),
-    ]
-    scope.whole[fold] = j
-    live = scope.condition(sp.And(*ranges.asked))
-    inside = [within(a) for a in (rows, fold) if a is not None and a in {fold, *live.axes}]
-    anywhere = ir.Cast(scope.join("&", [*inside, live]), "int32")
-    scope.body.append(ir.Return((ir.Binary(">", _overall("max", anywhere), ir.Number(0)),), alone=True))
+    scope.whole[fold] = j = ir.Name(fold.name, (fold,))
+    with scope.lines.loop([scalar("j0")]) as body:
+        body += [
+            ir.Let(j, ir.Cast(ir.Binary("+", scalar("j0"), ir.Lanes(BLOCK_N, (fold,))), INDEX)),
+            ir.Let(within(fold), ir.Binary("<", j, ir.Name(f"size_{fold.name}", kind="size"))),
+        ]
+        live = scope.condition(sp.And(*ranges.asked))
+        inside = [within(a) for a in (rows, fold) if a is not None and a in {fold, *live.axes}]
+        anywhere = ir.Cast(scope.join("&", [*inside, live]), "int32")
+        body.append(ir.Return((ir.Binary(">", _overall("max", anywhere), ir.Number(0)),), alone=True))
     comment = "Whether any row has a position in the tile that adds something."
-    return function(name, (scalar("j0"),), scope.body, comment)
+    return function(name, (scalar("j0"),), body, comment)
 
 
 def _overall(reducer: ir.Reducer, tile: ir.Value) -> ir.Value:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial, reduce
 from typing import Any, Protocol
@@ -15,6 +16,7 @@ from refold.schedule.lower.host import Host, is_host
 from refold.schedule.lower.names import Names
 from refold.schedule.lower.padding import finite
 from refold.schedule.lower.words import MASKED, scalar
+from refold.schedule.passes.hoisting import hoist
 from refold.spec import Fold, Index, Read
 
 
@@ -71,8 +73,25 @@ class Data:
 
 
 @dataclass(slots=True)
+class Lines:
+    """Where all scopes of a kernel write: the lines of one loop at a time, or those before all loops."""
+
+    current: list[ir.Statement] = field(default_factory=list)
+
+    @contextmanager
+    def loop(self, changing: Iterable[ir.Name]) -> Iterator[list[ir.Statement]]:
+        """The lines of what a loop does, which are complete at the end: what does not change then stands before it."""
+        outside, inside = self.current, list[ir.Statement]()
+        self.current = inside
+        yield inside
+        self.current = outside
+        before, inside[:] = hoist(inside, changing)
+        outside += before
+
+
+@dataclass(slots=True)
 class Scope:
-    """The body of one function as it is written; what does not vary here goes to the `outer` scope."""
+    """The values of one function as it is written; what does not vary here has its name in the `outer` scope."""
 
     forms: Forms
     roles: Roles
@@ -82,7 +101,7 @@ class Scope:
     data: Data = Data()
     outer: Scope | None = None
     bound: set[sp.Symbol] = field(default_factory=set)
-    body: list[ir.Statement] = field(default_factory=list)
+    lines: Lines = field(default_factory=Lines)
     memo: dict[sp.Basic, ir.Value] = field(default_factory=dict)
     raw: dict[sp.Basic, ir.Value] = field(default_factory=dict)
     whole: dict[sp.Basic, ir.Value] = field(default_factory=dict)
@@ -99,7 +118,8 @@ class Scope:
         return self.nested(self.names.function(), bound)
 
     def nested(self, names: Names, bound: Iterable[sp.Symbol]) -> Scope:
-        return Scope(self.forms, self.roles, self.host, self.strides, names, self.data, self, set(bound))
+        same = self.forms, self.roles, self.host, self.strides
+        return Scope(*same, names, self.data, self, set(bound), self.lines)
 
     def varies(self, expr: sp.Basic) -> bool:
         return self.outer is None or bool(expr.free_symbols & self.bound)
@@ -115,7 +135,7 @@ class Scope:
     def name(self, wish: str, val: ir.Value) -> ir.Name:
         """Assigns a value to a name of its own."""
         name = ir.Name(self.names.fresh(wish), val.axes)
-        self.body.append(ir.Let(name, val))
+        self.lines.current.append(ir.Let(name, val))
         return name
 
     def named(self, wish: str, val: ir.Value) -> ir.Name:
@@ -124,7 +144,7 @@ class Scope:
 
     def fill(self, name: ir.Name, mask: ir.Value, other: ir.Value) -> None:
         """Puts another value where the mask leaves lanes out, in a tile that has masks."""
-        self.body.append(ir.If(MASKED, (ir.Let(name, self.where(mask, name, other)),)))
+        self.lines.current.append(ir.If(MASKED, (ir.Let(name, self.where(mask, name, other)),)))
 
     def spread(self, val: ir.Value, axes: ir.Axes) -> ir.Value:
         """A value that broadcasts over a tile of `axes`."""
@@ -187,7 +207,7 @@ class Scope:
         return self.forms.real(self, expr)
 
     def hoisted(self, expr: sp.Basic) -> ir.Value:
-        """A value for an inner scope: named here, so that it is computed once."""
+        """A value for an inner scope: named here, so that it can be computed once."""
         val = self.value(expr)
         if self.lookup(expr) is None and not isinstance(val, ir.Name) and not expr.is_number:
             val = self.name("still", val)

@@ -26,14 +26,14 @@ PARTS, START, CHUNK = (scalar(n) for n in ("parts", "start", "chunk"))
 class Lowering:
     """What the stages of a program have in common: the lines before, the functions that they call, what they write.
 
-    `write` writes one tile of a second pass over the fold's axis, `output` what is written once.
+    `write` writes one tile of a second pass over the fold's axis, `output` what is written once. What `bounds` reads
+    stands before all loops.
     """
 
     name: str
     roles: Roles
     ranges: TileRanges
     base: tuple[ir.Statement, ...]
-    prologue: Scope
     bounds: Scope
     step: ir.Function
     merge: ir.Function
@@ -55,7 +55,7 @@ class Lowering:
         else:
             body = [*init, *self.ends(form, loop)]
             comment = f"One program holds its rows and goes over all of axis {loop.axis.name}."
-        straight = [*self.base, *self.prologue.body, *self.bounds.body]
+        straight = [*self.base, *self.bounds.lines.current]
         return function(f"{self.name}_{stage.name}", (), (*needed(straight, body), *body), comment)
 
     def states(self, form: Monoid, mark: str = "") -> tuple[ir.Name, ...]:

@@ -154,7 +154,7 @@ def begun(plan: Plan, form: Monoid, prologue: Scope, layout: ir.Value | None = N
     scope = prologue.function(bound | {x for a in plan.anchors for x in (a.stale, a.fresh)})
     wild = frozenset(e.symbol for e in plan.elements if not finite(expand_elements(plan, e.expr), fold))
     scope.data = Data(prologue.data.rereads, wild, discarded_gathers(plan), summed_gathers(plan))
-    scope.body += positions(fold, layout)
+    scope.lines.current += positions(fold, layout)
     scope.whole[fold] = ir.Name(fold.name, (fold,))
     for c in form.state:
         scope.bind(c.symbol, state_name(c, prologue.roles))

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from refold.schedule import values
 from refold.schedule.conditions import negate
 from refold.schedule.execute import Object
-from refold.schedule.loops import assigned
 from refold.schedule.lower.kernels import Kernels
 from refold.schedule.outcome import Loop, Outcome, Word
 from refold.schedule.terms import Term, make
 from refold.schedule.tiles import NoMeaning, Tile, filled, terms
+from refold.schedule.walk import assigned
 from refold.verify.kernel.cases import Truths, cases
 from refold.verify.kernel.prover import Prover
 from refold.verify.kernel.roles import Piece, Whole, Work
