@@ -150,9 +150,8 @@ def _launcher(plan: Plan, name: str, k: Kernels, warps: Hopper | None) -> str:
     lines += [
         f'    """{shapes} -> {results}.',
         "",
-        "    Leading dimensions broadcast and strides are free. `schedule` is auto, rolling or split; `splits` the",
-        "    parts of the axis for split; `block_m` and `block_n` are powers of two. Raises ValueError or TypeError",
-        "    for inputs that do not fit.",
+        "    Leading dimensions broadcast, strides are free. `schedule` is auto, rolling or split; `splits` are parts",
+        "    of the axis; `block_m` and `block_n` are powers of two. Raises ValueError or TypeError for other inputs.",
         '    """',
     ]
     words += options
@@ -208,6 +207,9 @@ def _launcher(plan: Plan, name: str, k: Kernels, warps: Hopper | None) -> str:
     grids = {stage: tuple(integer(n, argument_words).text for n in how.grid(stage)) for stage in k.stages}
     body += [f"programs = {grids['rolling'][0]}"]
     body += [f"parts, chunk = rt.schedule(TABLES, schedule, splits, programs, {fold}, block_n, slots)"]
+    if how.cut is not None:
+        cut = [integer(n, argument_words).text for n in (how.cut.chunk, how.cut.tile, how.cut.end, how.cut.length)]
+        body += [f"rt.check_parts(TABLES, {', '.join(cut)})"]
     counts = [integer(n, argument_words).text for n in how.counts]
     body += wrap("rt.check_launch(", ["TABLES", "(block_m, block_n, *pads.values())", *counts], ")", 4)
     args = [f'"{text}": {host(expr)}' for expr, text in k.host.items()]

@@ -58,12 +58,22 @@ class Within:
 
 
 @dataclass(frozen=True, slots=True)
+class Cut:
+    """The launcher refuses a `chunk` that is not one tile or several, and chunks that `end` before their axis does."""
+
+    chunk: ir.Name
+    tile: ir.Name
+    end: ir.Value
+    length: ir.Value
+
+
+@dataclass(frozen=True, slots=True)
 class Launch:
     """The grid of every stage, over the arguments of its kernel, and what is so of lengths whenever it is launched.
 
-    `group` is how many rows are packed. `equal` are axes of one length, `filled` those of at least one position,
-    `inside` the indices that were looked at. `leading` says that `size_batch` is the product of two leading lengths
-    and of those of these axes; `flags` are conditions on lengths that the compiler knows.
+    `group` is how many rows are packed, `cut` what parts are. `equal` are axes of one length, `filled` those of at
+    least one position, `inside` the indices that were looked at. `leading` says that `size_batch` is the product of
+    two leading lengths and of those of these axes; `flags` are conditions on lengths that the compiler knows.
 
     `limits` hold of axes, tiles and grids; `counts` stay below `limits.count`. What masks come to are `reaches`, over
     lengths and scalars. A scalar that is `clamped` only moves an end of a range: it is no farther from 0 than
@@ -80,6 +90,7 @@ class Launch:
     counts: tuple[ir.Value, ...]
     reaches: tuple[sp.Expr, ...]
     clamped: tuple[tuple[Param, tuple[sp.Expr, ...]], ...]
+    cut: Cut | None
     limits: Limits = LIMITS
 
     def grid(self, stage: str) -> tuple[ir.Value, ...]:
@@ -99,8 +110,9 @@ def launch(made: Kernels) -> Launch:
     equal = [*same.items(), *((a, b) for a, b, _ in pairs)]
     clamped = [a for _, a, index in _reads(plan) if access(index, roles) == "clamped"]
     filled = dict.fromkeys([*roles.inner, *clamped])
+    end = ir.Binary("*", PARTS, CHUNK)
     # Where a part begins and ends, that of a second pass too, which may be a part further than the axis goes.
-    last = ir.Binary("+", size(roles.fold, roles), ir.Binary("*", PARTS, CHUNK))
+    last = ir.Binary("+", size(roles.fold, roles), end)
     counts: tuple[ir.Value, ...] = (ir.Binary("*", SIZE_BATCH, PARTS), last)
     if roles.group is not None:
         # Where the last group of rows ends, and its tile.
@@ -108,7 +120,7 @@ def launch(made: Kernels) -> Launch:
     # Of a loop that goes on by tiles it is shown that the last one ends less than two blocks beyond its axis.
     return Launch(tuple(grids.items()), _flags(roles), roles.group, roles.batch, tuple(equal), tuple(filled),
                   _inside(plan, roles), counts, tuple(reaches(plan, roles, made.ranges, 2 * LIMITS.block)),
-                  tuple(limited(plan, roles).items()))  # fmt: skip
+                  tuple(limited(plan, roles).items()), Cut(CHUNK, BLOCK_N, end, size(roles.fold, roles)))  # fmt: skip
 
 
 def _flags(roles: Roles) -> tuple[tuple[ir.Name, ir.Value], ...]:

@@ -521,6 +521,15 @@ def errors(folder: Path) -> dict[str, str]:
     assert isinstance(plan, Plan)
     even = load(emitted(plan, "k_even"), folder).k_even
     Q, K, V, X = torch.randn(3, 4), torch.randn(5, 4), torch.randn(5, 2), torch.randn(3, 5)
+
+    def cut(parts: int, chunk: int) -> Any:
+        """What the launcher does where its choice of parts is wrong."""
+        chosen, made["attention"].rt.schedule = made["attention"].rt.schedule, lambda *_: (parts, chunk)
+        try:
+            return f(Q, torch.randn(17, 4), torch.randn(17, 2), block_n=16, splits=parts)
+        finally:
+            made["attention"].rt.schedule = chosen
+
     calls: dict[str, Callable[[], Any]] = {
         "no tensor": lambda: f([1.0], K, V),
         "rank": lambda: f(Q[0], K, V),
@@ -533,6 +542,9 @@ def errors(folder: Path) -> dict[str, str]:
         "schedule": lambda: f(Q, K, V, schedule="fast"),
         "splits": lambda: f(Q, K, V, splits=0),
         "block": lambda: f(Q, K, V, block_n=24),
+        "half a tile": lambda: cut(7, 24),
+        "no tile": lambda: cut(8, 0),
+        "too few parts": lambda: cut(1, 16),
         "inner": lambda: f(Q[:, :0], K[:, :0], V),
         "index": lambda: gqa(torch.randn(3, 4), torch.randn(2, 5, 4), torch.randn(2, 5, 2)),
         "last": lambda: even(X, X[0]),

@@ -28,6 +28,7 @@ from refold.verify.kernel.lane import lanes_of
 from refold.verify.kernel.lemmas import Known, Lemmas
 from refold.verify.kernel.linear import Linear
 from refold.verify.kernel.merged import merge_questions
+from refold.verify.kernel.parts import part_questions
 from refold.verify.kernel.questions import answer
 from refold.verify.kernel.visits import visit_questions
 from refold.verify.smt.formulas import own_context
@@ -55,7 +56,8 @@ def open_of(kernels: Kernels, wanted: set[str] | None = None, how: Launch | None
         # Questions take longer to make than to answer.
         rows = cover_questions(kernels, how, read, asked)
         merges = merge_questions(kernels, how, read, asked)
-        kinds = {"loops": loops, "grid": rows, "merge": merges}
+        cuts = part_questions(kernels, how, read, asked)
+        kinds = {"loops": loops, "grid": rows, "merge": merges, "parts": cuts}
         every = chain(*kinds.values(), memory) if wanted is None else kinds.get(min(wanted).partition(":")[0], memory)
         chosen = [q for q in every if wanted is None or q.name.removeprefix("index ") in wanted]
         results = [answer(q, LIMIT_MS) for q in chosen]
@@ -209,9 +211,23 @@ def last_tile_unwritten(node: Any) -> Any:
     return node
 
 
+def starts_elsewhere(change: Callable[[ir.Value], ir.Value]) -> Callable[[Any], Any]:
+    """The part that a program takes is another one."""
+    return lambda n: replace(n, value=change(n.value)) if isinstance(n, ir.Let) and n.target.text == "part" else n
+
+
+def next_part(number: ir.Value) -> ir.Value:
+    return ir.Binary("+", number, ir.Number(1))
+
+
+def half_part(number: ir.Value) -> ir.Value:
+    return ir.Binary("//", number, ir.Number(2))
+
+
 @pytest.mark.parametrize(
     ("name", "change", "wanted"),
     [
+        *(("logsumexp", starts_elsewhere(change), {"parts"}) for change in (next_part, half_part)),
         ("softmax", writes_begin_late, {"loops: rolling", "loops: split"}),
         ("softmax", last_tile_unwritten, {"loops: rolling"}),
         *(("causal_attention", change, {"loops: rolling"}) for change in (doubled_step, without_masks, one_row_less)),
@@ -267,6 +283,33 @@ def test_a_grid_of_another_length_is_not_proved(more: int, wanted: str) -> None:
     old = launch(made("logsumexp"))
     other = tuple((s, tuple(ir.Binary("+", n, ir.Number(more)) for n in grid)) for s, grid in old.grids)
     assert open_of(made("logsumexp"), {wanted}, replace(old, grids=other)) == {wanted}
+
+
+@pytest.mark.parametrize("stage", ["parts", "finish"])
+def test_a_grid_of_fewer_parts_is_not_proved(stage: str) -> None:
+    """The last positions would be no program's, or nobody would write along them."""
+    old = launch(made("softmax"))
+    grids = {s: (grid[0], ir.Binary("-", grid[1], ir.Number(1))) if s == stage else grid for s, grid in old.grids}
+    assert open_of(made("softmax"), {"parts"}, replace(old, grids=tuple(grids.items()))) == {"parts"}
+
+
+def test_parts_that_the_launcher_does_not_check_are_not_proved() -> None:
+    kernels, old = made("attention"), launch(made("attention"))
+    assert old.cut is not None
+    assert open_of(kernels, {"parts"}) == set()
+    for cut in (None, replace(old.cut, end=old.cut.chunk), replace(old.cut, length=ir.Number(0))):
+        assert open_of(kernels, {"parts"}, replace(old, cut=cut)) == {"parts"}
+    # Nothing is known of a chunk that is not looked at: neither what loops begin with, nor that they are tiles.
+    assert "loops: split" in open_of(kernels, {"loops: split"}, replace(old, cut=None))
+
+
+def test_both_solvers_answer_for_parts() -> None:
+    """A core that Z3 needs less for may be one that cvc5 gives up on."""
+    kernels = made("softmax")
+    with own_context():
+        read = lanes_of(kernels, launch(kernels))
+        (found,) = [answer(q) for q in part_questions(kernels, launch(kernels), read, Asked())]
+    assert (found.verdict, found.alone) == ("proved", "")
 
 
 def test_an_index_that_the_launcher_does_not_check_is_not_proved() -> None:

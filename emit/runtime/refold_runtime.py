@@ -325,6 +325,14 @@ def check_launch(tables: Tables, blocks: Iterable[int], *counts: int) -> None:
         )
 
 
+def check_parts(tables: Tables, chunk: int, tile: int, end: int, length: int) -> None:
+    """Refuses parts that are not whole tiles, or that end before their axis does: no kernel would see all of it."""
+    if chunk < 1 or chunk % tile:
+        raise ValueError(f"{tables.name}: parts are {chunk} long, no multiple of {tile}: give another block_n")
+    if end < length:
+        raise ValueError(f"{tables.name}: parts end at {end}, before {length}, their axis: give more splits")
+
+
 def pad(n: int, least: int) -> int:
     """The length of a block that holds an axis."""
     return max(least, triton.next_power_of_2(n))

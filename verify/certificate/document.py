@@ -55,8 +55,8 @@ def program(plan: Plan) -> dict[str, Any]:
     executed = [*obligations_of(kernels)] if kernels is not None else []
     outputs = [f.name for f in plan.finish]
     loads = dict.fromkeys(t.name for t in plan.tensors)
-    kinds = ("visit", "skipped", "unmasked", "loops")
-    index = [*(f"{what}: {how}" for how in ("rolling", "split") for what in kinds), "merge", "grid", "overflow",
+    kinds, alone = ("visit", "skipped", "unmasked", "loops"), ("parts", "merge", "grid", "overflow")
+    index = [*(f"{what}: {how}" for how in ("rolling", "split") for what in kinds), *alone,
              *(f"{what} {o}" for o in outputs for what in ("write once", "stores")),
              *(f"loads {t}" for t in loads),
              *(n.removeprefix("index ") for n in executed if n.startswith("index "))]  # fmt: skip

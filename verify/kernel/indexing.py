@@ -32,7 +32,7 @@ from refold.verify.kernel.integers import Integers
 from refold.verify.kernel.lane import lanes_of
 from refold.verify.kernel.merged import merge_questions
 from refold.verify.kernel.overflow import overflow
-from refold.verify.kernel.programs import part_questions, product
+from refold.verify.kernel.parts import part_questions
 from refold.verify.kernel.questions import IndexQuestion, IndexQuestions
 from refold.verify.kernel.visits import visit_questions
 from refold.verify.result import Result
@@ -50,7 +50,6 @@ def index_questions(plan: Plan) -> Iterator[IndexQuestion | IndexQuestions | Res
     yield from tile_questions(roles, ranges)
     if ranges.held(roles):
         yield from held_questions()
-    yield from part_questions()
     yield from module_questions(made, launch(made))
 
 
@@ -59,6 +58,7 @@ def module_questions(made: Kernels, how: Launch) -> Iterator[IndexQuestions | Re
     read, asked = lanes_of(made, how), Asked()
     yield from access_questions(made, how, read, asked)
     yield from visit_questions(made, how, read, asked)
+    yield from part_questions(made, how, read, asked)
     yield from merge_questions(made, how, read, asked)
     yield from cover_questions(made, how, read, asked)
     yield overflow(made, how, read)
@@ -87,7 +87,7 @@ def _schedule(
     zero = z3.IntVal(0)
     ints.aligned += [zero, tile, *([first, last] if schedule == "split" else [])]
     if schedule == "split":
-        # What `index parts` shows of a chunk.
+        # What the launcher has checked of a chunk.
         ints.facts += [first >= 0, last == first + ints.number(CHUNK), last >= first + block]
     facts = [size >= 0, block >= 1]
     known = {start: first, stop: last}
@@ -161,6 +161,11 @@ def _schedule(
         inside,
         z3.Implies(z3.And(full_lo <= tile, tile < full_hi), z3.And(position < size, position < last, seen)),
     )
+
+
+def product(a: Any, b: Any) -> Any:
+    """The product of two that are not negative is not: an instance of a fact, for solvers weak in products."""
+    return z3.Implies(z3.And(a >= 0, b >= 0), a * b >= 0)
 
 
 def held_questions() -> Iterator[IndexQuestion]:

@@ -27,7 +27,7 @@ from refold.schedule.wholes import whole
 from refold.spec import Index
 from refold.verify.kernel.small import MEANT, arguments
 
-# What the launcher passes is a product of these: a chunk is whole tiles, a batch all leading positions.
+# What the launcher passes is a product of these: a chunk that it lets in is whole tiles, a batch all leading positions.
 TILES_OF_A_CHUNK, LEAD0, LEAD1 = (symbol(n, "int") for n in ("tiles of a chunk", "leading 0", "size_lead"))
 
 
@@ -252,8 +252,10 @@ def given(made: Kernels, how: Launch) -> dict[str, Tile]:
     found |= {f"SIZE_{a.name}": lengths[a] for a in roles.inner}
     blocks = {block_of(a, roles).text for a in roles.tiles}
     found |= {n: symbol(n, "int") for n in (*blocks, "BLOCK_M", "parts", "side", "size_lead")}
-    found |= {"chunk": integers.multiply(found["BLOCK_N"], TILES_OF_A_CHUNK),
+    found |= {"chunk": symbol("chunk", "int"),
               "size_batch": integers.product(LEAD0, LEAD1, *(lengths[a] for a in how.leading))}  # fmt: skip
+    if how.cut is not None:
+        found[how.cut.chunk.text] = integers.multiply(found[how.cut.tile.text], TILES_OF_A_CHUNK)
     if how.group is not None and roles.rows is not None:
         group = whole(how.group, lambda size: lengths[Index(size.name)])
         found |= {"group_size": group, "groups": integers.quotient_up(lengths[roles.rows], group)}

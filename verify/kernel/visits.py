@@ -140,7 +140,7 @@ def ends_of(made: Kernels, stage: str, lane: Lane) -> dict[sp.Symbol, Term]:
             case Up():
                 return multiply(quotient_up(value(expr.args[0]), BLOCK), BLOCK)
             case RowMax() | RowMin():
-                rows = _name(lane, f"in_{made.roles.rows}")
+                rows = name_in(lane, f"in_{made.roles.rows}")
                 limit = integers.whole(-(2**31) if isinstance(expr, RowMax) else 2**31 - 1)
                 return make("fold of lanes", "int", (select(rows, value(expr.args[0]), limit),))
             case Size():
@@ -154,7 +154,7 @@ def ends_of(made: Kernels, stage: str, lane: Lane) -> dict[sp.Symbol, Term]:
             case sp.Symbol() if expr == CHUNK:
                 return multiply(BLOCK, TILES_OF_A_CHUNK)
             case sp.Symbol():
-                return _name(lane, "part" if expr == PART else expr.name)
+                return name_in(lane, "part" if expr == PART else expr.name)
         raise NoMeaning(f"the end {expr} of a range")
 
     def value(expr: sp.Expr) -> Term:
@@ -170,7 +170,7 @@ def ends_of(made: Kernels, stage: str, lane: Lane) -> dict[sp.Symbol, Term]:
     return env
 
 
-def _name(lane: Lane, name: str) -> Term:
+def name_in(lane: Lane, name: str) -> Term:
     """What a name of the kernel stands for at its one lane."""
     value = lane.names.get(name)
     if not isinstance(value, Tile):
@@ -183,7 +183,7 @@ def _name(lane: Lane, name: str) -> Term:
 def _read(read: Read, made: Kernels, lane: Lane, value: Callable[[sp.Expr], Term]) -> Term:
     """What memory holds at a place of an integer tensor."""
     keys = ("lead0", "lead1", *read.tensor.axes)
-    at = [_name(lane, "lead0"), _name(lane, "lead1"), *(value(i) for i in read.indices)]
+    at = [name_in(lane, "lead0"), name_in(lane, "lead1"), *(value(i) for i in read.indices)]
     strides = (symbol(made.strides[read.tensor.name, key], "int") for key in keys)
     offset = add(*(multiply(i, s) for i, s in zip(at, strides, strict=True)))
     return make("read", "int", (offset,), (f"{read.tensor.name}_ptr", 0, read.tensor.dtype))

@@ -221,9 +221,8 @@ def attention(q, k, v, *, out=None, schedule="auto",
               splits=None, block_m=None, block_n=None, num_warps=None, num_stages=None):
     """q [..., i, d]; k [..., j, d]; v [..., j, e] -> o [..., i, e].
 
-    Leading dimensions broadcast and strides are free. `schedule` is auto, rolling or split; `splits` the
-    parts of the axis for split; `block_m` and `block_n` are powers of two. Raises ValueError or TypeError
-    for inputs that do not fit.
+    Leading dimensions broadcast, strides are free. `schedule` is auto, rolling or split; `splits` are parts
+    of the axis; `block_m` and `block_n` are powers of two. Raises ValueError or TypeError for other inputs.
     """
     if torch.compiler.is_compiling() and out is None:
         return _OPERATOR(q, k, v, schedule, splits, block_m, block_n, num_warps, num_stages)
@@ -249,6 +248,7 @@ def _prepare(q, k, v, given, schedule, splits, block_m, block_n, num_warps, num_
     )
     programs = batch * triton.cdiv(size["i"], block_m)
     parts, chunk = rt.schedule(TABLES, schedule, splits, programs, size["j"], block_n, slots)
+    rt.check_parts(TABLES, chunk, block_n, parts * chunk, size["j"])
     rt.check_launch(TABLES, (block_m, block_n, *pads.values()), batch * parts, size["j"] + parts * chunk)
     args = {
         "scale_2": _ratio(1, math.sqrt(size["d"]) * 0.6931471805599453), "size_i": size["i"], "size_j": size["j"],

@@ -178,9 +178,8 @@ def cross_entropy(x, target, *, out=None, schedule="auto",
                   splits=None, block_m=None, block_n=None, num_warps=None, num_stages=None):
     """x [..., i, c]; target [..., i] -> loss [..., i].
 
-    Leading dimensions broadcast and strides are free. `schedule` is auto, rolling or split; `splits` the
-    parts of the axis for split; `block_m` and `block_n` are powers of two. Raises ValueError or TypeError
-    for inputs that do not fit.
+    Leading dimensions broadcast, strides are free. `schedule` is auto, rolling or split; `splits` are parts
+    of the axis; `block_m` and `block_n` are powers of two. Raises ValueError or TypeError for other inputs.
     """
     if torch.compiler.is_compiling() and out is None:
         return _OPERATOR(x, target, schedule, splits, block_m, block_n, num_warps, num_stages)
@@ -204,6 +203,7 @@ def _prepare(x, target, given, schedule, splits, block_m, block_n, num_warps, nu
     slots = 2 * rt.units(device)
     programs = batch * triton.cdiv(size["i"], block_m)
     parts, chunk = rt.schedule(TABLES, schedule, splits, programs, size["c"], block_n, slots)
+    rt.check_parts(TABLES, chunk, block_n, parts * chunk, size["c"])
     rt.check_launch(TABLES, (block_m, block_n, *pads.values()), batch * parts, size["c"] + parts * chunk)
     args = {
         "size_c": size["c"], "size_i": size["i"], "size_lead": lead[-1] if lead else 1, "size_batch": batch,

@@ -232,9 +232,8 @@ def gqa_decode(q, k, v, *, out=None, schedule="auto",
                splits=None, block_m=None, block_n=None, num_warps=None, num_stages=None):
     """q [..., h, d]; k [..., g, j, d]; v [..., g, j, e] -> o [..., h, e].
 
-    Leading dimensions broadcast and strides are free. `schedule` is auto, rolling or split; `splits` the
-    parts of the axis for split; `block_m` and `block_n` are powers of two. Raises ValueError or TypeError
-    for inputs that do not fit.
+    Leading dimensions broadcast, strides are free. `schedule` is auto, rolling or split; `splits` are parts
+    of the axis; `block_m` and `block_n` are powers of two. Raises ValueError or TypeError for other inputs.
     """
     if torch.compiler.is_compiling() and out is None:
         return _OPERATOR(q, k, v, schedule, splits, block_m, block_n, num_warps, num_stages)
@@ -264,6 +263,7 @@ def _prepare(q, k, v, given, schedule, splits, block_m, block_n, num_warps, num_
     )
     programs = batch * triton.cdiv(group, block_m) * groups
     parts, chunk = rt.schedule(TABLES, schedule, splits, programs, size["j"], block_n, slots)
+    rt.check_parts(TABLES, chunk, block_n, parts * chunk, size["j"])
     rt.check_launch(
         TABLES, (block_m, block_n, *pads.values()), batch * parts, size["j"] + parts * chunk, groups * group + 1048576,
     )

@@ -264,9 +264,8 @@ def paged_decode(q, k, v, table, length, *, j, out=None, schedule="auto",
                  splits=None, block_m=None, block_n=None, num_warps=None, num_stages=None):
     """q [..., b, h, d]; k [..., n, g, t, d]; v [..., n, g, t, e]; table [..., b, r]; length [..., b] -> o [..., b, h, e].
 
-    Leading dimensions broadcast and strides are free. `schedule` is auto, rolling or split; `splits` the
-    parts of the axis for split; `block_m` and `block_n` are powers of two. Raises ValueError or TypeError
-    for inputs that do not fit.
+    Leading dimensions broadcast, strides are free. `schedule` is auto, rolling or split; `splits` are parts
+    of the axis; `block_m` and `block_n` are powers of two. Raises ValueError or TypeError for other inputs.
     """
     if torch.compiler.is_compiling() and out is None:
         return _OPERATOR(q, k, v, table, length, j, schedule, splits, block_m, block_n, num_warps, num_stages)
@@ -297,6 +296,7 @@ def _prepare(q, k, v, table, length, given, j, schedule, splits, block_m, block_
     )
     programs = batch * triton.cdiv(group, block_m) * groups
     parts, chunk = rt.schedule(TABLES, schedule, splits, programs, size["j"], block_n, slots)
+    rt.check_parts(TABLES, chunk, block_n, parts * chunk, size["j"])
     rt.check_launch(
         TABLES, (block_m, block_n, *pads.values()), batch * parts, size["j"] + parts * chunk, groups * group + 1048576,
     )
