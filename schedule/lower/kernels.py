@@ -33,7 +33,7 @@ from refold.schedule.lower.words import INDEX, scalar
 from refold.schedule.walk import function
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Kernels:
     """Everything the kernel file holds but its launcher: functions in order, and what the launcher has to pass.
 
@@ -75,6 +75,11 @@ class Kernels:
     def costly(self) -> bool:
         """Whether a score takes more than a product and a sum."""
         return bool({"_tanh", "_sigmoid"} & {*self.helpers})
+
+    @property
+    def workspace(self) -> dict[str, str]:
+        """The pointer to the states of parts, by the accumulator: whatever a user's tensors are called."""
+        return {str(a.symbol): f"part_{a.symbol}_ptr" for a in self.plan.accumulators}
 
     @property
     def module(self) -> tuple[ir.Function, ...]:

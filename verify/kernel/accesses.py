@@ -69,12 +69,12 @@ def access_questions(made: Kernels, how: Launch, read: Lanes, asked: Asked) -> I
         claim = f"every load of {shown} is inside of it"
         yield ask(f"loads {shown}", claim, [f"{name}_ptr"], bounds=True, once=False)
     alike: dict[tuple[Dimension, ...], list[str]] = {}
-    for a in made.plan.accumulators:
-        alike.setdefault(shapes[f"part_{a.symbol}_ptr"], []).append(str(a.symbol))
+    for state, tensor in made.workspace.items():
+        alike.setdefault(shapes[tensor], []).append(state)
     for states in alike.values():
         shown = ", ".join(states)
         claim = f"every part has a place of its own for {shown}, inside of the workspace"
-        yield ask(f"workspace {shown}", claim, [f"part_{s}_ptr" for s in states], bounds=True, once=True)
+        yield ask(f"workspace {shown}", claim, [made.workspace[s] for s in states], bounds=True, once=True)
 
 
 def _places(lane: Lane, made: Kernels, how: Launch, shapes: Mapping[str, tuple[Dimension, ...]]) -> Iterator[Place]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 
 from refold.schedule import ir
 from refold.schedule.lower.gluon import gluon_kernel
@@ -29,6 +30,7 @@ def hopper_refinement(made: Kernels, prover: Prover) -> Iterator[Result]:
         yield from of_functions(made, prover, functions)
 
 
+@lru_cache(maxsize=4)
 def functions_of(made: Kernels) -> tuple[ir.Function, ...] | None:
     """The functions of the kernel for Hopper, as they are printed; None where a plan has none."""
     warps = gluon_kernel(made, made.rolling.name.removesuffix("_rolling"))

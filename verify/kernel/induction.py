@@ -141,7 +141,7 @@ def combined(subject: Subject, loop: Loop) -> Iterable[Finding]:
     """In the kernel that joins parts: an iteration combines the state with that of one part, read where it is kept."""
     laws, combine = subject.prover.laws, subject.prover.laws.combine
     assert combine is not None
-    right = {f"part_{c.symbol}_ptr": subject.prover.kept[str(c.symbol)].of(c.right) for c in laws.state}
+    right = {subject.made.workspace[str(c.symbol)]: subject.prover.kept[str(c.symbol)].of(c.right) for c in laws.state}
     kept = kept_places(subject, loop)
     for c in loop.carried:
         found = subject.begin(c.name, f"loop {loop.number}", f"an iteration combines {c.name} with that of a part")

@@ -39,7 +39,7 @@ def dimensions(made: Kernels, how: Launch) -> dict[str, tuple[Dimension, ...]]:
     for a in made.plan.accumulators:
         lengths = [symbol("parts", "int"), batch, *(length(x, made) for x in tile_axes(a, made.roles))]
         strides = [integers.product(*lengths[n + 1 :]) for n in range(len(lengths))]
-        found[f"part_{a.symbol}_ptr"] = [Dimension(n, _only(s)) for n, s in zip(lengths, strides, strict=True)]
+        found[made.workspace[str(a.symbol)]] = [Dimension(n, _only(s)) for n, s in zip(lengths, strides, strict=True)]
     return {tensor: tuple(shape) for tensor, shape in found.items()}
 
 

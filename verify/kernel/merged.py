@@ -42,7 +42,7 @@ def _question(made: Kernels, how: Launch, lane: Lane, asked: Asked) -> IndexQues
     if loop.condition is not TRUE or loop.step is not ONE:
         raise NoMeaning("a loop that does not go from part to part")
     here = add(loop.start, multiply(loop.step, iteration_of(number)))
-    shapes, kept = dimensions(made, how), {f"part_{a.symbol}_ptr" for a in made.plan.accumulators}
+    shapes, kept = dimensions(made, how), {*made.workspace.values()}
     loads = [t for t in lane.touches if t.tensor in kept]
     for touched in loads:
         at = positions(touched.offset, shapes[touched.tensor])

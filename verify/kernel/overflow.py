@@ -108,7 +108,7 @@ class Widths:
         bounds = {width: made_of((*checked, *((r, end - 1) for r in reached)), free) for width, end in limits}
         if not reached:
             bounds[32] = bounds[64]
-        return cls(lane, shapes, bounds, how.limits.index, workspace(made))
+        return cls(lane, shapes, bounds, how.limits.index, frozenset(made.workspace.values()))
 
     def open(self, known: set[object]) -> Iterator[Open]:
         """What is not shown to fit; `known` are those that were asked."""
@@ -225,7 +225,7 @@ def _checked(
     yield integers.product(*lane.grid), most
     for count in how.counts:
         yield host_integer(count, made, how), most
-    kept = workspace(made)
+    kept = {*made.workspace.values()}
     for tensor, shape in shapes.items():
         strides = [integers.polynomial({d.stride: 1}) for d in shape]
         if tensor in kept:
@@ -233,11 +233,6 @@ def _checked(
         else:
             lead = [multiply(subtract(d.length, ONE), s) for d, s in zip(shape, strides, strict=True)][:2]
             yield add(*lead), MEMORY
-
-
-def workspace(made: Kernels) -> frozenset[str]:
-    """The tensors that kernels keep the states of parts in, whatever a user calls theirs."""
-    return frozenset(f"part_{a.symbol}_ptr" for a in made.plan.accumulators)
 
 
 def _reach(expr: sp.Expr, made: Kernels) -> Term:

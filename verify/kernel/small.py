@@ -62,7 +62,9 @@ def arguments(made: Kernels, kernel: ir.Function) -> tuple[dict[str, str], dict[
     spec = made.plan.spec
     types = {f"{t.name}_ptr": "*i32" if t.is_integer else "*fp32" for t in spec.tensors}
     types |= {f"{o.name}_ptr": "*fp32" for o in spec.outputs}
-    types |= {f"part_{a.symbol}_ptr": "*i32" if a.reducer == "argmax" else "*fp32" for a in made.plan.accumulators}
+    types |= {
+        made.workspace[str(a.symbol)]: "*i32" if a.reducer == "argmax" else "*fp32" for a in made.plan.accumulators
+    }
     real = {text for expr, text in made.host.items() if not expr.is_integer}
     constants: dict[str, Any] = {}
     for parameter in kernel.parameters:
