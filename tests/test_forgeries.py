@@ -20,10 +20,12 @@ import pytest
 
 from refold import Plan, Proof, derive
 from refold.emit import runtime as refold_runtime
+from refold.schedule.launch import launch
 from refold.verify import verify
 from refold.verify.certificate import recheck, signature, store
 from refold.verify.certificate.against import proof_against
 from refold.verify.certificate.document import document
+from refold.verify.kernel import indexing
 
 File = dict[str, Any]
 
@@ -411,6 +413,17 @@ def test_the_comparison_rejects(forge: Callable[[File], None]) -> None:
     forge(file)
     with pytest.raises(recheck.Rejected):
         proof_against(seal(file), plan_of("logsumexp"))
+
+
+def test_bounds_of_integers_are_on_trust_until_they_are_found_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They have no certificate: a launcher that does not look where parts end is seen by a comparison alone."""
+    file = file_of()
+    overflow = obligation(file, "index overflow")
+    assert not overflow["proof"] and "--against" in overflow["note"]
+    assert recheck.recheck(file)["without a certificate, on trust"] > 1
+    monkeypatch.setattr(indexing, "launch", lambda made: replace(launch(made), counts=()))
+    with pytest.raises(recheck.Rejected, match=r"^index overflow "):
+        proof_against(file, plan_of("logsumexp"))
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "{", "", "[]", '{"format": 4}', "3"], ids=range(6))

@@ -4,8 +4,8 @@ Formulas are Python: polynomials, comparisons, `and`, `or`, `not`, `x if c else 
 obligation is a tree of conditions; a leaf says what is `given` there and what it has to `show`. A goal is closed by
 cofactors: `left - right = sum_k cofactor_k * fact_k`, multiplied out here, with facts that are given or conditions on
 the way; or it is negated in a script, printed here, to the hash of whose text the file has solvers' answers. A leaf
-with nothing to show has two sides that are the `same`, or facts that are `unsat`. It runs no solver, and cannot know
-whose obligations these are: `refold recheck FILE --against SPEC` derives them anew (docs/theory.md, section 8).
+with nothing to show has two sides that are the `same`, or facts that are `unsat`. It runs no solver. Whose obligations
+these are, and what has no certificate, is on trust: `refold recheck FILE --against SPEC` asks (docs/theory.md, 8).
 """
 
 import ast
@@ -178,7 +178,7 @@ def recheck(proof: dict[str, Any]) -> Counter[str]:
                 check_case(part["case"], [], numbers, proof["answers"], tally)
             require(obligation["verdict"] == "proved", f"it is {obligation['verdict']}")
             require(obligation["proof"] or kind == "refinement" or obligation["name"] in INSPECTED, "no certificate")
-            tally.update({"obligations": 1, "without a certificate": not obligation["proof"]})
+            tally.update({"obligations": 1, "without a certificate, on trust": not obligation["proof"]})
     except Exception as error:  # whatever the matter is, it is with the file
         raise Rejected(f"{where}{error if isinstance(error, Rejected) else repr(error)}") from None
     return tally
