@@ -69,7 +69,7 @@ def _tanh() -> Function:
         Let(p, inner),
         Let(r, _where(_binary("<", a, 0.25), _binary("*", a, p), far)),
     )
-    return _function("_tanh", "x FAST", lines, _where(_binary("<", X, 0.0), _unary("-", r), r))
+    return _function("_tanh", "x FAST", lines, _where(_binary("<", X, 0.0), _binary("*", r, -1.0), r))
 
 
 def _sigmoid() -> Function:
@@ -103,7 +103,7 @@ def _floordiv() -> Function:
 def _power() -> Function:
     size, half, even, whole = (Name(n) for n in ("size", "half", "even", "whole"))
     power = _unary("exp2", _binary("*", _unary("log2", _unary("abs", X)), N))
-    negative = _where(whole, _unary("-", size), _NAN)
+    negative = _where(whole, _binary("*", size, -1.0), _NAN)
     lines = (
         Let(X, Cast(X, "float32")),
         Let(N, Cast(N, "float32")),

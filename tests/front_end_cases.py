@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 from refold.schedule.capture import Wanted, capture
@@ -43,6 +44,8 @@ from refold.schedule.reader import Read, read
 
 FILE = Path(__file__).with_name("front_end_kernels.py")
 BLOCK = 4
+# Up to 3.7, Triton takes -x of a float for 0 - x, which of 0 is 0 and not -0.
+MINUS_SUBTRACTS = tuple(map(int, version("triton").split(".")[:2])) < (3, 8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +79,14 @@ def _affine() -> tuple[Statement, ...]:
     return (
         Let(i, op("+", op("*", ROW, SIZE), LANES)),
         Let(x, Load(op("+", X, op("*", i, Name("stride"))), inside, Number(0.0))),
-        Let(y, op("maximum", line, Unary("-", x))),
+        Let(y, op("maximum", line, op("*", x, -1.0))),
         Store(op("+", Y, i), Cast(y, ElementOf(Y)), inside),
     )
+
+
+def _negated() -> tuple[Statement, ...]:
+    minus = op("-", 0.0, x) if MINUS_SUBTRACTS else Unary("-", x)
+    return (Let(i, LANES), Let(x, Load(op("+", X, i))), Store(op("+", Y, i), op("/", 1.0, minus)))
 
 
 def _softmax_row() -> tuple[Statement, ...]:
@@ -196,6 +204,7 @@ CASES = {
     name: _case(name, body(), types)
     for name, body, types in (
         ("affine", _affine, {"x_ptr": "*fp32", "y_ptr": "*fp16", "stride": "i32", "scale": "fp32", "n": "i32"}),
+        ("negated", _negated, _IN_OUT),
         ("softmax_row", _softmax_row, {**_IN_OUT, "n": "i32"}),
         ("logsumexp_row", _logsumexp_row, {**_IN_OUT, "n": "i32"}),
         ("quotients", _quotients, {**_IN_OUT, "c": "i32", "n": "i32"}),

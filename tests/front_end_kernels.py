@@ -8,8 +8,14 @@ import triton.language as tl
 def affine(x_ptr, y_ptr, stride, scale, n, BLOCK: tl.constexpr):
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     x = tl.load(x_ptr + i * stride, mask=i < n, other=0.0)
-    y = tl.maximum(x * scale + 1.0, -x)
+    y = tl.maximum(x * scale + 1.0, x * -1.0)
     tl.store(y_ptr + i, y.to(y_ptr.dtype.element_ty), mask=i < n)
+
+
+@triton.jit
+def negated(x_ptr, y_ptr, BLOCK: tl.constexpr):
+    i = tl.arange(0, BLOCK)
+    tl.store(y_ptr + i, 1.0 / -tl.load(x_ptr + i))
 
 
 @triton.jit

@@ -859,7 +859,7 @@ def _tanh(x, FAST: tl.constexpr):
     b = a * a
     p = 1.0 + b * (-0.3333333333 + b * (0.1333333333 + b * (-0.0539682540 + b * 0.0218694885)))
     r = tl.where(a < 0.25, a * p, (1.0 - t) / (1.0 + t))
-    return tl.where(x < 0.0, -r, r)
+    return tl.where(x < 0.0, r * -1.0, r)
 
 
 @triton.jit
@@ -926,7 +926,7 @@ def _power(x, n):
     size = tl.where(n == 0.0, 1.0, tl.exp2(tl.log2(tl.abs(x)) * n))
     half = 0.5 * n
     even, whole = tl.floor(half) == half, tl.floor(n) == n
-    return tl.where((x < 0.0) & (even == 0), tl.where(whole, -size, float("nan")), size)
+    return tl.where((x < 0.0) & (even == 0), tl.where(whole, size * -1.0, float("nan")), size)
 
 
 # Whether Triton's interpreter runs what kernels call, and so the kernels.

@@ -17,7 +17,7 @@ from refold.schedule.lower.heads import KERNEL
 from refold.schedule.lower.host import is_count, is_host
 from refold.schedule.lower.reads import read
 from refold.schedule.lower.scope import Scope
-from refold.schedule.lower.words import ONE
+from refold.schedule.lower.words import MINUS_ONE, ONE
 from refold.spec import Fold, Index, Read, Where
 from refold.spec.arithmetic import signed
 from refold.spec.heads import is_integral
@@ -93,7 +93,8 @@ def add(scope: Scope, expr: sp.Add) -> ir.Value:
 def multiply(scope: Scope, expr: sp.Mul) -> ir.Value:
     coefficient, rest = expr.as_coeff_Mul()
     if coefficient == -1:
-        return ir.Unary("-", scope.value(rest))
+        # Up to version 3.7, Triton takes -x for 0 - x, which has another sign where x is 0.
+        return scope.join("*", [scope.value(rest), MINUS_ONE])
     top: list[sp.Expr] = []
     bottom: list[sp.Expr] = []
     for f in varying(scope, expr.args, sp.Mul):

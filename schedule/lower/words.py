@@ -22,7 +22,7 @@ MASKED, INDEX, OPERAND, STAGES, OVERLAP, BOX, FAST, ONE_TILE, RAGGED, EVICT, BLO
 
 
 GROUP = ir.Name("group")
-ZERO, ONE, NAN = ir.Number(0.0), ir.Number(1.0), ir.Number(math.nan)
+ZERO, ONE, MINUS_ONE, NAN = ir.Number(0.0), ir.Number(1.0), ir.Number(-1.0), ir.Number(math.nan)
 
 
 def pointer(tensor: str) -> ir.Name:
