@@ -859,6 +859,7 @@ def _tanh(x, FAST: tl.constexpr):
     b = a * a
     p = 1.0 + b * (-0.3333333333 + b * (0.1333333333 + b * (-0.0539682540 + b * 0.0218694885)))
     r = tl.where(a < 0.25, a * p, (1.0 - t) / (1.0 + t))
+    # Up to version 3.7, Triton takes -r for 0 - r: of another sign where r is 0, and one instruction more.
     return tl.where(x < 0.0, r * -1.0, r)
 
 
