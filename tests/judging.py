@@ -46,8 +46,8 @@ class Fate:
     reason: str
 
 
-def of_modules(name: str, every: int, first: int = 0) -> Iterator[Fate]:
-    """What became of mutants of the kernels as data."""
+def of_modules(name: str, every: int, first: int = 0, *, runs: bool = True) -> Iterator[Fate]:
+    """What became of mutants of the kernels as data; without `runs` a survivor is one before any run."""
     made = made_of(name)
     prover = Prover(made, invariants_of(made.given))
     survivors: dict[str, str] = {}
@@ -60,11 +60,11 @@ def of_modules(name: str, every: int, first: int = 0) -> Iterator[Fate]:
         else:
             mutant = f"{what.partition(':')[0]}: {module_mutation.shown(made, wrong)}"
             survivors[mutant] = source.replace(right, module_lines(wrong.module))
-    yield from of_runs("module", name, survivors)
+    yield from of_runs("module", name, survivors) if runs else unrun("module", survivors)
 
 
-def of_texts(name: str, every: int, first: int = 0) -> Iterator[Fate]:
-    """What became of mutants of the text."""
+def of_texts(name: str, every: int, first: int = 0, *, runs: bool = True) -> Iterator[Fate]:
+    """What became of mutants of the text; `runs` as above."""
     made, survivors = made_of(name), {}
     sources = {m.name: m.source for m in kernel_mutation.mutants(kernel_mutation.kernel_of(name).source)[first::every]}
     for mutant, place in divergent(made, sources).items():
@@ -72,7 +72,7 @@ def of_texts(name: str, every: int, first: int = 0) -> Iterator[Fate]:
             survivors[mutant] = sources[mutant]
         else:
             yield Fate("text", mutant, *place)
-    yield from of_runs("text", name, survivors)
+    yield from of_runs("text", name, survivors) if runs else unrun("text", survivors)
 
 
 def divergent(made: Kernels, sources: dict[str, str]) -> dict[str, tuple[str, str] | None]:
@@ -119,6 +119,11 @@ def _read(made: Kernels, texts: dict[str, str], form: tuple[str, str]) -> dict[s
             return {names[0]: None}
         halves = names[: len(names) // 2], names[len(names) // 2 :]
         return {n: r for half in halves for n, r in _read(made, {n: texts[n] for n in half}, form).items()}
+
+
+def unrun(kind: str, survivors: Iterable[str]) -> Iterator[Fate]:
+    """Mutants that nothing refuted, with what is known of them."""
+    return (Fate(kind, mutant, "", kernel_mutation.explanation(mutant) or "") for mutant in survivors)
 
 
 def of_runs(kind: str, name: str, survivors: dict[str, str]) -> Iterable[Fate]:

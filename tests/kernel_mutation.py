@@ -19,6 +19,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -77,6 +78,7 @@ class KernelMutant:
     source: str
 
 
+@cache
 def kernel_of(name: str) -> Kernel:
     """The kernel of an example with a stand-in for the proof: what is emitted does not depend on it."""
     plan = derive(importlib.import_module(f"refold.examples.{name}").SPEC)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -35,6 +36,7 @@ def text_of(made: Kernels) -> str:
     return "\n\n".join([*(runtime.helpers()[h] for h in made.helpers), module_lines(made.module)])
 
 
+@cache
 def made_of(example: str) -> Kernels:
     plan = derive(import_module(f"refold.examples.{example}").SPEC)
     assert isinstance(plan, Plan)
