@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import sympy as sp
 from sympy.core.symbol import Str
+
+# So many declared tensors are kept in order.
+MOST = 10_000
 
 
 class Symbol(sp.Symbol):
@@ -60,17 +63,32 @@ class TensorName(sp.Atom):
 
     `sign` is "positive" or "nonnegative" where every element is promised to be so, else "".
     `order` counts declarations, so that a kernel takes its tensors in the order in which the user wrote them down;
-    it is no part of what the tensor is.
+    it is no part of what the tensor is. `declared` has that of the last declaration: SymPy keeps the expressions that
+    it has made, and may give one of an equal tensor that was declared before.
     """
 
     __slots__ = ("axes", "dtype", "name", "order", "ref", "sign")
-    declared = itertools.count()
+    count = itertools.count()
+    declared: ClassVar[dict[TensorName, int]] = {}
 
     def __new__(cls, name: str, axes: tuple[Index, ...], dtype: str, ref: bool = False, sign: str = "") -> TensorName:
         self = sp.Atom.__new__(cls)
         self.name, self.axes, self.dtype, self.ref, self.sign = name, axes, dtype, ref, sign
-        self.order = next(TensorName.declared)
+        self.order = next(TensorName.count)
         return self
+
+    def declare(self) -> None:
+        """Says that the user has written this tensor down now; of more than MOST the first are forgotten."""
+        self.declared.pop(self, None)
+        self.declared[self] = self.order
+        while len(self.declared) > MOST:
+            del self.declared[next(iter(self.declared))]
+
+    @property
+    def place(self) -> int:
+        """Its place among all that was declared."""
+        latest = self.declared.get(self)
+        return self.order if latest is None else latest
 
     @property
     def is_integer(self) -> bool:

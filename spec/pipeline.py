@@ -26,7 +26,7 @@ from refold.spec import places
 from refold.spec.abbreviate import Part, abbreviate, substitute
 from refold.spec.heads import Fold, Index, Param, Read, Size, TensorName, Where, sigmoid
 from refold.spec.mathematics import definition, latex, text
-from refold.spec.value import Value, unwrap
+from refold.spec.value import Value, named, unwrap
 
 HEADS: tuple[type[sp.Basic], ...] = (
     sp.Add, sp.Mul, sp.Pow, sp.exp, sp.log, sp.tanh, sigmoid, sp.sin, sp.cos, sp.erf, sp.Abs, sp.Max, sp.Min,
@@ -117,7 +117,7 @@ def pipeline(*, empty: Any = None, **outputs: Any) -> Spec:
     for name, value in outputs.items():
         if not isinstance(value, Value):
             value = Value(unwrap(value))
-        found[name] = value
+        found[named(name, "output")] = value
     exprs = _resolve({name: value.expr for name, value in found.items()}, found)
     results = []
     for name, value in found.items():
@@ -161,7 +161,7 @@ def _declarations(outputs: list[Output]) -> tuple[TensorName, ...]:
                 other = by_name.setdefault(node.name, node)
                 if other != node:
                     raise NameTaken(f"two tensors named {node.name}: rename one of them")
-    return tuple(sorted(by_name.values(), key=lambda t: t.order))
+    return tuple(sorted(by_name.values(), key=lambda t: t.place))
 
 
 def _resolve(exprs: dict[str, sp.Expr], found: dict[str, Value]) -> dict[str, sp.Expr]:

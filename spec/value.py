@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, Literal
+from unicodedata import normalize
 
 import sympy as sp
 from sympy.core.relational import Relational
@@ -192,7 +193,7 @@ class Tensor:
     def __init__(
         self, name: str, *axes: Axis, dtype: DType = "float", nonnegative: bool = False, positive: bool = False
     ) -> None:
-        _check_name(name, "tensor")
+        name = named(name, "tensor")
         for axis in axes:
             if not isinstance(axis, Axis):
                 raise RankError(f"tensor {name}: its dimensions are axes, not {axis!r}: write Tensor({name!r}, i, j)")
@@ -204,6 +205,7 @@ class Tensor:
             raise SpecError(f"tensor {name} has unknown dtype {dtype!r}: use one of {', '.join(DTYPES)}")
         sign = "positive" if positive else "nonnegative" if nonnegative else ""
         self.symbol = TensorName(name, tuple(axis.expr for axis in axes), dtype, isinstance(self, Ref), sign)
+        self.symbol.declare()
 
     @property
     def name(self) -> str:
@@ -246,9 +248,8 @@ class Ref(Tensor):
 
 def axes(names: str) -> tuple[Axis, ...]:
     """`i, j = axes("i j")`: named axes, separated by spaces or commas."""
-    parts = names.replace(",", " ").split()
+    parts = [named(name, "axis") for name in names.replace(",", " ").split()]
     for name in parts:
-        _check_name(name, "axis")
         if parts.count(name) > 1:
             raise NameTaken(f'axes("{names}") names {name} twice: name each axis once')
     return tuple(Axis(name) for name in parts)
@@ -256,7 +257,7 @@ def axes(names: str) -> tuple[Axis, ...]:
 
 def Scalar(name: str, *, integer: bool = False, positive: bool = False) -> Value:
     """A scalar argument: real by default; `positive` and `integer` are promises that the launcher checks."""
-    _check_name(name, "scalar")
+    name = named(name, "scalar")
     return Value(Param(name, real=True, integer=integer or None, positive=positive or None))
 
 
@@ -311,9 +312,11 @@ def finite_or(value: Any, default: Any) -> Value:
     return Value(Where(sp.Gt(expr, -sp.oo, evaluate=False), expr, unwrap(default)))
 
 
-def _check_name(name: str, what: str) -> None:
+def named(name: str, what: str) -> str:
+    """A name as Python reads it, to which other forms of the same letters are the same."""
     if not isinstance(name, str) or not name.isidentifier() or name.startswith("_"):
         raise SpecError(f"{what} name {name!r}: use a Python identifier that does not start with an underscore")
+    return normalize("NFKC", name)
 
 
 def _integer(expr: sp.Expr, operator: str) -> sp.Expr:

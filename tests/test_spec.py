@@ -362,3 +362,14 @@ def test_numbers_of_every_kind() -> None:
     assert repr(abs(x[i, j])) == "|x[i,j]|"
     assert repr(y[(j + 1) % j.size]) == "y[Mod(j + 1, |j|)]"
     assert repr(y[(3 * j) // (d.size // j.size)]) == "y[⌊3·j/⌊|d|/|j|⌋⌋]"
+
+
+def test_tensors_stand_in_the_order_in_which_they_were_written_last() -> None:
+    """SymPy keeps the expressions of an equal pipeline, whose tensors were written in another order."""
+    for order in ("qkb", "bkq", "kqb", "qkb"):
+        i, j, d = axes("i j d")
+        shapes = {"q": (i, d), "k": (j, d), "b": (i, j)}
+        q, k, b = map({n: Tensor(n, *shapes[n]) for n in order}.get, "qkb")
+        assert q is not None and k is not None and b is not None
+        spec = pipeline(o=fold.sum(fold.sum(q[i, d] * k[j, d], over=d) + b[i, j], over=j)[i])
+        assert "".join(t.name for t in spec.tensors) == order

@@ -23,6 +23,8 @@ GLOBALS = ("rt", "TABLES", "_ratio", "_real", "_call", "_prepare", "_OPERATOR")
 WORDS = {*RESERVED, *GLOBALS, *CONSTANTS, *FUNCTIONS, *keyword.kwlist, *dir(builtins)}
 # What stands beside a kernel file, and what a kernel file reads while it is loaded.
 BESIDE = ("recheck", "pytest", "refold", "refold_runtime", "load_beside", "Path", "ModuleType")
+# What a kernel calls by one of these is a constant of its compilation or a length, whatever follows.
+MEANT = ("BLOCK_", "SIZE_", "size_")
 # What the public function cannot call an argument.
 OPTIONS = frozenset(
     ["out", "schedule", "splits", "block_m", "block_n", "num_warps", "num_stages", "torch", "math", "dict", "zip"]
@@ -62,6 +64,11 @@ def _clashes(spec: Spec, states: list[str]) -> set[str]:
     return found
 
 
+def in_ascii(name: str) -> str:
+    """A name without the letters that torch's schemas and the assembler do not take: each by its number."""
+    return "".join(c if c.isascii() else f"u{ord(c):x}" for c in name)
+
+
 def renamed(plan: Plan) -> tuple[Plan, dict[str, str]]:
     """The same plan over names that the emitted text is free to use, and what the user calls each of those."""
     spec = plan.spec
@@ -77,11 +84,10 @@ def renamed(plan: Plan) -> tuple[Plan, dict[str, str]]:
         return made_of(new, tensors[old]) if old in tensors else set()
 
     for name in sorted(users):
-        constant = name.startswith(("BLOCK_", "SIZE_"))
-        if constant or name in WORDS | made | clashes:
+        meant = f"{name}_".startswith(MEANT)
+        if meant or not name.isascii() or name in WORDS | made | clashes:
             taken = WORDS | made | users | own
-            # BLOCK_... and SIZE_... are compile-time constants, whatever follows.
-            stem = name.lower() if constant else name
+            stem = in_ascii(f"user_{name}" if meant else name)
             new = next(n for k in count(1) if not {n := f"{stem}_{k}", *makes(n, name)} & {*taken, *table.values()})
             table[name] = new
             made |= makes(new, name)
@@ -100,6 +106,7 @@ def function_name(name: str, spec: Spec, others: frozenset[str] = frozenset()) -
     """The name of the emitted function: that of the pipeline, unless something beside it or of `others` has that."""
     groups: tuple[tuple[Any, ...], ...] = (spec.tensors, spec.params, spec.axes)
     taken = {x.name for group in groups for x in group} | WORDS | sys.stdlib_module_names | {*BESIDE} | others
+    name = in_ascii(name)
     return next(n for n in (name, f"{name}_kernel", *(f"{name}_kernel{k}" for k in range(2, 99))) if n not in taken)
 
 
