@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from refold.algebra import Plan, Refusal, derive
+    from refold.algebra import Plan, Refusal, Staged, derive, stages
     from refold.emit import Kernel, Operator, compile, emit, load
     from refold.errors import RefoldError
     from refold.spec import (
@@ -53,6 +53,7 @@ __all__ = [
     "Refusal",
     "Scalar",
     "Spec",
+    "Staged",
     "Tensor",
     "absolute",
     "axes",
@@ -75,6 +76,7 @@ __all__ = [
     "sigmoid",
     "sin",
     "sqrt",
+    "stages",
     "tanh",
     "verify",
     "where",
@@ -84,7 +86,7 @@ _HOMES = {
     "refold.errors": "RefoldError",
     "refold.spec": "Ref Scalar Spec Tensor absolute axes cos erf exp finite_or fold log maximum minimum oo pipeline "
     "relu sigmoid sin sqrt tanh where",
-    "refold.algebra": "Plan Refusal derive",
+    "refold.algebra": "Plan Refusal Staged derive stages",
     "refold.verify": "Checked Claim Disproof Proof Record claim verify",
     "refold.emit": "Kernel Operator compile emit load",
 }

@@ -53,6 +53,7 @@ Verbose = Annotated[bool, typer.Option(
     "--verbose", "-v", help="Every obligation, the guards, and the rounding of each output.",
 )]  # fmt: skip
 Fresh = Annotated[bool, typer.Option("--fresh", help="Prove again, whatever was kept.")]
+OnePass = Annotated[bool, typer.Option("--one-pass", help="Refuse what takes several stages, with the reason.")]
 Tests = Annotated[bool, typer.Option("--tests/--no-tests", help="Run what is emitted: takes pytest, torch and triton.")]
 ProofFile = Annotated[
     Path, typer.Argument(metavar="PROOF.json", help="NAME.proof.json of a bundle.", show_default=False)
@@ -181,12 +182,15 @@ def list_() -> None:
 
 
 @app.command()
-def derive(spec: Spec, format: As = Format.pretty) -> None:
-    """The derivation of SPEC, step by step, as mathematics; or why there is none."""
+def derive(spec: Spec, format: As = Format.pretty, one_pass: OnePass = False) -> None:
+    """The derivation of SPEC, step by step, as mathematics; or why there is none.
+
+    What no single pass computes is cut into stages, each of which is derived.
+    """
     with _politely(spec, format):
         from refold.report import steps
 
-        raise SystemExit(steps.derive(spec, format))
+        raise SystemExit(steps.derive(spec, format, one_pass=one_pass))
 
 
 @app.command()
@@ -199,6 +203,7 @@ def verify(
     fresh: Fresh = False,
     verbose: Verbose = False,
     jobs: Jobs = None,
+    one_pass: OnePass = False,
 ) -> None:
     """The verdict on the fused form of SPEC, and what was proved, in groups; -v lists every obligation.
 
@@ -212,16 +217,19 @@ def verify(
         if len(specs) == 1:
             from refold.report import steps
 
-            raise SystemExit(steps.verify(specs[0], format, against, fail_on, timeout, fresh=fresh, verbose=verbose))
+            code = steps.verify(
+                specs[0], format, against, fail_on, timeout, fresh=fresh, verbose=verbose, one_pass=one_pass
+            )
+            raise SystemExit(code)
         from refold.report import several
 
         asked = several.Question(format=format, against=against, fail_on=fail_on, timeout=timeout, fresh=fresh,
-                                 verbose=verbose)  # fmt: skip
+                                 verbose=verbose, one_pass=one_pass)  # fmt: skip
         raise SystemExit(several.verify(specs, asked, jobs))
 
 
 @app.command()
-def emit(spec: Spec, output: Out, single_file: Single = False) -> None:
+def emit(spec: Spec, output: Out, single_file: Single = False, one_pass: OnePass = False) -> None:
     """Write the kernel of SPEC with its proof and its tests to DIR.
 
     Of a file with init, step, merge and finish it is that form which is proved and written.
@@ -229,7 +237,7 @@ def emit(spec: Spec, output: Out, single_file: Single = False) -> None:
     with _politely():
         from refold.report import steps
 
-        raise SystemExit(steps.emit(spec, output, single_file=single_file))
+        raise SystemExit(steps.emit(spec, output, single_file=single_file, one_pass=one_pass))
 
 
 @app.command()
@@ -241,12 +249,16 @@ def build(
     timeout: Timeout = None,
     tests: Tests = True,
     single_file: Single = False,
+    one_pass: OnePass = False,
 ) -> None:
     """Derive, verify, emit to DIR, and run the emitted tests."""
     with _politely(spec, format):
         from refold.report import steps
 
-        raise SystemExit(steps.build(spec, output, format, fail_on, timeout, tests=tests, single_file=single_file))
+        code = steps.build(
+            spec, output, format, fail_on, timeout, tests=tests, single_file=single_file, one_pass=one_pass
+        )
+        raise SystemExit(code)
 
 
 @app.command()

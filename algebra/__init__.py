@@ -17,9 +17,10 @@ from refold.algebra.plan import (
     Step,
     Varying,
 )
+from refold.algebra.stages import Staged, stages
 from refold.spec.heads import UNITS
 
 __all__ = [
     "UNITS", "Accumulator", "Anchor", "Condition", "Element", "Evidence", "Family", "Finish", "Fresh", "Plan",
-    "Reading", "Refusal", "State", "Step", "Varying", "derive",
+    "Reading", "Refusal", "Staged", "State", "Step", "Varying", "derive", "stages",
 ]  # fmt: skip

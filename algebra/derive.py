@@ -29,6 +29,14 @@ def derive(spec: Spec) -> Plan | Refusal:
     Raises `UnsupportedSpec` where the pipeline has no fold, folds over several axes that wait for each other, or a
     fold that waits for one which a masked position makes infinite.
     """
+    try:
+        return plan_of(spec)
+    except Refused as refused:
+        return refused.refusal()
+
+
+def plan_of(spec: Spec) -> Plan:
+    """The plan of a pipeline. Raises `UnsupportedSpec` as `derive` does, and `Refused` where that gives a refusal."""
     axis = fold_axis(spec)
     meant = tuple(replace(o, expr=write_out(o.expr)) for o in spec.outputs)
     for output in meant:
@@ -39,8 +47,6 @@ def derive(spec: Spec) -> Plan | Refusal:
             plan, rising = _derive(spec, meant, axis, demands)
         except Apart as whole:
             demands = replace(demands, apart=demands.apart | {whole.fold})
-        except Refused as refused:
-            return refused.refusal
         else:
             if rising <= demands.floors:
                 return plan

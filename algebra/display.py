@@ -9,6 +9,7 @@ from typing import Any
 import sympy as sp
 
 from refold.algebra.plan import Accumulator, Plan, Refusal, State, Step
+from refold.algebra.stages import Staged
 from refold.spec import Fold, Index, Size, Spec
 from refold.spec.abbreviate import substitute
 from refold.spec.mathematics import definition, latex, text
@@ -74,6 +75,21 @@ def plan_sections(plan: Plan) -> tuple[Section, ...]:
         Section("Conditions", tuple(_conditions(plan))),
     ]  # fmt: skip
     return tuple(section for section in found if section.lines)
+
+
+def stage_sections(staged: Staged) -> tuple[Section, ...]:
+    """The pipeline, why it is cut and how, and the sections of every stage."""
+    lines = [Line("one pass", staged.why)] if staged.why else []
+    lines += [Line("one axis", f"{f.axis} for {f.outer}, {f.inner}: position {f.outer}·|{f.inner}| + {f.inner}")
+              for f in staged.flats]  # fmt: skip
+    passed = [f"{o.name}[{','.join(a.name for a in o.axes)}]" if o.axes else o.name for o in staged.passed]
+    lines += [Line("handed on", ", ".join(passed), "in float32")] if passed else []
+    found = [spec_section(staged.spec), Section("Cut into stages" if passed else "Rewritten", tuple(lines))]
+    for n, plan in enumerate(staged.plans, 1):
+        first, *rest = plan_sections(plan)
+        title = f"Stage {n}, over {plan.axis.name}: class {plan.kind}"
+        found += [Section(title, first.lines), *rest]
+    return tuple(found)
 
 
 def _walks(plan: Plan) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import sympy as sp
 
 from refold.algebra.evidence import Question, evidence
@@ -10,10 +12,10 @@ from refold.spec import Fold, Spec
 
 
 class Refused(Exception):
-    """Carries a refusal out of the recursion."""
+    """Carries a refusal out of the recursion; its evidence is looked for where somebody asks for it."""
 
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal.reason)
+    def __init__(self, refusal: Callable[[], Refusal]) -> None:
+        super().__init__()
         self.refusal = refusal
 
 

@@ -92,9 +92,10 @@ class Kernel:
 
 
 @within_depth()
-def emit(proof: Proof, name: str = "fused", *, single_file: bool = False) -> Kernel:
+def emit(proof: Proof, name: str = "fused", *, single_file: bool = False, exact: tuple[str, ...] = ()) -> Kernel:
     """The bundle of a proved plan; with `single_file` NAME.py holds what it else loads from files beside it.
 
+    The outputs in `exact` are float32 whatever the inputs are: those that another kernel goes on with.
     Raises `EmitError` for anything but a proof, or a pipeline of no known kernel.
     """
     if not isinstance(proof, Proof):
@@ -104,7 +105,7 @@ def emit(proof: Proof, name: str = "fused", *, single_file: bool = False) -> Ker
     _check(proof.plan, name)
     name = function_name(name, proof.plan.spec, runtime.names() if single_file else frozenset())
     made = kernels(proof.plan, name)
-    source, hopper = _texts(proof.plan, name, made, single_file=single_file)
+    source, hopper = _texts(proof.plan, name, made, single_file=single_file, exact=exact)
     return Kernel(name, proof, source, "" if single_file else runtime.text(), hopper)
 
 
@@ -124,8 +125,10 @@ def _check(plan: Plan, name: str) -> None:
         raise EmitError(f"{name} reads no tensor, so that a kernel has nothing to load: give the pipeline a Tensor")
 
 
-def _texts(plan: Plan, name: str, made: Kernels, *, single_file: bool = False) -> tuple[str, str]:
+def _texts(
+    plan: Plan, name: str, made: Kernels, *, single_file: bool = False, exact: tuple[str, ...] = ()
+) -> tuple[str, str]:
     """NAME.py, and NAME_hopper.py, where there is such a file."""
     warps = gluon_kernel(made, name)
     beside = hopper_text(name, made, warps) if warps and not single_file else ""
-    return module_text(plan, name, made, warps, beside=beside, single_file=single_file), beside
+    return module_text(plan, name, made, warps, beside=beside, single_file=single_file, exact=exact), beside

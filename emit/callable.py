@@ -12,11 +12,12 @@ import tempfile
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from refold.algebra import Plan, Refusal, derive
+from refold.algebra import Plan, Refusal, Staged, stages
 from refold.emit import runtime
 from refold.emit.bundle import emit, need_kernel
 from refold.emit.hopper import file_name
 from refold.emit.launcher import UNTRIED
+from refold.emit.staged import emit_stages, need_stages
 from refold.emit.trial import RAN, tried
 from refold.errors import EmitError, UsageError
 from refold.needs import KERNELS, need
@@ -25,6 +26,7 @@ from refold.verify import Claim, Disproof, Proof, Record, verify_claim
 from refold.verify.certificate import recheck, store
 from refold.verify.certificate.document import record_of
 from refold.verify.claim.plan import plan_of
+from refold.verify.staged import Composed, verify_stages
 
 END = ".proof.json"
 
@@ -38,7 +40,7 @@ class Operator(Protocol):
 
     source: str
     path: Path
-    proof: Proof | Record
+    proof: Proof | Record | Composed
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
 
@@ -53,7 +55,9 @@ def compile(pipeline: Spec | Claim | Proof, name: str = "fused") -> Operator:
     """
     need("refold.compile", *KERNELS)
     if isinstance(pipeline, Spec | Claim):
-        plan = derive(pipeline) if isinstance(pipeline, Spec) else _claimed(pipeline)
+        plan = stages(pipeline) if isinstance(pipeline, Spec) else _claimed(pipeline)
+        if isinstance(plan, Staged):
+            return _compiled_stages(plan, name)
         if isinstance(plan, Refusal):
             raise EmitError(f"{plan}\nno kernel: change the pipeline as the line above says")
         checked: Proof | Disproof | None = store.recall(plan)
@@ -69,6 +73,20 @@ def compile(pipeline: Spec | Claim | Proof, name: str = "fused") -> Operator:
         kernel = tried(kernel)
         kernel.write(path.parent)
     return _function(path, kernel.name, path.read_text(encoding="utf-8"), pipeline)
+
+
+def _compiled_stages(staged: Staged, name: str) -> Operator:
+    """The function that calls the kernels of stages, one after the other."""
+    need_stages(staged.plans, name)
+    checked = verify_stages(staged, prove=store.verified)
+    if checked.verdict != "proved":
+        raise EmitError(f"{checked}\nno kernel: every obligation has to be proved; look at those that are not")
+    kernel = emit_stages(checked, name)
+    path = _cache() / _key(kernel.source) / f"{kernel.name}.py"
+    stages = {path.with_name(file): text for stage in kernel.stages for file, text in stage.code.items()}
+    if not path.exists() or any(_untried(file) != text for file, text in stages.items()):
+        kernel.tried().write(path.parent)
+    return _function(path, kernel.name, path.read_text(encoding="utf-8"), checked)
 
 
 def _claimed(form: Claim) -> Plan:
@@ -110,7 +128,7 @@ def load(folder: str | Path, name: str | None = None) -> Operator:
     return _function(path, wanted, texts["kernel"], record)
 
 
-def _function(path: Path, name: str, source: str, proof: Proof | Record) -> Operator:
+def _function(path: Path, name: str, source: str, proof: Proof | Record | Composed) -> Operator:
     """The launcher of a kernel file, imported as a module of its own."""
     found = importlib.util.spec_from_file_location(f"refold_{name}_{_key(source)}", path)
     assert found is not None and found.loader is not None

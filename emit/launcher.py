@@ -35,11 +35,19 @@ IMPORTS = "import torch\nimport triton\nimport triton.language as tl\n"
 
 
 def module_text(
-    plan: Plan, name: str, kernels: Kernels, warps: Hopper | None, *, beside: str = "", single_file: bool = False
+    plan: Plan,
+    name: str,
+    kernels: Kernels,
+    warps: Hopper | None,
+    *,
+    beside: str = "",
+    single_file: bool = False,
+    exact: tuple[str, ...] = (),
 ) -> str:
     """The whole of NAME.py; `plan` is in the user's own words.
 
     `beside` is the text of NAME_hopper.py, if there is one. `single_file`: NAME.py holds what else stands beside it.
+    The outputs in `exact` are float32 whatever the inputs are.
     """
     spec = plan.spec
     head = f'"""{name}: {spec.outputs[0].name} and its kernels, emitted by refold from a proved plan.\n\n'
@@ -56,7 +64,7 @@ def module_text(
         head, runtime.joined(gluon) if single_file else runtime.loading(IMPORTS),
         *([f"{', '.join(used)} = {', '.join(f'rt.{w}' for w in used.values())}"] if used else []),
         *([hopper.loading_line(name, beside)] if beside else []),
-        *tables_text(name, plan.spec, **_choices(plan, kernels, warps)), "", "",
+        *tables_text(name, plan.spec, **_exact(exact), **_choices(plan, kernels, warps)), "", "",
         module_lines(kernels.module), "",
         *([module_lines(warp_specialise(warps), "@gluon.jit"), ""] if warps and single_file else []),
         launcher, "", reference, "",
@@ -68,7 +76,7 @@ def tables_text(name: str, spec: Spec, **choices: str) -> list[str]:
     inputs = ", ".join(f'"{t.name}": {_names(t.axes)}' for t in spec.tensors)
     outputs = ", ".join(f'"{o.name}": {_names(o.axes)}' for o in spec.outputs)
     dtypes = ", ".join(f'"{t.name}": "{t.dtype}"' for t in spec.tensors)
-    whole = as_tuple([_q(o.name) for o in spec.outputs if is_whole(spec, o.name)])
+    whole = as_tuple([quoted(o.name) for o in spec.outputs if is_whole(spec, o.name)])
     limits = ", ".join(f"{f.name}={_power(getattr(LIMITS, f.name))}" for f in dataclasses.fields(LIMITS))
     fields = {"inputs": f"{{{inputs}}}", "outputs": f"{{{outputs}}}", "dtypes": f"{{{dtypes}}}",
               "limits": f"rt.Limits({limits})"}  # fmt: skip
@@ -76,13 +84,26 @@ def tables_text(name: str, spec: Spec, **choices: str) -> list[str]:
     same, _, lengths = sized_by(spec)
     words = operator_words(spec, [a.name for a in lengths])
     found = {"words": words, "equal": {b.name: a.name for b, a in same.items()}}
-    fields |= {n: "{" + ", ".join(f"{_q(x)}: {_q(y)}" for x, y in d.items()) + "}" for n, d in found.items() if d}
-    return wrap("TABLES = rt.Tables(", [f"name={_q(name)}", *(f"{n}={text}" for n, text in fields.items())], ")")
+    fields |= {
+        n: "{" + ", ".join(f"{quoted(x)}: {quoted(y)}" for x, y in d.items()) + "}" for n, d in found.items() if d
+    }
+    return wrap("TABLES = rt.Tables(", [f"name={quoted(name)}", *(f"{n}={text}" for n, text in fields.items())], ")")
+
+
+def _exact(outputs: tuple[str, ...]) -> dict[str, str]:
+    """The outputs that are float32, where there are any."""
+    return {"exact": as_tuple(list(map(quoted, outputs)))} if outputs else {}
+
+
+def _dtype_of(spec: Spec) -> str | None:
+    """The tensor whose dtype the caller chooses, else one of floats; None where all are integers."""
+    found = sorted((t for t in spec.tensors if not t.is_integer), key=lambda t: t.dtype != "float")
+    return found[0].name if found else None
 
 
 def _tile_entry(place: Place) -> str:
     """A tensor that the kernel for Hopper reads by tiles, with its two blocks."""
-    return f"{_q(place.tensor)}: ({_q(place.blocks[0])}, {_q(place.blocks[1])})"
+    return f"{quoted(place.tensor)}: ({quoted(place.blocks[0])}, {quoted(place.blocks[1])})"
 
 
 def _choices(plan: Plan, k: Kernels, warps: Hopper | None) -> dict[str, str]:
@@ -93,7 +114,9 @@ def _choices(plan: Plan, k: Kernels, warps: Hopper | None) -> dict[str, str]:
     found |= {"fused": "False"} if _computed_twice(plan) else {}
     found |= _streams(plan, k) if k.roles.row_reduction else {}
     if k.boxes:
-        tiles = (f"{_q(n)}: (1, 1, {', '.join(_q(x) if x else '1' for x in b.blocks)})" for n, b in k.boxes.items())
+        tiles = (
+            f"{quoted(n)}: (1, 1, {', '.join(quoted(x) if x else '1' for x in b.blocks)})" for n, b in k.boxes.items()
+        )
         found["boxes"] = f"{{{', '.join(tiles)}}}"
     return found | ({"tiles": f"{{{', '.join(map(_tile_entry, warps.places))}}}"} if warps else {})
 
@@ -121,15 +144,18 @@ def _names(axes: tuple[Index, ...]) -> str:
     return "(" + "".join(f'"{a.name}", ' for a in axes).rstrip(" ") + ")"
 
 
-def _signature(spec: Spec) -> list[str]:
+def signature(spec: Spec) -> list[str]:
+    """The tensors that the public function takes, by position."""
     return [t.name for t in spec.tensors]
 
 
-def _keywords(spec: Spec) -> list[str]:
+def words_of(spec: Spec) -> list[str]:
+    """What it takes by name: scalars, and lengths that no tensor tells."""
     return [p.name for p in spec.params] + [a.name for a in sized_by(spec)[2]]
 
 
-def _shape(of: TensorName | Output, users: dict[str, str]) -> list[str]:
+def axes_text(of: TensorName | Output, users: dict[str, str]) -> list[str]:
+    """The dimensions of a tensor or an output, as the user calls them."""
     return ["...", *(users.get(a.name, a.name) for a in of.axes)]
 
 
@@ -137,14 +163,14 @@ def _launcher(plan: Plan, name: str, k: Kernels, warps: Hopper | None) -> str:
     """The function that is called, with what lays out a call, and the operator that stands for it."""
     spec, roles = plan.spec, k.roles
     _, pairs, unknown = sized_by(spec)
-    tensors, words = _signature(spec), _keywords(spec)
+    tensors, words = signature(spec), words_of(spec)
     options = ["schedule", "splits", "block_m", "block_n", "num_warps", "num_stages"]
     defaults = ['schedule="auto"', *(f"{o}=None" for o in options[1:])]
     called, worded = ([public(w, k.users) for w in group] for group in (tensors, words))
     lines = [f"def {name}({', '.join(called)}, *, {''.join(w + ', ' for w in worded)}out=None, {defaults[0]},"]
     lines += [" " * (5 + len(name)) + ", ".join(defaults[1:]) + "):"]
     shapes, results = (
-        "; ".join(f"{k.users.get(x.name, x.name)} [{', '.join(_shape(x, k.users))}]" for x in named)
+        "; ".join(f"{k.users.get(x.name, x.name)} [{', '.join(axes_text(x, k.users))}]" for x in named)
         for named in (spec.tensors, spec.outputs)
     )
     lines += [
@@ -161,15 +187,15 @@ def _launcher(plan: Plan, name: str, k: Kernels, warps: Hopper | None) -> str:
     lines += [f"    {line}" for line in call]
     lines += ["", "", *wrap("def _prepare(", [*tensors, "given", *words], "):")]
     lines += ['    """Checks what is given and lays out the call."""']
-    body = [f"inputs = {{{', '.join(f'{_q(t)}: {t}' for t in tensors)}}}", "size = rt.sizes(TABLES, inputs)"]
-    body += [f"size[{_q(a.name)}] = rt.length(TABLES, {_q(a.name)}, {a.name})" for a in unknown]
-    body += [f"rt.check_equal(TABLES, size, {_q(a.name)}, {_q(b.name)}, {_q(t)})" for a, b, t in pairs]
+    body = [f"inputs = {{{', '.join(f'{quoted(t)}: {t}' for t in tensors)}}}", "size = rt.sizes(TABLES, inputs)"]
+    body += [f"size[{quoted(a.name)}] = rt.length(TABLES, {quoted(a.name)}, {a.name})" for a in unknown]
+    body += [f"rt.check_equal(TABLES, size, {quoted(a.name)}, {quoted(b.name)}, {quoted(t)})" for a, b, t in pairs]
     how = launch(k)
-    filled = ", ".join(_q(a.name) for a in how.filled)
+    filled = ", ".join(quoted(a.name) for a in how.filled)
     body += [f"rt.check_positive(TABLES, size, {filled})"] if filled else []
     for p in spec.params:
         kind = f"integer={bool(p.is_integer)}, positive={bool(p.is_positive)}"
-        body += [f"{p.name} = rt.scalar(TABLES, {_q(p.name)}, {p.name}, {kind})"]
+        body += [f"{p.name} = rt.scalar(TABLES, {quoted(p.name)}, {p.name}, {kind})"]
     body += dict.fromkeys(map(_index_check, how.inside))
     body += [f"{p.name} = rt.limited({p.name}, {host(sp.Max(0, *rest))})" for p, rest in how.clamped]
     body += [
@@ -180,17 +206,17 @@ def _launcher(plan: Plan, name: str, k: Kernels, warps: Hopper | None) -> str:
         "    return rt.Call(TABLES, device, layout)",
         "views.update(outputs)",
     ]
-    rows = f"size[{_q(roles.rows.name)}]" if roles.rows else "1"
+    rows = f"size[{quoted(roles.rows.name)}]" if roles.rows else "1"
     if roles.group is not None and roles.rows is not None:
         body += [f"group = {host(roles.group)}", "groups = -(-" + rows + " // group)"]
         rows = "group"
-    fold = f"size[{_q(roles.fold.name)}]"
-    floats = next((t.name for t in spec.tensors if not t.is_integer), tensors[0])
+    fold = f"size[{quoted(roles.fold.name)}]"
+    floats = _dtype_of(spec) or tensors[0]
     least = 16 if roles.contracts else 1
-    pads = ", ".join(f'"BLOCK_{a.name}": rt.pad(size[{_q(a.name)}], {least})' for a in roles.inner)
+    pads = ", ".join(f'"BLOCK_{a.name}": rt.pad(size[{quoted(a.name)}], {least})' for a in roles.inner)
     body += [f"pads = {{{pads}}}"]
     body += ["pinned = any((block_m, block_n, num_warps, num_stages))"] if warps else []
-    leads = "math.prod(lead)" + "".join(f" * size[{_q(a.name)}]" for a in roles.batch)
+    leads = "math.prod(lead)" + "".join(f" * size[{quoted(a.name)}]" for a in roles.batch)
     body += [f"batch = {leads}"]
     itemsize = f"{floats}.element_size()"
     if not roles.row_reduction:
@@ -203,7 +229,7 @@ def _launcher(plan: Plan, name: str, k: Kernels, warps: Hopper | None) -> str:
         body += [f"block_m, block_n = rt.row_blocks(TABLES, block_m, block_n, {row})"]
         body += [f"num_warps = num_warps or rt.row_warps(TABLES, block_m, block_n, {fold}, {itemsize})"]
         body += ["slots = 2 * rt.units(device)"]
-    argument_words = {f"size_{a.name}": f"size[{_q(a.name)}]" for a in spec.axes} | CALLED
+    argument_words = {f"size_{a.name}": f"size[{quoted(a.name)}]" for a in spec.axes} | CALLED
     grids = {stage: tuple(integer(n, argument_words).text for n in how.grid(stage)) for stage in k.stages}
     body += [f"programs = {grids['rolling'][0]}"]
     body += [f"parts, chunk = rt.schedule(TABLES, schedule, splits, programs, {fold}, block_n, slots)"]
@@ -221,7 +247,7 @@ def _launcher(plan: Plan, name: str, k: Kernels, warps: Hopper | None) -> str:
         read = " + ".join(f"{t.name}.nbytes" for t in spec.tensors if roles.fold in t.axes) or "0"
         args += [f'"side": rt.side({read}, batch, device)']
     args += ['"BLOCK_M": block_m', '"BLOCK_N": block_n', "**pads"]
-    args += [f"{_q(flag.text)}: {integer(holds, argument_words).text}" for flag, holds in how.flags]
+    args += [f"{quoted(flag.text)}: {integer(holds, argument_words).text}" for flag, holds in how.flags]
     operand = f"rt.operand({floats}.dtype)"
     if roles.contracts and not bounded_weights(k.plan):
         body += ["# The weights of a sum have no bound, and float16 ends at 65504."]
@@ -240,7 +266,7 @@ def _launcher(plan: Plan, name: str, k: Kernels, warps: Hopper | None) -> str:
     body += [f"    return rt.Call(TABLES, device, layout, launches, copied=copied{boxed})"]
     work = []
     for a in k.plan.accumulators:
-        dims = ["parts", "batch"] + [f"size[{_q(x.name)}]" for x in tile_axes(a, roles)]
+        dims = ["parts", "batch"] + [f"size[{quoted(x.name)}]" for x in tile_axes(a, roles)]
         dtype = "int32" if a.reducer == "argmax" else "float32"
         work += [f'"part_{a.symbol}_ptr": (({", ".join(dims)}), torch.{dtype})']
     body += wrap("work = {", work, "}", 4)
@@ -265,22 +291,22 @@ def _power(n: int) -> str:
     return f"2**{n.bit_length() - 1}" if n & (n - 1) == 0 else str(n)
 
 
-def _q(name: str) -> str:
+def quoted(name: str) -> str:
     return f'"{name}"'
 
 
 def _index_check(found: Within) -> str:
     """Looks at an index of a read, where only the sizes can tell that it is inside of its tensor."""
     every = "[::max(1, size[{0}] - 1)]" if found.ends else ""
-    loop = "".join(f" for {a.name} in range(size[{_q(a.name)}])" + every.format(_q(a.name)) for a in found.over)
+    loop = "".join(f" for {a.name} in range(size[{quoted(a.name)}])" + every.format(quoted(a.name)) for a in found.over)
     values = f"lambda: [{host(found.index)}{loop}]"
-    return f"rt.check_within(TABLES, {_q(found.tensor)}, {_q(found.axis.name)}, size, {values})"
+    return f"rt.check_within(TABLES, {quoted(found.tensor)}, {quoted(found.axis.name)}, size, {values})"
 
 
 def reference_text(spec: Spec, users: dict[str, str]) -> str:
     """The function `reference` of a kernel file."""
     _, _, unknown = sized_by(spec)
-    names, words = _signature(spec), _keywords(spec)
+    names, words = signature(spec), words_of(spec)
     called, worded = ([public(w, users) for w in group] for group in (names, words))
     arguments = ", ".join(called) + (", *, " + ", ".join(worded) if worded else "")
     lines = [
@@ -289,11 +315,11 @@ def reference_text(spec: Spec, users: dict[str, str]) -> str:
     ]
     body = [f"{w} = {public(w, users)}" for w in (*names, *words) if public(w, users) != w]
     body += [
-        f"inputs = {{{', '.join(f'{_q(t)}: {t}' for t in names)}}}",
+        f"inputs = {{{', '.join(f'{quoted(t)}: {t}' for t in names)}}}",
         "size = rt.sizes(TABLES, inputs, check=False)",
     ]
-    body += [f"size[{_q(a.name)}] = {a.name}" for a in unknown]
-    floats = next((t.name for t in spec.tensors if not t.is_integer), "")
+    body += [f"size[{quoted(a.name)}] = {a.name}" for a in unknown]
+    floats = _dtype_of(spec)
     # Of integers alone the oracle is in float64, whatever is asked for; the kernel gives float32.
     dtype = f"{floats}.dtype" if floats else "torch.float64"
     body += [f"dtype, device = {dtype}, {floats or names[0]}.device", "lead = rt.broadcast(TABLES, inputs)", "out = {}"]
@@ -301,7 +327,7 @@ def reference_text(spec: Spec, users: dict[str, str]) -> str:
     text = "\n".join(written)
     for a in spec.axes:
         if _uses(text, a.name):
-            body.append(f"{a.name} = torch.arange(size[{_q(a.name)}], device=device)")
+            body.append(f"{a.name} = torch.arange(size[{quoted(a.name)}], device=device)")
     body += written
     body += ["return rt.result(out)"]
     return "\n".join([*lines, *(f"    {line}" for line in body)])

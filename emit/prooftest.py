@@ -29,48 +29,49 @@ def test_text(name: str, kernels: Kernels, written: Spec, *, hopper: bool, singl
 
     `single_file`: NAME.py holds what it else loads.
     """
-    before, rest = runtime.template().split(BEGIN)
-    _, after = rest.split(END)
-    return before + BEGIN + constants_text(name, kernels, written, hopper=hopper, single_file=single_file) + END + after
+    beside = ({"hopper": file_name(name)} if hopper else {}) | {"runtime": runtime.FILE}
+    files = {"kernel": f"{name}.py"} | ({} if single_file else beside)
+    lines = constants(name, kernels.plan.spec, kernels.roles, kernels.users, files, aligned=bool(kernels.boxes))
+    lines |= {"SPEC": _literal(fingerprint(written)), "HOPPER": str(hopper)}
+    return put_in(runtime.template(), lines)
 
 
-def constants_text(name: str, kernels: Kernels, written: Spec, *, hopper: bool, single_file: bool) -> str:
-    """What the text of a test takes of its bundle, as the lines between the two marks."""
-    spec, roles, users = kernels.plan.spec, kernels.roles, kernels.users
+def put_in(template: str, constants: dict[str, str]) -> str:
+    """The text of a test with other constants: those between the two marks, each on a line, with what is said of it."""
+    before, rest = template.split(BEGIN)
+    given, after = rest.split(END)
+    lines = []
+    for line in given.splitlines():
+        head = line.partition(" = ")[0]
+        names = head.partition(":")[0]
+        noted = "  # noqa: E501" if names == "PIPELINE" else ""
+        lines.append(line if line.startswith("#") else f"{head} = {constants[names]}{noted}")
+    return before + BEGIN + "".join(f"{line}\n" for line in lines) + END + after
+
+
+def constants(
+    name: str, spec: Spec, roles: Roles, users: dict[str, str], files: dict[str, str], *, aligned: bool
+) -> dict[str, str]:
+    """What the text of a test takes of its bundle, by the names there."""
     sizes = sizes_of(spec, roles)
     domain = domain_at(spec, roles, sizes)
     scalars = {public(p, users): value for p, value in scalars_of(spec).items()}
     integers = {t: (axis, public(mark, users)) for t, (axis, mark) in integers_of(spec, roles.fold).items()}
-    beside = ({"hopper": file_name(name)} if hopper else {}) | {"runtime": runtime.FILE}
-    files = {"kernel": f"{name}.py"} | ({} if single_file else beside)
-    return "".join(
-        f"{line}\n"
-        for line in (
-            f"NAME = {_literal(name)}",
-            f"FILES = {_literal(files)}",
-            f"SPEC = {_literal(fingerprint(written))}",
-            f"SIZES = {_literal(sizes)}",
-            f"FOLD, ROWS = {_literal(roles.fold.name)}, {_literal(roles.rows.name if roles.rows else None)}",
-            f"SCALARS: dict[str, float] = {_literal(scalars)}",
-            "# An integer tensor holds positions along an axis, with a scalar's value among them, or small numbers.",
-            f"INTEGERS: dict[str, tuple[str, str]] = {_literal(integers)}",
-            "# Tensors of positive numbers, as a logarithm, a root or a quotient wants them.",
-            f"POSITIVE: tuple[str, ...] = {_literal(domain.positive)}",
-            "# The size of large inputs, at which the pipeline as written does not overflow in float64.",
-            f"LARGE = {round(domain.large, 3)!r}",
-            "# The lengths that the function takes by name, with their axes.",
-            f"AXES: dict[str, str] = {_literal({public(a.name, users): a.name for a in sized_by(spec)[2]})}",
-            "# Whether a row of equal values has a result; whether tensor descriptors read tiles.",
-            f"CONSTANT, ALIGNED = {domain.constant}, {bool(kernels.boxes)}",
-            "# Whether there is a kernel for Hopper; the axes that tiles hold whole, and how many times 1203 rows make",
-            "# more tiles of 128 rows than a device has multiprocessors.",
-            f"HOPPER = {hopper}",
-            f"INNER: tuple[str, ...] = {_literal(tuple(a.name for a in roles.inner))}",
-            f"LEAD = {-(-14 // math.prod(sizes[a.name] for a in roles.batch))}",
-            "# The pipeline, for whoever has refold.",
-            f"PIPELINE = {dumps(spec)!r}  # noqa: E501",
-        )
-    )
+    return {
+        "NAME": _literal(name),
+        "FILES": _literal(files),
+        "SIZES": _literal(sizes),
+        "FOLD, ROWS": f"{_literal(roles.fold.name)}, {_literal(roles.rows.name if roles.rows else None)}",
+        "SCALARS": _literal(scalars),
+        "INTEGERS": _literal(integers),
+        "POSITIVE": _literal(domain.positive),
+        "LARGE": f"{round(domain.large, 3)!r}",
+        "AXES": _literal({public(a.name, users): a.name for a in sized_by(spec)[2]}),
+        "CONSTANT, ALIGNED": f"{domain.constant}, {aligned}",
+        "INNER": _literal(tuple(a.name for a in roles.inner)),
+        "LEAD": str(-(-14 // math.prod(sizes[a.name] for a in roles.batch))),
+        "PIPELINE": repr(dumps(spec)),
+    }
 
 
 def _literal(value: object) -> str:

@@ -10,8 +10,11 @@ def show(spec: Spec) -> None:
     import refold
     from refold.verify.certificate import store
 
-    plan = refold.derive(spec)
+    plan = refold.stages(spec)
     print(plan)
     if isinstance(plan, refold.Plan):
         print()
         print(store.verified(plan))
+    elif isinstance(plan, refold.Staged):
+        print()
+        print(refold.verify(plan))

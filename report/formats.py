@@ -99,7 +99,7 @@ def example_data(c: Any) -> dict[str, Any]:
 
 def derivation_data(loaded: Loaded, outcome: Any) -> dict[str, Any]:
     """`derive --format json`: the fused form, or the reason why there is none."""
-    from refold.algebra import Refusal
+    from refold.algebra import Refusal, Staged
     from refold.algebra.display import determinant_text
     from refold.spec.mathematics import text
 
@@ -110,6 +110,11 @@ def derivation_data(loaded: Loaded, outcome: Any) -> dict[str, Any]:
             reason += f"; a {n} x {n} sample matrix has determinant {determinant_text(outcome)}, which is not 0"
         return {"spec": loaded.given, "status": "refused", "reason": reason, "class": outcome.kind, "folds": [],
                 "conditions": []}  # fmt: skip
+    if isinstance(outcome, Staged):
+        parts = [derivation_data(loaded, plan) for plan in outcome.plans]
+        return {"spec": loaded.given, "status": "derived", "class": " ".join(p["class"] for p in parts),
+                "stages": [{"pipeline": str(plan.spec), **p} for plan, p in zip(outcome.plans, parts, strict=True)],
+                "folds": [], "conditions": []}  # fmt: skip
     folds = []
     for members in _families(outcome):
         main = members[-1]

@@ -40,7 +40,8 @@ class Loaded:
 
 def catalogue() -> tuple[Path, ...]:
     """The files of the examples, in the order of their names."""
-    return tuple(sorted(path for path in EXAMPLES.glob("*.py") if not path.name.startswith("_")))
+    found = [path for folder in (EXAMPLES, EXAMPLES / "stages") for path in folder.glob("*.py")]
+    return tuple(sorted((path for path in found if not path.name.startswith("_")), key=lambda path: path.stem))
 
 
 def load(given: str, names: tuple[str, ...] = ("SPEC",), against: Any = None) -> Loaded:

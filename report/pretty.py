@@ -87,9 +87,14 @@ def _section(section: Any) -> Group:
 
 def derivation(loaded: Loaded, outcome: Any) -> Group:
     """A plan or a refusal, and one line that says which."""
-    from refold.algebra import Refusal
-    from refold.algebra.display import plan_sections, refusal_sections
+    from refold.algebra import Refusal, Staged
+    from refold.algebra.display import plan_sections, refusal_sections, stage_sections
 
+    if isinstance(outcome, Staged):
+        last = Text.assemble(
+            ("✓ derived", "green"), f"   {len(outcome.plans)} {'stages' if len(outcome.plans) > 1 else 'stage'}"
+        )
+        return Group(heading(loaded), sections(stage_sections(outcome)), Text(), last)
     if isinstance(outcome, Refusal):
         last = Text.assemble(("✗ refused", "bold red"), f"   {outcome.kind}")
         return Group(heading(loaded), sections(refusal_sections(outcome)), Text(), last)

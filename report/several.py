@@ -34,6 +34,7 @@ class Question:
     timeout: float | None
     fresh: bool
     verbose: bool
+    one_pass: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ def told(spec: str, question: Question) -> Told:
 
     try:
         loaded = steps.load_for(spec, question.against)
-        report, seconds = steps.judged(loaded, question.timeout, fresh=question.fresh)
+        report, seconds = steps.judged(loaded, question.timeout, fresh=question.fresh, one_pass=question.one_pass)
         known, people = replace(loaded, value=None), question.format == "pretty"
         if isinstance(report, Refusal):
             found = [steps.derivation_finding(report, seconds)]

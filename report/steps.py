@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,9 @@ def list_catalogue() -> int:
     return 0
 
 
-def derive(spec: str, format: str) -> int:
+def derive(spec: str, format: str, *, one_pass: bool = False) -> int:
     loaded = load(spec, ("SPEC", "CLAIM"))
-    outcome, seconds = derive_loaded(loaded)
+    outcome, seconds = derive_loaded(loaded, one_pass=one_pass)
     return show_derivation(loaded, outcome, seconds, format)
 
 
@@ -47,9 +48,10 @@ def verify(
     *,
     fresh: bool = False,
     verbose: bool = False,
+    one_pass: bool = False,
 ) -> int:
     loaded = load_for(spec, against)
-    report = verify_loaded(loaded, format, timeout=timeout, fresh=fresh)
+    report = verify_loaded(loaded, format, timeout=timeout, fresh=fresh, one_pass=one_pass)
     if report is None:
         return exit_code("refuted", fail_on)
     show_report(loaded, report, format, verbose=verbose)
@@ -83,22 +85,24 @@ def outcome_of(loaded: Loaded, timeout: float | None = None) -> Outcome:
     return Outcome(report.verdict, len(report.results), summary(report), shown)
 
 
-def judged(loaded: Loaded, timeout: float | None = None, *, fresh: bool = False) -> tuple[Any, float]:
+def judged(
+    loaded: Loaded, timeout: float | None = None, *, fresh: bool = False, one_pass: bool = False
+) -> tuple[Any, float]:
     """The report on what was loaded, or the refusal of its derivation, which took so many seconds."""
     from refold.algebra import Refusal
 
-    outcome, seconds = (None, 0.0) if is_claim(loaded) else derive_loaded(loaded, timeout)
+    outcome, seconds = (None, 0.0) if is_claim(loaded) else derive_loaded(loaded, timeout, one_pass=one_pass)
     if isinstance(outcome, Refusal):
         return outcome, seconds
     return verify_loaded(loaded, "pretty", outcome, seconds, timeout, fresh=fresh), seconds
 
 
-def emit(spec: str, output: Path, *, single_file: bool = False) -> int:
+def emit(spec: str, output: Path, *, single_file: bool = False, one_pass: bool = False) -> int:
     from refold.algebra import Refusal
 
     loaded = load(spec, ("CLAIM", "SPEC"))
     folder = bundle.output_folder(output)
-    outcome, seconds = plan_loaded(loaded, "pretty")
+    outcome, seconds = plan_loaded(loaded, "pretty", one_pass=one_pass)
     if isinstance(outcome, Refusal):
         show_derivation(loaded, outcome, seconds, "pretty")
         return 1
@@ -120,6 +124,7 @@ def build(
     *,
     tests: bool = True,
     single_file: bool = False,
+    one_pass: bool = False,
 ) -> int:
     """Every step in turn, each printed for people as soon as it is done, and for machines at the end.
 
@@ -128,7 +133,7 @@ def build(
     people = format == "pretty"
     loaded = load(spec, ("CLAIM", "SPEC"))
     folder = bundle.output_folder(output)
-    outcome, seconds = plan_loaded(loaded, format, timeout)
+    outcome, seconds = plan_loaded(loaded, format, timeout, one_pass=one_pass)
     need_kernel(loaded, outcome)
     if people and not is_report(outcome):
         show_derivation(loaded, outcome, seconds, format)
@@ -171,27 +176,33 @@ def _placed(loaded: Loaded) -> Iterator[None]:
         raise UsageError(f"{loaded.place}:{loaded.line}: {error}") from error
 
 
-def derive_loaded(loaded: Loaded, timeout: float | None = None) -> tuple[Any, float]:
-    """The plan or the refusal of what was loaded, and the seconds it took; a report where the time ran out first."""
-    from refold.algebra import derive as run
+def derive_loaded(loaded: Loaded, timeout: float | None = None, *, one_pass: bool = False) -> tuple[Any, float]:
+    """The plan of what was loaded, its stages or its refusal, and the seconds it took; a report if time ran out first.
+
+    A claim is one of a form in one pass, and so is what `one_pass` asks for: there are no stages.
+    """
+    from refold.algebra import derive, stages
     from refold.spec import Spec
 
     start = time.perf_counter()
     spec = loaded.value if isinstance(loaded.value, Spec) else loaded.value.spec
+    run = derive if one_pass or is_claim(loaded) else stages
     with pretty.progress(f"deriving {loaded.name}"), _placed(loaded):
         if timeout is None:
             outcome: Any = run(spec)
         else:
             from refold.verify import derive_within
 
-            outcome = derive_within(spec, timeout)
+            outcome = derive_within(spec, timeout, run)
     return outcome, time.perf_counter() - start
 
 
-def plan_loaded(loaded: Loaded, format: str, timeout: float | None = None) -> tuple[Any, float]:
+def plan_loaded(
+    loaded: Loaded, format: str, timeout: float | None = None, *, one_pass: bool = False
+) -> tuple[Any, float]:
     """The plan of which a kernel is made, derived or of a claimed form; a report where that is not proved."""
     if not is_claim(loaded):
-        return derive_loaded(loaded, timeout)
+        return derive_loaded(loaded, timeout, one_pass=one_pass)
     from refold.verify.claim.plan import plan_of
 
     report = verify_loaded(loaded, format, timeout=timeout)
@@ -215,12 +226,15 @@ def is_report(outcome: Any) -> bool:
 
 def need_kernel(loaded: Loaded, outcome: Any) -> None:
     """Says before the proof of a plan that it has no kernel."""
-    from refold.algebra import Plan
+    from refold.algebra import Plan, Staged
     from refold.emit import need_kernel as need
+    from refold.emit.staged import need_stages
 
-    if isinstance(outcome, Plan):
-        with _placed(loaded):
+    with _placed(loaded):
+        if isinstance(outcome, Plan):
             need(outcome, loaded.name)
+        elif isinstance(outcome, Staged):
+            need_stages(outcome.plans, loaded.name)
 
 
 def verify_loaded(
@@ -231,9 +245,10 @@ def verify_loaded(
     timeout: float | None = None,
     *,
     fresh: bool = False,
+    one_pass: bool = False,
 ) -> Any:
     """The report on what was loaded; None where its derivation is refused, which is then printed."""
-    from refold.algebra import Refusal
+    from refold.algebra import Refusal, Staged
 
     if is_claim(loaded) and outcome is None:
         from refold.verify import verify_claim
@@ -245,7 +260,7 @@ def verify_loaded(
 
     told = outcome is not None and format == "pretty"
     if outcome is None:
-        outcome, seconds = derive_loaded(loaded, timeout)
+        outcome, seconds = derive_loaded(loaded, timeout, one_pass=one_pass)
     if isinstance(outcome, Checked):
         return outcome
     timeout = left_of(timeout, seconds)
@@ -254,6 +269,10 @@ def verify_loaded(
             show_derivation(loaded, outcome, seconds, format)
         return None
     with pretty.progress(f"verifying {loaded.name}") as notify, _placed(loaded):
+        if isinstance(outcome, Staged):
+            from refold.verify.staged import verify_stages
+
+            return verify_stages(outcome, notify, timeout, partial(store.verified, fresh=fresh))
         return store.verified(outcome, notify, timeout, fresh=fresh)
 
 
@@ -267,10 +286,15 @@ def emit_loaded(proof: Any, loaded: Loaded, folder: Path, *, single_file: bool =
     """Writes the bundle; its files, and whether its kernel has run."""
     from refold.emit import emit as run
     from refold.emit import tried
+    from refold.emit.staged import emit_stages
+    from refold.verify.staged import Composed
 
     with pretty.progress(f"emitting {loaded.name}"):
         with _placed(loaded):
-            kernel = tried(run(proof, loaded.name, single_file=single_file))
+            if isinstance(proof, Composed):
+                kernel: Any = emit_stages(proof, loaded.name).tried()
+            else:
+                kernel = tried(run(proof, loaded.name, single_file=single_file))
         return bundle.write_bundle(kernel, folder), kernel.note
 
 
@@ -291,10 +315,12 @@ def show_derivation(loaded: Loaded, outcome: Any, seconds: float, format: str) -
 
 def derivation_finding(outcome: Any, seconds: float) -> Finding:
     """A derivation, or its refusal, as a thing that was checked."""
-    from refold.algebra import Refusal
+    from refold.algebra import Refusal, Staged
 
     if isinstance(outcome, Refusal):
         return Finding("derivation", outcome.reason, "refuted", seconds, str(outcome), "refused")
+    if isinstance(outcome, Staged):
+        return Finding("derivation", f"{len(outcome.plans)} stages", "proved", seconds, word="derived")
     claim = f"class {outcome.kind}, {len(outcome.accumulators)} accumulators"
     return Finding("derivation", claim, "proved", seconds, word="derived")
 
@@ -338,15 +364,16 @@ def show_findings(loaded: Loaded, findings: list[Finding], format: str) -> None:
 
 def catalogue_row(path: Path, notify: Callable[[str], None]) -> tuple[str, str, str, str]:
     """One line of the catalogue, its class and rank as derived now."""
-    from refold.algebra import Refusal
-    from refold.algebra import derive as run
+    from refold.algebra import Refusal, Staged, stages
 
     notify(path.stem)
     line = (ast.get_docstring(ast.parse(path.read_bytes())) or "").partition("\n")[0]
     try:
-        plan = run(load(str(path)).value)
+        plan = stages(load(str(path)).value)
     except RefoldError:
         return path.stem, "?", "?", line
     if isinstance(plan, Refusal):
         return path.stem, "refused", "", line
-    return path.stem, plan.kind, str(max((a.rank for a in plan.accumulators), default=0)), line
+    plans = plan.plans if isinstance(plan, Staged) else (plan,)
+    rank = max((a.rank for p in plans for a in p.accumulators), default=0)
+    return path.stem, " ".join(p.kind for p in plans), str(rank), line

@@ -125,9 +125,7 @@ def pipeline(*, empty: Any = None, **outputs: Any) -> Spec:
         _check(expr, name)
         order = _order(name, expr, value.order)
         results.append(Output(name, expr, order))
-    tensors = _declarations(results)
-    params = _sorted({p for o in results for p in _walk(o.expr) if isinstance(p, Param)})
-    axes = _sorted({a for o in results for a in o.axes} | {a for t in tensors for a in t.axes} | _all_axes(results))
+    tensors, params, axes = _parts(results)
     _check_names(found, tensors, params, axes)
     value = sp.nan if empty is None else unwrap(empty)
     if not value.is_number or not (value is sp.nan or value.is_extended_real):
@@ -139,6 +137,14 @@ def pipeline(*, empty: Any = None, **outputs: Any) -> Spec:
     return spec
 
 
+def assembled(whole: Spec, outputs: Iterable[Output]) -> Spec:
+    """A pipeline of other outputs, in the terms of one that is well-formed."""
+    results = list(outputs)
+    spec = Spec(tuple(results), *_parts(results), whole.empty)
+    places.keep(spec, {places.WHOLE: places.places(whole).get(places.WHOLE)})
+    return spec
+
+
 def _sorted(symbols: set[Any]) -> tuple[Any, ...]:
     return tuple(sorted(symbols, key=lambda s: s.name))
 
@@ -147,6 +153,14 @@ def _walk(expr: sp.Basic) -> Iterator[sp.Basic]:
     yield expr
     for arg in expr.args:
         yield from _walk(arg)
+
+
+def _parts(results: list[Output]) -> tuple[tuple[TensorName, ...], tuple[Param, ...], tuple[Index, ...]]:
+    """The tensors, scalars and axes of some outputs."""
+    tensors = _declarations(results)
+    params = _sorted({p for o in results for p in _walk(o.expr) if isinstance(p, Param)})
+    axes = _sorted({a for o in results for a in o.axes} | {a for t in tensors for a in t.axes} | _all_axes(results))
+    return tensors, params, axes
 
 
 def _all_axes(outputs: list[Output]) -> set[Index]:

@@ -180,7 +180,7 @@ def test_verify_verbosely(refold: Callable[..., Ran], golden: Callable[[str, str
 
 
 def test_refusal(refold: Callable[..., Ran], refused: str, golden: Callable[[str, str], None]) -> None:
-    shown = refold("derive", refused)
+    shown = refold("derive", refused, "--one-pass")
     assert shown.code == 1
     golden("refusal.txt", shown.out)
 
@@ -247,7 +247,7 @@ def test_fail_on_decides_the_exit_code_and_nothing_else(
         assert (shown.code, shown.out) == (code, plain.out) and json.loads(shown.out)["verdict"] == verdict
         assert refold("build", softmax, "-o", verdict, "--fail-on", fail_on).code == code
         assert bool(list(Path(verdict).iterdir())) == (verdict == "proved")
-    assert refold("verify", refused, "--fail-on", fail_on).code == codes[2]
+    assert refold("verify", refused, "--one-pass", "--fail-on", fail_on).code == codes[2]
     assert refold("verify", "nosuch.py", "--fail-on", fail_on).code == 2
 
 
@@ -273,7 +273,7 @@ def test_derive_formats(shape: str, refold: Callable[..., Ran], softmax: str, re
     assert (shown.code, shown.err) == (0, "")
     if shape != "json":
         check_format(shape, shown.out, ["proved"])
-    shown = refold("derive", refused, "--format", shape)
+    shown = refold("derive", refused, "--one-pass", "--format", shape)
     assert (shown.code, shown.err) == (1, "")
     if shape != "json":
         check_format(shape, shown.out, ["refuted"])
@@ -281,10 +281,10 @@ def test_derive_formats(shape: str, refold: Callable[..., Ran], softmax: str, re
 
 @pytest.mark.parametrize("shape", FORMATS)
 def test_verify_of_what_is_refused(shape: str, refold: Callable[..., Ran], refused: str) -> None:
-    verified, derived = (refold(command, refused, "--format", shape) for command in ("verify", "derive"))
+    verified, derived = (refold(command, refused, "--one-pass", "--format", shape) for command in ("verify", "derive"))
     took = r'(time|"seconds")(=|: )"?[\d.]+'
     assert re.sub(took, "", verified.out) == re.sub(took, "", derived.out) and verified.err == derived.err == ""
-    assert refold("verify", refused, "--format", shape).code == 1
+    assert refold("verify", refused, "--one-pass", "--format", shape).code == 1
 
 
 def check_format(shape: str, out: str, which: list[str]) -> None:
@@ -347,7 +347,7 @@ def test_json_of_derive(refold: Callable[..., Ran], softmax: str, refused: str) 
         "name": "l", "rank": 1, "accumulators": ["l"], "correction": "l -> l·exp(m - m′)",
     }  # fmt: skip
     assert found["conditions"][0] == {"claim": "m > -∞", "where": "anchor m", "guarded": True}
-    found = json.loads(refold("derive", refused, "--format", "json").out)
+    found = json.loads(refold("derive", refused, "--one-pass", "--format", "json").out)
     assert set(found) == {"spec", "status", "reason", "class", "folds", "conditions"}
     assert found["status"] == "refused" and "determinant ≈ 1.6297691e-13" in found["reason"]
 
@@ -432,7 +432,7 @@ def test_nothing_is_emitted_without_proof(
 @pytest.mark.parametrize("command", ["emit", "build"])
 def test_nothing_is_emitted_of_a_refusal(command: str, refold: Callable[..., Ran], refused: str, emits: Any) -> None:
     emits(PASSES)
-    shown = refold(command, refused, "-o", "out")
+    shown = refold(command, refused, "--one-pass", "-o", "out")
     assert shown.code == 1 and shown.out.count("✗ refused") == 1
 
 

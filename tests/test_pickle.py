@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import sympy as sp
 
-from refold.algebra import Plan, derive
+from refold.algebra import Plan, Refusal, derive, stages
 from refold.emit import emit
 from refold.report.loading import catalogue, load
 from refold.verify import Proof
@@ -41,8 +41,8 @@ def check(value: Any) -> None:
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_specs_and_plans(name: str) -> None:
     spec = load(name).value
-    plan = derive(spec)
-    assert isinstance(plan, Plan)
+    plan = stages(spec)
+    assert not isinstance(plan, Refusal)
     check(spec)
     check(plan)
     twin = COPIES["pickle"](plan)

@@ -38,7 +38,7 @@ def verify(folder: Path, *args: str) -> Ran:
     """Runs the command as a user does: its workers are processes, which have to find what they need by themselves."""
     for name, text in FILES.items():
         (folder / f"{name}.py").write_text(text)
-    command = [sys.executable, "-m", "refold", "verify", *(f"{name}.py" for name in FILES), *args]
+    command = [sys.executable, "-m", "refold", "verify", *(f"{name}.py" for name in FILES), "--one-pass", *args]
     ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert "Traceback" not in ended.stdout + ended.stderr, ended.stderr
     return Ran(ended.returncode, ended.stdout, ended.stderr)
@@ -92,5 +92,5 @@ def annotations(text: str) -> None:
 
 def test_fail_on_never_still_fails_on_what_cannot_be_read(tmp_path: Path) -> None:
     assert verify(tmp_path, "--fail-on", "never").code == 2
-    command = [sys.executable, "-m", "refold", "verify", "total.py", "mixed.py", "--fail-on", "never"]
+    command = [sys.executable, "-m", "refold", "verify", "total.py", "mixed.py", "--one-pass", "--fail-on", "never"]
     assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode == 0

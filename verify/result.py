@@ -77,7 +77,7 @@ def joint_verdict(results: tuple[Result, ...]) -> Verdict:
     return "refuted" if "refuted" in verdicts else "unknown" if "unknown" in verdicts or not verdicts else "proved"
 
 
-class _Report:
+class Report:
     """What every answer can do: say its verdict and print itself."""
 
     __slots__ = ()
@@ -113,7 +113,7 @@ def joined(name: str, claim: str, parts: list[Result], note: str) -> Result:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Proof(_Report):
+class Proof(Report):
     """Every obligation of the plan is proved. The only thing `emit` takes. `kept` says that it was proved earlier."""
 
     plan: Plan
@@ -132,7 +132,7 @@ class Proof(_Report):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Disproof(_Report):
+class Disproof(Report):
     """Some obligation is refuted or unknown."""
 
     plan: Plan
@@ -141,7 +141,7 @@ class Disproof(_Report):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Record(_Report):
+class Record(Report):
     """What a proof file says of the plan of a bundle, rechecked. Nothing is emitted from it: it holds no plan."""
 
     name: str
@@ -151,7 +151,7 @@ class Record(_Report):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Checked(_Report):
+class Checked(Report):
     """The verdict on a claimed form of `spec`; there is no `claim` where a pipeline was not derived in time."""
 
     spec: Spec

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.metadata import version
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from refold.algebra import Plan, Refusal, derive
+from refold.algebra import Plan, Refusal, Staged
 from refold.algebra.monoid import monoid
 from refold.errors import RefoldError, within_depth
 from refold.spec import Spec
@@ -27,6 +27,10 @@ from refold.verify.result import Checked, Counterexample, Disproof, Proof, Resul
 from refold.verify.smt.formulas import own_context
 from refold.verify.smt.query import answered
 
+if TYPE_CHECKING:
+    from refold.verify.staged import Composed
+
+T = TypeVar("T")
 Progress = Callable[[str], None]
 INDUCTION = "holds of nothing, of one element, and of every merge"
 
@@ -41,12 +45,16 @@ def verify(
 def verify(plan: Claim, progress: Progress | None = None, timeout: float | None = None) -> Checked: ...
 
 
+@overload
+def verify(plan: Staged, progress: Progress | None = None, timeout: float | None = None) -> Composed: ...
+
+
 def verify(
-    plan: Plan | Claim, progress: Progress | None = None, timeout: float | None = None, *, stop: bool = False
-) -> Proof | Disproof | Checked:
+    plan: Plan | Claim | Staged, progress: Progress | None = None, timeout: float | None = None, *, stop: bool = False
+) -> Proof | Disproof | Checked | Composed:
     """Discharges every obligation of a plan; a `Proof` where all are proved, else a `Disproof`.
 
-    Of a claimed form it gives what was `Checked`, whose verdict says the same.
+    Of a claimed form it gives what was `Checked`, of stages what is `Composed` of them, whose verdicts say the same.
 
     The verdict holds for every length of the fold axis, every split of it into parts and every order of merging,
     over the extended reals. `progress` is called with the name of each obligation before it is asked.
@@ -57,6 +65,10 @@ def verify(
         from refold.verify.claim.verify import verify_claim
 
         return verify_claim(plan, progress, timeout)
+    if isinstance(plan, Staged):
+        from refold.verify.staged import verify_stages
+
+        return verify_stages(plan, progress, timeout)
     if not isinstance(plan, Plan):
         raise TypeError(_advice(plan))
     results: list[Result] = []
@@ -65,13 +77,13 @@ def verify(
     return report or Disproof(plan, (*_unshown(results), late(limit)), versions())
 
 
-def derive_within(spec: Spec, timeout: float | None) -> Plan | Refusal | Checked:
-    """The plan or the refusal of a pipeline; a report that says so where the time runs out first."""
+def derive_within(spec: Spec, timeout: float | None, derivation: Callable[[Spec], T]) -> T | Checked:
+    """What a derivation gives of a pipeline; a report that says so where the time runs out first."""
     limit = Limit(timeout)
 
-    def work() -> Plan | Refusal:
+    def work() -> T:
         doing("while the fused form was derived")
-        return derive(spec)
+        return derivation(spec)
 
     return within(limit, work) or Checked(spec, (late(limit),), versions())
 

@@ -54,7 +54,8 @@ class Tables:
     """What a kernel file says of itself, and the limits of its launches.
 
     `inputs` and `outputs`: the axes of every tensor; any dimensions before them are leading ones, which broadcast.
-    `dtypes`: "float" is float32, float16 or bfloat16, the same for all. `whole`: the outputs that are integers.
+    `dtypes`: "float" is float32, float16 or bfloat16, the same for all. `whole`: the outputs that are integers;
+    `exact`: those that are float32 whatever is given, since another kernel goes on with them.
     `dots`: whether tiles are multiplied. `masks`: whether some tiles have masks, whichever the rows. `costly`: whether
     a score takes more than a product and a sum. `fused`: whether a product and a sum may round as one; not where scores
     are computed twice, once to be summed and once to be divided by the sum: both have to round alike.
@@ -74,6 +75,7 @@ class Tables:
     dtypes: dict[str, str]
     limits: Limits
     whole: tuple[str, ...] = ()
+    exact: tuple[str, ...] = ()
     dots: bool = False
     masks: bool = False
     costly: bool = False
@@ -234,12 +236,13 @@ def outputs(
     tables: Tables, given: Tensors, inputs: Tensors, lead: tuple[int, ...], size: Sizes
 ) -> tuple[Layout, Tensors]:
     """The shape and dtype of the results, and a view [lead0, lead1, *axes] of each, which has no data if not given."""
-    floats = [t for n, t in inputs.items() if not tables.dtypes[n].startswith("int")]
+    floats = [t for n, t in inputs.items() if tables.dtypes[n] == "float"]
     dtype, device = (floats[0].dtype if floats else torch.float32), next(iter(inputs.values())).device
     layout: Layout = {}
     views: Tensors = {}
     for n, axes in tables.outputs.items():
-        shape, kind = (*lead, *(size[a] for a in axes)), torch.int64 if n in tables.whole else dtype
+        shape = (*lead, *(size[a] for a in axes))
+        kind = torch.int64 if n in tables.whole else torch.float32 if n in tables.exact else dtype
         t = given.get(n)
         if t is None:
             t = torch.empty(shape, dtype=kind, device="meta")
@@ -714,6 +717,79 @@ class _Launch:
 def launch(kernel: Any, grid: tuple[int, ...], args: Arguments, options: Arguments) -> Any:
     """Compiles the kernel where it has to, launches it, and returns what was compiled."""
     return kernel[grid](**args, **options)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A kernel of several: what it reads by position and by name, and what it writes."""
+
+    call: Callable[..., Any]
+    reads: tuple[str, ...]
+    words: dict[str, str]
+    writes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Flat:
+    """One axis for two; a stage that has to tell their positions apart takes the length of the inner one."""
+
+    axis: str
+    outer: str
+    inner: str
+    length: str
+
+    def axes(self, axes: tuple[str, ...]) -> tuple[str, ...]:
+        """The axes of a tensor with the new one where the inner one is, if it has both."""
+        if not {self.outer, self.inner} <= {*axes}:
+            return axes
+        return tuple(self.axis if a == self.inner else a for a in axes if a != self.outer)
+
+    def merge(self, x: torch.Tensor, axes: tuple[str, ...]) -> torch.Tensor:
+        """The tensor over the new axis: a view where the two lie side by side in memory, else a copy."""
+        if self.axes(axes) == axes:
+            return x
+        before = x.dim() - len(axes)
+        at = before + self.axes(axes).index(self.axis)
+        return x.movedim(before + axes.index(self.outer), at).flatten(at, at + 1)
+
+    def part(self, x: torch.Tensor, axes: tuple[str, ...], size: Sizes) -> torch.Tensor:
+        """The tensor over the two axes again; `axes` are those that it then has."""
+        if self.axes(axes) == axes:
+            return x
+        before = x.dim() - len(self.axes(axes))
+        at = before + self.axes(axes).index(self.axis)
+        return x.unflatten(at, (size[self.outer], size[self.inner])).movedim(at, before + axes.index(self.outer))
+
+
+def run_stages(
+    tables: Tables, stages: tuple[Stage, ...], flats: tuple[Flat, ...], inputs: Tensors, words: dict[str, Any],
+    out: Any, options: dict[str, Any],
+) -> Any:  # fmt: skip
+    """Calls stage after stage, each with what the user gives and what earlier ones have written."""
+    size = sizes(tables, inputs)
+    size.update((n, words[n]) for n in words if n in tables.words and tables.words[n] == "SymInt")
+    held, axes = dict(inputs), dict(tables.inputs)
+    given = {} if out is None else out if isinstance(out, dict) else {next(iter(tables.outputs)): out}
+    layout, _ = outputs(tables, given, inputs, broadcast(tables, inputs), size)
+    for flat in flats:
+        for n in inputs:
+            held[n], axes[n] = flat.merge(held[n], axes[n]), flat.axes(axes[n])
+        size[flat.axis] = size[flat.outer] * size[flat.inner]
+        words = words | {flat.length: max(1, size[flat.inner])}
+    for stage in stages:
+        named = {theirs: words[ours] for theirs, ours in stage.words.items()}
+        made = stage.call(*(held[n] for n in stage.reads), **named, **options)
+        held.update(zip(stage.writes, made.values() if isinstance(made, dict) else (made,), strict=True))
+    found: Tensors = {}
+    for n, (_, kind) in layout.items():
+        levels = [tables.outputs[n]]
+        for flat in flats:
+            levels.append(flat.axes(levels[-1]))
+        value = held[n]
+        for flat, level in zip(reversed(flats), reversed(levels[:-1]), strict=True):
+            value = flat.part(value, level, size)
+        found[n] = value.to(kind) if given.get(n) is None else given[n].copy_(value)
+    return result(found)
 
 
 def result(out: Tensors) -> Any:

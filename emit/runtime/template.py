@@ -77,12 +77,13 @@ def draw(size, dtype, lead=(), *, strided=False, large=1.0, constant=False, risi
         else:
             wide = [2 * s for s in shape] if strided else shape
             x = torch.randn(wide, generator=g)
-            x = ((x.abs() + 0.125 if name in POSITIVE else x) * large).to(dtype)
+            kind = dtype if kernel.TABLES.dtypes[name] == "float" else getattr(torch, kernel.TABLES.dtypes[name])
+            x = ((x.abs() + 0.125 if name in POSITIVE else x) * large).to(kind)
             x = x[tuple(slice(None, None, 2) for _ in shape)] if strided else x
             if rising and FOLD in axes:
                 # Later tiles hold the larger values: what was summed before has to be moved.
                 ramp = 1 + torch.arange(size[FOLD]) / 4
-                x = (x * ramp.reshape([-1] + [1] * (len(axes) - 1 - axes.index(FOLD)))).to(dtype)
+                x = (x * ramp.reshape([-1] + [1] * (len(axes) - 1 - axes.index(FOLD)))).to(kind)
             if constant and FOLD in axes:
                 x = x.narrow(x.dim() - len(axes) + axes.index(FOLD), 0, min(1, size[FOLD])).expand(shape)
         found[name] = x.to(DEVICE)
@@ -145,14 +146,15 @@ def bounds(inputs, dtype, lengths):
     return found
 
 
-def check(size, dtype, options, block_m=16, **kinds):
-    inputs = draw(size, dtype, **kinds)
+def check(size, dtype, options, block_m=16, **drawn):
+    inputs = draw(size, dtype, **drawn)
     lengths = {a: size[axis] for a, axis in AXES.items()}
     expected = bounds(inputs, dtype, lengths)
     # Outputs start as NaN: what the kernel does not write is seen. Of integers alone they are float32.
-    kind = dtype if any(n not in INTEGERS for n in inputs) else torch.float32
+    kind = dtype if "float" in kernel.TABLES.dtypes.values() else torch.float32
+    kinds = {n: torch.float32 if n in kernel.TABLES.exact else kind for n in expected}
     out = {
-        n: torch.full_like(v, torch.nan, dtype=kind) if v.dtype.is_floating_point else torch.full_like(v, -7)
+        n: torch.full_like(v, torch.nan, dtype=kinds[n]) if v.dtype.is_floating_point else torch.full_like(v, -7)
         for n, (v, _) in expected.items()
     }
     blocks = {"block_m": block_m, "block_n": 16} if block_m else {}

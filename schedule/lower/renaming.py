@@ -19,7 +19,7 @@ from refold.spec import Index, Param, Size, Spec
 T = TypeVar("T")
 
 # What the functions of a kernel file read that is no argument of theirs, and the words of Python.
-GLOBALS = ("rt", "TABLES", "_ratio", "_real", "_call", "_prepare", "_OPERATOR")
+GLOBALS = ("rt", "TABLES", "_STAGES", "_FLATS", "_ratio", "_real", "_call", "_prepare", "_OPERATOR")
 WORDS = {*RESERVED, *GLOBALS, *CONSTANTS, *FUNCTIONS, *keyword.kwlist, *dir(builtins)}
 # What stands beside a kernel file, and what a kernel file reads while it is loaded.
 BESIDE = ("recheck", "pytest", "refold", "refold_runtime", "load_beside", "Path", "ModuleType")
@@ -94,6 +94,16 @@ def renamed(plan: Plan) -> tuple[Plan, dict[str, str]]:
     if not table:
         return plan, {}
     return put(plan, _symbols(spec, table), table), {new: old for old, new in table.items()}
+
+
+def renamed_spec(spec: Spec) -> tuple[Spec, dict[str, str]]:
+    """A pipeline over names that a launcher is free to use, and what the user calls each of those."""
+    groups: tuple[tuple[Any, ...], ...] = (spec.tensors, spec.outputs, spec.axes, spec.params)
+    users = {str(x.name) for group in groups for x in group}
+    table: dict[str, str] = {}
+    for name in sorted(users & WORDS):
+        table[name] = next(n for k in count(1) if (n := f"{name}_{k}") not in {*WORDS, *users, *table.values()})
+    return put(spec, _symbols(spec, table), table), {new: old for old, new in table.items()}
 
 
 def public(name: str, users: dict[str, str]) -> str:

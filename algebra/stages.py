@@ -1,0 +1,230 @@
+"""Cuts a pipeline that no single pass computes into pipelines of one pass each, which hand on tensors.
+
+A fold whose law does not separate, or folds over several axes that wait for each other, need what comes before them
+*finished*. What is finished is a value over rows alone, so that it is small: the first pass writes it, the second reads
+it like any other tensor. Each piece is a pipeline of its own, derived, proved and emitted like one that a user wrote.
+
+    o = sum_j log(x[i,j] + max_j x[i,j])    ->      m[i] = max_j x[i,j];    o = sum_j log(x[i,j] + m[i])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import sympy as sp
+
+from refold.algebra.derive import derive, plan_of
+from refold.algebra.flatten import Flat, flatten
+from refold.algebra.names import Names
+from refold.algebra.plan import Plan, Refusal
+from refold.algebra.refuse import Refused
+from refold.algebra.rewrite import rebuild
+from refold.errors import UnsupportedSpec, within_depth
+from refold.spec import Fold, Index, Output, Read, Spec
+from refold.spec.heads import TensorName, outermost
+from refold.spec.pipeline import assembled
+
+Ready = Callable[[Fold], bool]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Staged:
+    """A pipeline as several of one pass each: a later one reads, as tensors, outputs of earlier ones.
+
+    Put in the place of these reads, the outputs of the stages are those of `spec`, expression for expression, after
+    each of `flats` was put in the place of two axes.
+    """
+
+    spec: Spec
+    plans: tuple[Plan, ...]
+    flats: tuple[Flat, ...] = ()
+
+    @property
+    def why(self) -> str:
+        """Why no single pass computes the pipeline; nothing where one does, after two axes became one."""
+        try:
+            found = derive(self.flats[-1].after if self.flats else self.spec)
+        except UnsupportedSpec as error:
+            return str(error)
+        return found.reason if isinstance(found, Refusal) else ""
+
+    def __str__(self) -> str:
+        from refold.algebra.display import sections_text, stage_sections
+
+        return sections_text(stage_sections(self))
+
+    def __repr__(self) -> str:
+        axes = ", ".join(plan.axis.name for plan in self.plans)
+        return f"{len(self.plans)} stages over {axes}; print() shows them"
+
+    @property
+    def passed(self) -> tuple[Output, ...]:
+        """What one stage writes for a later one."""
+        wanted = {t.name for p in self.plans for t in p.spec.tensors}
+        return tuple(o for p in self.plans for o in p.spec.outputs if o.name in wanted)
+
+
+@within_depth()
+def stages(spec: Spec) -> Plan | Staged | Refusal:
+    """The plan of a pipeline; else those of its stages, as few as are found; else why it is refused.
+
+    Raises `UnsupportedSpec` as `derive` does, where no cut helps.
+    """
+    try:
+        return plan_of(spec)
+    except (UnsupportedSpec, Refused):
+        flats: list[Flat] = []
+        flat = spec
+        while (found := flatten(flat)) is not None:
+            flat = found.after
+            flats.append(found)
+        plans = _plans(flat)
+        return derive(spec) if plans is None else Staged(spec, plans, tuple(flats))
+
+
+def _plans(spec: Spec) -> tuple[Plan, ...] | None:
+    """The plans of a pipeline in one piece, else in two that have some."""
+    try:
+        return (plan_of(spec),)
+    except (UnsupportedSpec, Refused):
+        for first, rest in cuts(spec):
+            try:
+                begun = plan_of(first)
+            except (UnsupportedSpec, Refused):
+                continue
+            after = _plans(rest)
+            if after is not None:
+                return begun, *after
+    return None
+
+
+def cuts(spec: Spec) -> list[tuple[Spec, Spec]]:
+    """The ways to compute a part of a pipeline first, those that hand on least before the others.
+
+    A way is an axis and a number: what is first are the folds over this axis that so many of it wait for.
+    """
+    every = list(dict.fromkeys(f for o in spec.outputs for f in _within(o.expr)))
+    found: dict[tuple[Spec, Spec], None] = {}
+    for axis in dict.fromkeys(f.axis for f in every):
+        deepest = max(_chain(f, axis) for f in every if f.axis == axis)
+        for level in range(deepest, 0, -1):
+            cut = _cut(spec, partial(_is_ready, axis=axis, level=level))
+            if cut is not None:
+                found[cut] = None
+    return sorted(found, key=_cost)
+
+
+def _is_ready(fold: Fold, axis: Index, level: int) -> bool:
+    return fold.axis == axis and _chain(fold, axis) <= level
+
+
+def _cost(cut: tuple[Spec, Spec]) -> tuple[int, int, int, int]:
+    """What a cut costs, the gravest first.
+
+    Tensors handed on that have more axes than each that their fold reads, such as scores; folds in a fold that are
+    computed again for every row; the most axes of a tensor handed on; how many there are.
+    """
+    first, rest = cut
+    wanted = {t.name for t in rest.tensors}
+    passed = [o for o in first.outputs if o.name in wanted]
+    swollen = sum(map(_swells, passed))
+    again = sum(len(_again(piece)) for piece in cut)
+    return swollen, again, max((len(o.axes) for o in passed), default=0), len(passed)
+
+
+def _swells(output: Output) -> bool:
+    """Whether an output has more axes than every tensor that it reads."""
+    return len(output.axes) > max((len(r.tensor.axes) for r in output.expr.atoms(Read)), default=0)
+
+
+def _again(spec: Spec) -> set[Fold]:
+    """The folds in other folds that are the same for all rows."""
+    return {
+        inner
+        for o in spec.outputs
+        for fold in outermost(o.expr)
+        for inner in _within(fold.body)
+        if o.axes and not _indices(inner) & ({*o.axes} - {fold.axis})
+    }
+
+
+def _cut(spec: Spec, ready: Ready) -> tuple[Spec, Spec] | None:
+    """What is ready, and what reads it; nothing where one of the two would be all or nothing."""
+    work = _Cut(ready, Names(spec))
+    first = [o for o in spec.outputs if (tops := outermost(o.expr)) and all(map(ready, tops))]
+    for output in first:
+        work.reads[output.expr] = _read(output)
+    rest = [replace(o, expr=work.apart(o.expr)) for o in spec.outputs if o not in first]
+    first += work.written
+    if not first or not any(outermost(o.expr) for o in rest):
+        return None
+    return assembled(spec, first), assembled(spec, rest)
+
+
+@dataclass(slots=True)
+class _Cut:
+    """Puts reads of tensors in the place of what is computed first."""
+
+    ready: Ready
+    names: Names
+    reads: dict[sp.Expr, Read] = field(default_factory=dict)
+    written: list[Output] = field(default_factory=list)
+
+    def apart(self, expr: Any) -> Any:
+        """An expression with reads in the place of its largest parts that are ready and vary with rows alone."""
+        if not any(self.ready(f) for f in _within(expr)):
+            return expr
+        if self.is_whole(expr):
+            factor, value = expr.as_coeff_Mul()
+            return factor * self.read(value)
+        if isinstance(expr, sp.Add | sp.Mul):
+            whole = [a for a in expr.args if self.is_whole(a)]
+            if len(whole) > 1 and self.is_whole(together := expr.func(*whole)):
+                return expr.func(self.read(together), *(self.apart(a) for a in expr.args if a not in whole))
+        return rebuild(expr, [self.apart(a) for a in expr.args])
+
+    def is_whole(self, expr: sp.Basic) -> bool:
+        """Whether all folds of an expression are ready, and it varies with nothing that they do not vary with."""
+        tops = outermost(expr) if isinstance(expr, sp.Expr) else []
+        if not tops or not all(map(self.ready, tops)):
+            return False
+        return _indices(expr) <= set[Index]().union(*map(_indices, tops))
+
+    def read(self, expr: Any) -> Read:
+        """The tensor that holds the value of an expression."""
+        if expr not in self.reads:
+            axes = tuple(sorted(_indices(expr), key=lambda a: a.name))
+            name = self.names.take("pass1")
+            self.written.append(Output(name, expr, axes))
+            self.reads[expr] = _read(self.written[-1])
+        return self.reads[expr]
+
+
+def _read(output: Output) -> Read:
+    """An output as what comes later reads it: in float32, however the inputs are rounded."""
+    return Read(TensorName(output.name, output.axes, "float32"), *output.axes)
+
+
+def _within(expr: sp.Basic) -> Iterator[Fold]:
+    """Every fold of an expression, those in folds too."""
+    if isinstance(expr, Fold):
+        yield expr
+    for arg in expr.args:
+        yield from _within(arg)
+
+
+def _indices(expr: sp.Basic) -> set[Index]:
+    return {s for s in expr.free_symbols if isinstance(s, Index)}
+
+
+def _depth(fold: Fold) -> int:
+    """How many folds stand one in the other, whatever their axes."""
+    return 1 + max((_depth(f) for f in _within(fold.body)), default=0)
+
+
+def _chain(fold: Fold, axis: Index) -> int:
+    """How many folds over an axis wait for each other."""
+    return int(fold.axis == axis) + max((_chain(f, axis) for f in _within(fold.body)), default=0)

@@ -1,0 +1,1 @@
+"""Pipelines that take several stages, or one after two axes became one."""
