@@ -12,7 +12,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import assert_never
 
-from refold.schedule.outcome import Called, Carried, Computed, Effect, Event, Loop, Outcome, Touched, Word, Written
+from refold.schedule.outcome import (
+    Called,
+    Carried,
+    Computed,
+    Described,
+    Effect,
+    Event,
+    Loop,
+    Outcome,
+    Touched,
+    Word,
+    Written,
+)
 from refold.schedule.rules import COMMUTATIVE, normal
 from refold.schedule.show import show
 from refold.schedule.terms import Term, make, rebuild
@@ -60,7 +72,7 @@ def _kind(event: Event) -> str:
             return f"{name} in loops {list(event.loops)}"
         case Loop():
             return f"a loop in loops {list(event.loops)}"
-        case Touched(tensor):
+        case Touched(tensor) | Described(tensor):
             return f"an access to {tensor}"
         case Called(name):
             return f"a call of {name}"

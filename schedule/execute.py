@@ -74,6 +74,9 @@ class Machine:
     def touches(self, node: ir.Load | ir.Store, place: Tile, mask: Tile | None, value: Tile | None = None) -> None:
         """Takes note of an access to memory, of a store with what it writes."""
 
+    def chooses(self, node: ir.Choice) -> None:
+        """Takes note of two values of which one is taken."""
+
     def descriptor(self, name: ir.Name) -> Descriptor:
         found = self.names.get(name.text)
         if not isinstance(found, Descriptor):

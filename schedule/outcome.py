@@ -79,6 +79,23 @@ class Touched:
 
 
 @dataclass(frozen=True, slots=True)
+class Described:
+    """A tile that a descriptor gives in the place of a load: its first position along every dimension, and its shape.
+
+    Of the load, the offset of a lane and its mask. Noted as accesses are.
+    """
+
+    tensor: str
+    corner: tuple[Term, ...]
+    shape: tuple[Term, ...]
+    axes: tuple[Hashable, ...]
+    offset: Term
+    mask: Term
+    condition: Term
+    loops: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Computed:
     """An integer that an operation gave, which has to fit into its dtype. Noted as accesses are."""
 
@@ -108,7 +125,7 @@ class Word:
     loops: tuple[int, ...]
 
 
-Event: TypeAlias = Written | Effect | Loop | Touched | Called | Computed | Word
+Event: TypeAlias = Written | Effect | Loop | Touched | Described | Called | Computed | Word
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,10 +71,11 @@ def value(machine: Machine, node: ir.Value) -> Object:
         case ir.Select(condition, then, other):
             return chosen(operand(machine, condition), operand(machine, then), operand(machine, other))
         case ir.Choice(flag, then, other):
-            chooses = value(machine, flag)
-            if isinstance(chooses, Tile):
-                return chosen(chooses, operand(machine, then), operand(machine, other))
-            return value(machine, then if chooses else other)
+            machine.chooses(node)
+            holds = value(machine, flag)
+            if isinstance(holds, Tile):
+                return chosen(holds, operand(machine, then), operand(machine, other))
+            return value(machine, then if holds else other)
         case ir.Cast(x, dtype):
             return machine.computed(node, cast_to(machine, operand(machine, x), dtype))
         case ir.Spread(x, axes):

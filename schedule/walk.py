@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar, assert_never
 
@@ -38,6 +38,17 @@ def put(node: T, values: Mapping[ir.Name, ir.Value]) -> T:
         read = {f: getattr(node, f) for f in node.__dataclass_fields__ if f not in kept}
         found = replace(node, **{f: put(value, values) for f, value in read.items()})  # type: ignore[type-var]
     return found
+
+
+def rewritten(node: T, change: Callable[[Any], Any]) -> T:
+    """A node with a change of every node in it, what is in a node before the node."""
+    made: Any = node
+    if isinstance(node, tuple):
+        made = tuple(rewritten(n, change) for n in node)
+    elif hasattr(node, "__dataclass_fields__"):
+        parts = {f: rewritten(getattr(node, f), change) for f in node.__dataclass_fields__ if f != "axes"}
+        made = change(replace(node, **parts))  # type: ignore[type-var]
+    return made
 
 
 def contains(node: Any, kind: type[Any]) -> bool:

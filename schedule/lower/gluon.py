@@ -18,7 +18,6 @@ from refold.algebra.plan import Fresh
 from refold.algebra.roles import Roles, axes_of
 from refold.algebra.tiles import whole
 from refold.schedule import ir
-from refold.schedule.lower.boxes import Box
 from refold.schedule.lower.buffers import GL, Place, scores_of, slice_of, weights_of
 from refold.schedule.lower.definitions import UNITS, harmless, state_name, tile_axes
 from refold.schedule.lower.dots import operand
@@ -30,10 +29,10 @@ from refold.schedule.lower.laws import store
 from refold.schedule.lower.masks import range_lines
 from refold.schedule.lower.names import RESERVED, Names
 from refold.schedule.lower.nan import strict_extrema
-from refold.schedule.lower.reads import corner
 from refold.schedule.lower.scope import Scope
 from refold.schedule.lower.tile import Step, begun
 from refold.schedule.lower.words import BLOCK_N, block_of, scalar, within
+from refold.schedule.passes.descriptors import Box
 from refold.schedule.walk import free_names, function, names
 from refold.spec import Index, Read
 
@@ -165,7 +164,7 @@ def _ring(made: Kernels, name: str) -> Hopper:
     if host.scalars != made.host:
         raise Unfit
     scored, keys, summed = (
-        _place(read, prologue, made.boxes.get(read.name)) for read in (scores.left, scores.right, values.right)
+        _place(read, made.boxes.get(read.name)) for read in (scores.left, scores.right, values.right)
     )
     assert values.into is not None
     return Hopper(
@@ -245,11 +244,11 @@ def _states(plan: Plan, roles: Roles) -> tuple[tuple[ir.Name, ir.Value, bool], .
     return tuple((state_name(a, roles), UNITS[a.reducer], wide(a)) for a in plan.accumulators)
 
 
-def _place(read: Read, scope: Scope, box: Box | None) -> Place:
+def _place(read: Read, box: Box | None) -> Place:
     """Where the tiles of a tensor are; its last two axes are those of the tile."""
     if box is None or any(b is not None for b in box.blocks[:-2]) or len(read.indices) > 3:
         raise Unfit
     if any(x.has(Read) for x in read.indices[:-2]):
         raise Unfit
     line, column = box.tile
-    return Place(read.name, corner(scope, read, box), (line, column))
+    return Place(read.name, box.corner, (line, column))

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 import sympy as sp
 
 from refold.schedule import ir
-from refold.schedule.lower.boxes import Box
 from refold.schedule.lower.names import Names
 from refold.schedule.lower.words import scalar
 from refold.spec import Fold, Param, Read, Size
@@ -21,7 +20,6 @@ class Host:
     names: Names
     scalars: dict[sp.Expr, str] = field(default_factory=dict)
     helpers: set[str] = field(default_factory=set)
-    boxes: dict[str, Box] = field(default_factory=dict)
 
     def helper(self, name: str) -> str:
         """A function of the kernel file that is called: it will be there."""

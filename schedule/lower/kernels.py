@@ -17,7 +17,6 @@ from refold.algebra.roles import Roles, assign
 from refold.algebra.tiles import TileRanges, tile_ranges
 from refold.errors import EmitError
 from refold.schedule import ir
-from refold.schedule.lower.boxes import Box, boxes
 from refold.schedule.lower.definitions import NOWHERE, harmless, state_name
 from refold.schedule.lower.forms import PLAIN
 from refold.schedule.lower.host import Host
@@ -30,7 +29,9 @@ from refold.schedule.lower.scope import Data, Scope
 from refold.schedule.lower.stages import Lowering, stores_last
 from refold.schedule.lower.tile import positions
 from refold.schedule.lower.words import INDEX, scalar
+from refold.schedule.passes.descriptors import Box, descriptors
 from refold.schedule.walk import function
+from refold.spec import Read
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,8 +103,7 @@ def kernels(plan: Plan, name: str) -> Kernels:
     strides = _strides(written)
     names = Names(_taken(written))
     rereads = not roles.contracts and any(roles.fold in f.axes for f in plan.finish)
-    host = Host(names, boxes=boxes(written, roles))
-    prologue = Scope(PLAIN, roles, host, strides, names, Data(rereads))
+    prologue = Scope(PLAIN, roles, Host(names), strides, names, Data(rereads))
     ranges = tile_ranges(written, roles)
     base: list[ir.Statement] = [
         ir.Let(scalar(p.name), ir.Cast(scalar(p.name), INDEX, literal=True))
@@ -120,10 +120,14 @@ def kernels(plan: Plan, name: str) -> Kernels:
     once = program(written, form)
     programs = (once, split(once, plan.axis))
     stages = {s.name: lowering.kernel(p, s) for p in programs for s in p.stages}
-    functions = [f for f in (step, merge, write, live) if f is not None]
+    functions = tuple(f for f in (step, merge, write, live) if f is not None)
+    module, found = (*functions, *stages.values()), dict[str, Box]()
+    if roles.contracts:
+        module, found = descriptors(module, _described(written, strides))
+    functions, stages = module[: len(functions)], dict(zip(stages, module[len(functions) :], strict=True))
     helpers = tuple(sorted(prologue.host.helpers))
-    return Kernels(written, plan, form, roles, ranges, helpers, tuple(functions), programs, stages,
-                   strides, prologue.host.scalars, prologue.host.boxes, users)  # fmt: skip
+    return Kernels(written, plan, form, roles, ranges, helpers, functions, programs, stages,
+                   strides, prologue.host.scalars, found, users)  # fmt: skip
 
 
 def _strides(plan: Plan) -> dict[tuple[str, Any], str]:
@@ -134,6 +138,16 @@ def _strides(plan: Plan) -> dict[tuple[str, Any], str]:
         for key in ("lead0", "lead1", *axes):
             found[tensor, key] = f"{tensor}_{key}"
     return found
+
+
+def _described(plan: Plan, strides: dict[tuple[str, Any], str]) -> dict[str, tuple[str, ...]]:
+    """The tensors that descriptors can hold, each with its strides: of floats, which may have 16 bits.
+
+    What outputs read, the kernel that merges parts reads too, whose tiles the launcher may make smaller.
+    """
+    last = {r.name for f in plan.finish for r in f.expr.atoms(Read)}
+    floats = [t.name for t in plan.spec.tensors if not t.is_integer and t.name not in last]
+    return {t: tuple(stride for (of, _), stride in strides.items() if of == t) for t in floats}
 
 
 def _taken(plan: Plan) -> set[str]:

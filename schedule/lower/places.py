@@ -8,7 +8,7 @@ from refold.algebra.tiles import TileRanges
 from refold.schedule import ir
 from refold.schedule.lower.definitions import UNITS, tile_axes
 from refold.schedule.lower.scope import Scope, chain
-from refold.schedule.lower.words import BLOCK_M, BOX, GROUP, INDEX, block_of, pointer, scalar, size, within
+from refold.schedule.lower.words import BLOCK_M, GROUP, INDEX, block_of, pointer, scalar, size, within
 from refold.schedule.passes.programs import heaviest_first
 
 BATCH, LEAD, PART = (scalar(n) for n in ("batch", "lead", "part"))
@@ -29,15 +29,13 @@ def indices(scope: Scope, ranges: TileRanges) -> list[ir.Statement]:
             ir.Let(within(axis), ir.Binary("<", at, size(axis, roles))),
         ]
         scope.whole[axis] = at
-    return lines + [_shift(scope, tensor) for tensor in dict.fromkeys(t for t, _ in scope.strides)]
+    return lines + [_shift(tensor) for tensor in dict.fromkeys(t for t, _ in scope.strides)]
 
 
-def _shift(scope: Scope, tensor: str) -> ir.Statement:
-    """A pointer at the leading position of the program; a descriptor stays, and is read there."""
+def _shift(tensor: str) -> ir.Statement:
+    """A pointer at the leading position of the program."""
     leading = [ir.Binary("*", scalar(f"lead{n}"), scalar(f"{tensor}_lead{n}")) for n in (0, 1)]
     place = pointer(tensor)
-    if tensor in scope.host.boxes:
-        return ir.Let(place, ir.Choice(BOX, place, chain("+", place, *leading)))
     return ir.Let(place, ir.Binary("+", place, chain("+", *leading)))
 
 

@@ -8,9 +8,8 @@ import sympy as sp
 
 from refold.algebra.roles import access
 from refold.schedule import ir
-from refold.schedule.lower.boxes import Box
 from refold.schedule.lower.scope import Scope, chain
-from refold.schedule.lower.words import BOX, EVICT, INDEX, NAN, ZERO, constant, pointer, scalar, size, within
+from refold.schedule.lower.words import EVICT, INDEX, NAN, ZERO, pointer, size, within
 from refold.spec import Index, Read
 
 
@@ -65,8 +64,6 @@ def address(scope: Scope, expr: Read) -> ir.Value:
     loaded: ir.Value = ir.Load(
         place, chain("&", *masks) if masks else None, other if masks else None, eviction(scope, expr.indices)
     )
-    if tensor.name in scope.host.boxes:
-        return ir.Choice(BOX, box(scope, expr, axes), loaded)
     if not gathered or scope.data.discarded.get(expr, sp.false) is sp.true:
         return loaded
     return on_its_axes(scope, expr, loaded, gathered)
@@ -87,23 +84,6 @@ def on_its_axes(scope: Scope, expr: Read, loaded: ir.Value, bounds: list[ir.Valu
         scope.nowhere[expr] = scope.name("outside", outside)
         return loaded
     return scope.where(outside, ir.Number(-1) if expr.tensor.is_integer else NAN, loaded)
-
-
-def box(scope: Scope, expr: Read, axes: tuple[Index, ...]) -> ir.Fetch:
-    """The same tile by a tensor descriptor, which gives 0 beyond the end of every axis."""
-    box = scope.host.boxes[expr.name]
-    return ir.Fetch(pointer(expr.name), corner(scope, expr, box), tuple(map(constant, box.tile)), axes)
-
-
-def corner(scope: Scope, expr: Read, box: Box) -> tuple[ir.Value, ...]:
-    """The first position of a box along every axis, the two leading dimensions first."""
-    places: list[ir.Value] = [ir.Cast(scalar("lead0"), "int32"), ir.Cast(scalar("lead1"), "int32")]
-    for index, start in zip(expr.indices, box.starts, strict=True):
-        if start is None:
-            places.append(ir.Cast(scope.integer(index), "int32"))
-        else:
-            places.append(ir.Number(0) if start == "0" else scalar(start))
-    return tuple(places)
 
 
 def eviction(scope: Scope, indices: Iterable[sp.Basic]) -> ir.Name | None:

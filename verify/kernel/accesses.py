@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement
 
 from refold.schedule.conditions import TRUE, either, negate, nonnegative
@@ -15,6 +15,7 @@ from refold.schedule.terms import Term, below, make, rebuild, symbol
 from refold.schedule.tiles import NoMeaning
 from refold.spec import Index
 from refold.verify.kernel.asked import Asked, conjuncts, near
+from refold.verify.kernel.described import described_questions, faults
 from refold.verify.kernel.lane import Lane, Lanes, lane_of, program_of, reached
 from refold.verify.kernel.launched import (
     Dimension,
@@ -44,6 +45,7 @@ class Place:
 def access_questions(made: Kernels, how: Launch, read: Lanes, asked: Asked) -> Iterator[IndexQuestions]:
     """All that is asked of what kernels touch in memory, one obligation a tensor and kind of access."""
     shapes, unread, lanes = dimensions(made, how), [*read.unread.values()], list[list[Place]]()
+    every = [lane for cases in read.stages.values() for lane in cases]
     for stage, cases in read.stages.items():
         try:
             lanes += [[*_places(lane, made, how, shapes)] for lane in cases]
@@ -67,7 +69,13 @@ def access_questions(made: Kernels, how: Launch, read: Lanes, asked: Asked) -> I
     for name in sorted(t.name for t in made.given.tensors):
         shown = made.users.get(name, name)
         claim = f"every load of {shown} is inside of it"
-        yield ask(f"loads {shown}", claim, [f"{name}_ptr"], bounds=True, once=False)
+        loads = ask(f"loads {shown}", claim, [f"{name}_ptr"], bounds=True, once=False)
+        fault = faults(made, name)
+        if name in made.boxes and not fault:
+            more = [q for lane in every for d in lane.described if d.tensor == f"{name}_ptr"
+                    for q in described_questions(d, lane, made, how, shapes[d.tensor], asked)]  # fmt: skip
+            loads = replace(loads, claim=f"{claim}, and gives what its descriptor does", parts=(*loads.parts, *more))
+        yield replace(loads, unread="; ".join(filter(None, [loads.unread, fault])))
     alike: dict[tuple[Dimension, ...], list[str]] = {}
     for state, tensor in made.workspace.items():
         alike.setdefault(shapes[tensor], []).append(state)

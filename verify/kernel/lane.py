@@ -19,7 +19,7 @@ from refold.schedule.execute import argument as argument_of
 from refold.schedule.launch import Launch
 from refold.schedule.lower.kernels import Kernels
 from refold.schedule.lower.words import block_of
-from refold.schedule.outcome import Called, Computed, Loop, Touched
+from refold.schedule.outcome import Called, Computed, Described, Loop, Touched
 from refold.schedule.terms import Term, make, rebuild, symbol
 from refold.schedule.tiles import NoMeaning, Tile, cast, each, filled
 from refold.schedule.walk import every
@@ -47,6 +47,7 @@ class Lane:
     facts: tuple[Term, ...]
     names: Mapping[str, Object]
     integers: tuple[Computed, ...] = ()
+    described: tuple[Described, ...] = ()
 
 
 def lane_of(axis: Hashable) -> Term:
@@ -114,6 +115,22 @@ class LaneMachine(Machine):
         named = dict(zip((p.text for p in function.parameters), args, strict=True))
         self.events.append(Called(function.name, named, results, self.path, self.inside))
         return results
+
+    def chooses(self, node: ir.Choice) -> None:
+        """Where a descriptor may read in the place of a load."""
+        match node:
+            case ir.Choice(_, ir.Fetch() as tile, ir.Load(place, mask)):
+                # The load notes what it computes itself; that a corner is the load's shows that its casts lose nothing.
+                mark = len(self.events)
+                first = tuple(values.tile(self, c).lanes.item() for c in tile.corner)
+                shape = tuple(values.tile(self, n).lanes.item() for n in tile.shape)
+                (at,) = values.tile(self, place).lanes.ravel().tolist()
+                holds = [TRUE] if mask is None else cast(values.tile(self, mask), "int1").lanes.ravel().tolist()
+                del self.events[mark:]
+                if at.op != "pointer" or tile.descriptor.text != at.data or tile.axes != node.other.axes:
+                    raise NoMeaning(f"a tile of {tile.descriptor.text} in the place of another one")
+                where = at.args[0], both(*holds), self.path, self.inside
+                self.events.append(Described(str(at.data), first, shape, tile.axes, *where))
 
     def touches(self, node: ir.Load | ir.Store, place: Tile, mask: Tile | None, value: Tile | None = None) -> None:
         (at,) = place.lanes.ravel().tolist()
@@ -224,7 +241,8 @@ def _executed(made: Kernels, stage: str, how: Launch, flags: Mapping[ir.Name, bo
     loops = {e.number: e for e in machine.events if isinstance(e, Loop)}
     calls = tuple(e for e in machine.events if isinstance(e, Called))
     computed = tuple(dict.fromkeys(e for e in machine.events if isinstance(e, Computed)))
-    return Lane(touches, calls, loops, machine.blocks, grid, tuple(facts), machine.names, computed)
+    described = tuple(dict.fromkeys(e for e in machine.events if isinstance(e, Described)))
+    return Lane(touches, calls, loops, machine.blocks, grid, tuple(facts), machine.names, computed, described)
 
 
 def length(axis: Index, made: Kernels) -> Term:
