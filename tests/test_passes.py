@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 import sympy as sp
 
-from refold import Scalar, Spec, Tensor, axes, derive, exp, fold, log, pipeline, sqrt, tanh
+from refold import Scalar, Spec, Tensor, axes, derive, exp, fold, pipeline, sqrt, tanh
 from refold.algebra import Plan
 from refold.algebra.base2 import exp2, in_base2
 from refold.algebra.monoid import monoid
@@ -16,16 +13,14 @@ from refold.emit.triton import lines
 from refold.schedule import ir
 from refold.schedule.lower.gluon import gluon_kernel
 from refold.schedule.lower.kernels import Kernels, kernels
-from refold.schedule.lower.words import BLOCK_M, BLOCK_N, EVICT, MASKED, pointer, scalar
+from refold.schedule.lower.words import BLOCK_M, BLOCK_N, EVICT, INDEX, MASKED, pointer, scalar, within
+from refold.schedule.passes.descriptors import descriptors
 from refold.schedule.passes.hoisting import hoist
 from refold.schedule.passes.loops import mask_free_tiles, peel_last_tile, skip_tiles
 from refold.schedule.passes.programs import heaviest_first, several_pieces
 from refold.schedule.passes.warps import warp_specialise
-from refold.schedule.walk import reads
-from refold.spec import Fold
-from refold.verify.kernel.prover import Prover
-from refold.verify.kernel.refinement import of_module
-from refold.verify.verify import invariants_of
+from refold.schedule.walk import function, invoke
+from refold.spec import Fold, Index
 
 STATE, J0, SIZE, LO, FULL, HI = (scalar(n) for n in ("l", "j0", "size_j", "lo", "full_hi", "hi"))
 STEP = ir.Unpack((STATE,), ir.Invoke("_step", (STATE, J0, EVICT, MASKED)))
@@ -161,40 +156,6 @@ def test_hoist() -> None:
     assert hoist(inside, [STATE, J0]) == ([], inside)
 
 
-def hoists_what_reads(*forgotten: str) -> Callable[..., Any]:
-    """The rewrite, if the loop did not change some names."""
-    return lambda lines, changing: hoist(lines, [n for n in changing if n.text not in forgotten])
-
-
-def hoists_what_the_body_makes(lines: list[ir.Statement], changing: list[ir.Name]) -> Any:
-    """The rewrite, if it looked at the names that the loop changes and at none that the body makes of them."""
-    given = {n.text for n in changing}
-    before = [s for s in lines if isinstance(s, ir.Let) and not reads(s) & given]
-    return before, [s for s in lines if s not in before]
-
-
-@pytest.mark.parametrize("wrong", [
-    hoists_what_reads("m", "l"), hoists_what_reads("j0"), hoists_what_the_body_makes,
-])  # fmt: skip
-def test_an_obligation_refutes_what_hoists_what_the_loop_changes(
-    wrong: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    i, j = axes("i j")
-    x, w = Tensor("x", i, j), Tensor("w", i)
-    s = x[i, j] * exp(w[i])
-    plan = derive(pipeline(o=(fold.max(s, over=j) + log(fold.sum(exp(s - fold.max(s, over=j)), over=j)))[i]))
-    assert isinstance(plan, Plan)
-    laws = invariants_of(plan)
-
-    def open_of() -> set[str]:
-        made = kernels.__wrapped__(plan, "f")
-        return {r.name for r in of_module(made, Prover(made, laws)) if r.verdict != "proved"}
-
-    assert not open_of()
-    monkeypatch.setattr("refold.schedule.lower.scope.hoist", wrong)
-    assert open_of()
-
-
 def kernels_of(spec: Spec) -> Kernels:
     plan = derive(spec)
     assert isinstance(plan, Plan)
@@ -215,20 +176,93 @@ def test_what_does_not_vary_along_the_axis_is_computed_before_the_loop() -> None
     assert start < rolling.index("if not ONE_TILE:")
 
 
+J, D = Index("j"), Index("d")
+LANES = (
+    ir.Let(ir.Name("j", (J,)), ir.Cast(ir.Binary("+", J0, ir.Lanes(BLOCK_N, (J,))), INDEX)),
+    ir.Let(within(J), ir.Choice(MASKED, ir.Binary("<", ir.Name("j", (J,)), SIZE), ir.Number(True))),
+)
+PLACE = pointer("k")
+STRIDES = {"k": ("k_lead0", "k_lead1", "k_h", "k_j", "k_d")}
+
+
+def step_over_keys(*, along_j: str = "k_j", along_d: str = "k_d", mask: ir.Value | None = None) -> ir.Function:
+    """A step that reads a tile of keys by pointers and a mask."""
+    j, d, in_j, in_d = (ir.Spread(x, (J, D)) for x in (ir.Name("j", (J,)), ir.Name("d", (D,)), within(J), within(D)))
+    place: ir.Value = ir.Binary("+", PLACE, ir.Binary("*", scalar("h"), scalar("k_h")))
+    place = ir.Binary("+", place, ir.Binary("*", j, scalar(along_j)))
+    place = ir.Binary("+", place, ir.Binary("*", d, scalar(along_d)))
+    keys = ir.Load(place, mask or ir.Binary("&", in_j, in_d), ir.Number(0.0))
+    return function("_step", (STATE, J0), (*LANES, ir.Let(ir.Name("k", (J, D)), keys), ir.Return((STATE,))))
+
+
+def module_of(step: ir.Function) -> tuple[ir.Function, ...]:
+    """A kernel around a step."""
+    d, block = ir.Name("d", (D,)), ir.Name("BLOCK_d", kind="constant")
+    leads = (ir.Binary("*", scalar(f"lead{n}"), scalar(f"k_lead{n}")) for n in (0, 1))
+    return step, function("f", (), (
+        ir.Let(PLACE, ir.Binary("+", PLACE, ir.Binary("+", *leads))),
+        ir.Let(d, ir.Lanes(block, (D,))),
+        ir.Let(within(D), ir.Binary("<", d, ir.Name("SIZE_d", kind="constant"))),
+        loop(ir.Unpack((STATE,), invoke(step, MASKED=ir.Number(True))), LO, HI),
+    ))  # fmt: skip
+
+
 def test_descriptors() -> None:
-    """A tile is read by a descriptor, or by pointers and a mask: of a tensor that is read at one place."""
-    i, j, d = axes("i j d")
-    q, k = Tensor("q", i, d), Tensor("k", j, d)
-    p = exp(fold.sum(q[i, d] * k[j, d], over=d))
-    made = kernels_of(pipeline(o=(fold.sum(p * k[j, d], over=j) / fold.sum(p, over=j))[i, d]))
-    step, *_ = made.functions
-    assert [line for line in lines(step.body) if line.startswith("k = ")] == [
-        "k = k_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_d) if BOX else "
-        "tl.load(k_ptr + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)"
+    module = module_of(step_over_keys())
+    (step, kernel), boxes = descriptors(module, STRIDES)
+    load = (
+        "tl.load(k_ptr + h * k_h + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)"
+    )
+    tile = "k_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), h.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_d)"
+    before, after = (written(*f.body).splitlines() for f in (module[0], step))
+    assert [(a, b) for a, b in zip(before, after, strict=True) if a != b] == [
+        (f"k = {load}", f"k = {tile} if BOX else {load}")
     ]
-    assert [line for line in lines(made.rolling.body) if line.startswith("k_ptr = ")] == [
-        "k_ptr = k_ptr if BOX else k_ptr + lead0 * k_lead0 + lead1 * k_lead1"
-    ]
+    # What the function reads beside, it is given.
+    assert {p.text for p in step.parameters} - {p.text for p in module[0].parameters} == {
+        "BOX", "BLOCK_d", "lead0", "lead1"
+    }  # fmt: skip
+    assert step == function("_step", (STATE, J0), step.body)
+    shift, *others, call = module[1].body
+    moved = "k_ptr = k_ptr if BOX else k_ptr + lead0 * k_lead0 + lead1 * k_lead1"
+    assert (written(shift), written(kernel.body[0])) == ("k_ptr += lead0 * k_lead0 + lead1 * k_lead1", moved)
+    assert call == loop(ir.Unpack((STATE,), invoke(module[0], MASKED=ir.Number(True))), LO, HI)
+    assert kernel.body[1:] == (*others, loop(ir.Unpack((STATE,), invoke(step, MASKED=ir.Number(True))), LO, HI))
+    assert kernel == function("f", (), kernel.body)
+    assert boxes["k"].blocks == (None, "BLOCK_N", "BLOCK_d")
+
+
+IN_J = ir.Spread(within(J), (J, D))
+NEITHER = {
+    "a stride of another dimension": step_over_keys(along_j="k_d", along_d="k_j"),
+    "a stride of no dimension": step_over_keys(along_j="x_j"),
+    "no end of the second axis": step_over_keys(mask=IN_J),
+    "another mask": step_over_keys(mask=ir.Binary("&", IN_J, ir.Spread(ir.Name("seen", (D,)), (J, D)))),
+}
+
+
+@pytest.mark.parametrize("what", NEITHER)
+def test_a_tile_that_no_descriptor_reads_stays(what: str) -> None:
+    module = module_of(NEITHER[what])
+    assert descriptors(module, STRIDES) == (module, {})
+
+
+def test_a_tensor_that_is_read_at_two_places_has_no_descriptor() -> None:
+    module = module_of(step_over_keys())
+    other = function("_other", (), [ir.Let(scalar("x"), ir.Load(ir.Binary("+", PLACE, scalar("h"))))])
+    assert descriptors((other, *module), STRIDES) == ((other, *module), {})
+    assert descriptors(module, {}) == (module, {})
+
+
+def test_a_tile_that_data_chooses_is_nan_off_its_axis_however_it_is_read() -> None:
+    b, g, i, j, d = axes("b g i j d")
+    q, k, t = Tensor("q", b, i, d), Tensor("k", g, j, d), Tensor("t", b, dtype="int32")
+    p = exp(fold.sum(q[b, i, d] * k[t[b], j, d], over=d))
+    made = kernels_of(pipeline(o=fold.sum(p, over=j)[b, i]))
+    (line,) = (x for x in lines(made.functions[0].body) if x.startswith("k = "))
+    at = "tl.minimum(tl.maximum(t, 0), size_g - 1).to(INDEX)"
+    corner = f"[lead0.to(tl.int32), lead1.to(tl.int32), {at}.to(tl.int32), j0, 0]"
+    assert line.startswith(f'k = tl.where((in_j & (inside == 0))[:, None], float("nan"), k_ptr.load({corner})')
 
 
 def test_warp_specialise() -> None:
