@@ -41,7 +41,7 @@ SLOWER = "a bound that visits more tiles, masks more of them or writes twice: th
 ONE_TILE = "the tiles of this range are one, so that its step is never taken"
 NOT_EMPTY = "a tile that is visited holds an element, and nothing masks it"
 MASKED_LATER = "what a masked lane loads is masked again before it counts"
-ONE_AT_A_TIME = "where kernels run one after the other, as in the interpreter, none begins early and none waits"
+LATER = "a kernel that gives no leave has the next one begin when it has ended: the same result, later"
 EXPLAINED = (
     (r": (l|t|acc|mean|M\d|n|c|l2|t2|mean2) = tl\.full\(.* -> .* = tl\.full\(.*, (0|1)\.0, ", WEIGHS_NOTHING),
     (r": (\w+_safe) = tl\.where\(.* -> \1 = \w+$", NOT_TAKEN),
@@ -59,7 +59,7 @@ EXPLAINED = (
     (r"_live: return .* -> return tl\.max\((?!\(in_)", SLOWER),
     (r"_live: return .* -> return tl\.max\(\(in_\w+(\[[^&]*\])?( & in_\w+\[[^&]*\])?\)\.to", SLOWER),
     (r": (tl\.)?range\(full_hi, hi, BLOCK_N.* -> (tl\.)?range\(full_hi, hi, 2 \* BLOCK_N", ONE_TILE),
-    (r": tl\.extra\.cuda\.gdc_\w+\(\) -> left out$", ONE_AT_A_TIME),
+    (r": tl\.extra\.cuda\.gdc_launch_dependents\(\) -> (left out|nothing = 0)$", LATER),
     (r"_step: (\w+)_hat = tl\.where\(.* -> \1_hat = \1_new$", NOT_EMPTY),
     (r", other=.*\).* -> .*, other=7\.0\)", MASKED_LATER),
 )

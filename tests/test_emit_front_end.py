@@ -12,7 +12,7 @@ from refold.schedule.capture import Captured
 from refold.schedule.lower.kernels import Kernels, kernels
 
 SHORT = ("attention", "argmax", "document", "layer_norm", "softmax")
-ALL_FORMS: tuple[Form, ...] = (*FORMS, ("float32", "int64"), ("float16", "int32"), ("float16", "int64"))
+ALL_FORMS: tuple[Form, ...] = (*FORMS, ("float16", "int32"), ("float16", "int64"))
 
 
 def check(made: Kernels, forms: tuple[Form, ...]) -> None:
@@ -74,6 +74,15 @@ def test_a_mistake_in_a_text_is_shown_where_it_is(mistake: tuple[str, str, str, 
     example, _, _, kernel, place = mistake
     made, texts = mistaken(example)
     assert place in str(divergences(made, texts[mistake], "float32", "int32")[f"{example}_{kernel}"])
+
+
+def test_a_load_without_the_stride_of_an_inner_axis_is_noticed() -> None:
+    """One lane of that axis says nothing of it."""
+    made, right = made_of("attention"), "q_ptr + i[:, None] * q_i + d[None, :] * q_d"
+    assert right in text_of(made)
+    wrong = text_of(made).replace(right, "q_ptr + i[:, None] * q_i + d[None, :]")
+    found = [divergences(made, t, *f) for f, t in zip(FORMS, captured((made, wrong, *f) for f in FORMS), strict=True)]
+    assert [bool(any(of_form.values())) for of_form in found] == [False, True, False]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from refold.schedule.lower.kernels import Kernels, kernels
 from refold.spec import Where
 from refold.verify.kernel.forms import Datum, Whole
 from refold.verify.kernel.prover import _renamed
-from refold.verify.kernel.refinement import Prover, of_module
+from refold.verify.kernel.refinement import Prover, of_module, of_stage
 from refold.verify.verify import invariants_of
 
 SOME = ("causal_attention", "softmax", "cross_entropy", "document")
@@ -92,6 +92,19 @@ def test_a_store_within_a_loop_is_not_proved() -> None:
     into = tuple(replace(s, body=(*s.body, store)) if isinstance(s, ir.For) else s for s in body)
     assert into != body
     assert {*open_of(with_body(prover.made, "finish", into), prover)}
+
+
+def test_a_kernel_that_begins_early_and_does_not_wait_is_not_proved() -> None:
+    """Left out, the wait is missed; behind the loop that reads the parts it is too late."""
+    made = (prover := prover_of("softmax")).made
+    finish = made.stages["finish"]
+    (wait,) = (s for s in finish.body if isinstance(s, ir.If))
+    rest = tuple(s for s in finish.body if s is not wait)
+    for body in (rest, (*rest, wait)):
+        wrong = replace(made, stages={**made.stages, "finish": replace(finish, body=body)})
+        faults = [f.fault for f in of_stage(wrong, prover, "finish") if f.fault is not None]
+        assert faults[0].endswith("_ptr may not be there yet")
+        assert "" in open_of(wrong, prover)
 
 
 def test_a_part_that_is_read_at_another_place_is_not_proved() -> None:

@@ -25,8 +25,9 @@ from refold.schedule.reader import read
 BLOCKS = {"BLOCK_M": 2, "BLOCK_N": 4}
 INNER = 2
 Form = tuple[DType, Index]
-# Data of 16 bits is read by tensor descriptors and dense, of 32 by pointers, with any strides.
-FORMS: tuple[Form, ...] = (("float32", "int32"), ("bfloat16", "int64"))
+# Data of 16 bits is read by tensor descriptors and dense, of 32 by pointers, with any strides: once with a lane beyond
+# the end of every inner axis, for the masks, and once with none, since one lane alone is at 0 whatever its stride.
+FORMS: tuple[Form, ...] = (("float32", "int32"), ("float32", "int64"), ("bfloat16", "int64"))
 HEADER = "import triton\nimport triton.language as tl\n\n\n"
 EXAMPLES = sorted(p.stem for p in (Path(__file__).parents[2] / "examples").glob("*.py") if not p.stem.startswith("_"))
 
@@ -54,8 +55,8 @@ def arguments(made: Kernels, dtype: DType, index: Index) -> dict[str, tuple[dict
         types |= dict.fromkeys(open_, DTYPES[index])
         constants = {n: v for n, v in constants.items() if n not in open_}
         if dtype == "float32":
-            # A tile is longer than its axis: its mask is not true everywhere.
-            constants |= {n: INNER - 1 for n in constants if n.startswith("SIZE_")}
+            inner = INNER - 1 if index == "int32" else INNER
+            constants |= {n: inner for n in constants if n.startswith("SIZE_")}
         found[function.name] = types, constants
     return found
 

@@ -15,6 +15,7 @@ from refold.verify.kernel.induction import of_kernel
 from refold.verify.kernel.prover import Finding, Prover, named, names_of, obligations
 from refold.verify.kernel.small import executed
 from refold.verify.kernel.subject import Subject
+from refold.verify.kernel.waits import hasty
 from refold.verify.laws.reach import Reach
 from refold.verify.result import Result
 
@@ -49,6 +50,9 @@ def of_module(made: Kernels, prover: Prover) -> Iterator[Result]:
 
 def of_stage(made: Kernels, prover: Prover, stage: str) -> Iterator[Finding]:
     """What is shown of one kernel, step by step."""
+    early = hasty(made, stage)
+    if early is not None:
+        yield Finding(named(stage), "", "the kernel waits for what it reads", fault=f"{early} may not be there yet")
     try:
         yield from of_kernel(Subject(made, prover, stage, executed(made, made.stages[stage])))
     except (NoMeaning, Unread) as error:
