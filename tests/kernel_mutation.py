@@ -47,7 +47,11 @@ EXPLAINED = (
     (r": (\w+_safe) = tl\.where\(.* -> \1 = \w+$", NOT_TAKEN),
     (r": (\w+) = tl\.where\(\(?\w+ != 0\.0.* -> \1 = .* / \w+_safe(\[:, None\])?$", NOT_TAKEN),
     (r": last_row = .* -> last_row = tl\.(minimum|maximum)\(i0 \+ BLOCK_M, size_i\)( [-+] 1)?$", SLOWER),
-    (r": lo = tl\.maximum\(lo, first_row \+ 1 - window\) -> lo = tl\.maximum\(lo, (first_row|1) - window\)$", SLOWER),
+    (
+        r": lo = tl\.maximum\(lo, _position\(first_row\.to\(INDEX\) \+ 1 - window\)\)"
+        r" -> lo = tl\.maximum\(lo, _position\((first_row\.to\(INDEX\)( - 1)?|1) - window\)\)$",
+        SLOWER,
+    ),
     (r": hi = tl\.minimum\(hi, last_row \+ 1\) -> hi = tl\.maximum\(hi, last_row \+ 1\)$", SLOWER),
     (r": full_hi = tl\.minimum\(full_hi, first_row \+ 1\) -> full_hi = tl\.minimum\(full_hi, (first_row|1)\)$", SLOWER),
     (
