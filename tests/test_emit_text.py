@@ -85,9 +85,9 @@ def test_an_integer_expression_is_printed_as_it_is(expr: sp.Expr, data: st.DataO
     values = {"i": int(at[I]), "j": int(at[J]), "w": int(at[WIDTH]), "size_j": int(at[LENGTH])}
     kernel = scope()
     printed = piece(kernel.integer(expr))
-    assert int(run(lines(kernel.body), printed.text, **values)) == wanted, printed.text
+    assert int(run(lines(kernel.lines.current), printed.text, **values)) == wanted, printed.text
     as_factor = infix("-", Val("0"), infix("*", Val("w"), printed))
-    assert int(run(lines(kernel.body), as_factor.text, **values)) == -int(at[WIDTH]) * wanted, as_factor.text
+    assert int(run(lines(kernel.lines.current), as_factor.text, **values)) == -int(at[WIDTH]) * wanted, as_factor.text
     python = {"i": int(at[I]), "j": int(at[J]), "w": int(at[WIDTH]), "size": {"j": int(at[LENGTH])}}
     for printed_text in (host(expr), None if expr.has(Where, sp.Max, sp.Min) else mod_text(expr, {I: "i", J: "j"})):
         if printed_text is not None:
@@ -113,7 +113,7 @@ def test_triton_gives_an_integer_expression_its_value(exprs: list[sp.Expr], data
     for n, expr in enumerate([*NESTED, *exprs]):
         kernel = scope()
         printed = piece(kernel.integer(expr)).text
-        body = [*lines(kernel.body), f"tl.store(out_ptr, {printed})"]
+        body = [*lines(kernel.lines.current), f"tl.store(out_ptr, {printed})"]
         head = f"@triton.jit\ndef k{n}(out_ptr, i, j, w, size_j, INDEX: tl.constexpr = tl.int64):"
         texts.append("\n    ".join([head, *body]) + "\n")
         for _ in range(3):
@@ -163,10 +163,10 @@ def test_a_real_expression_is_printed_as_it_is(expr: sp.Expr, data: st.DataObjec
     values: dict[str, Any] = {s.name: int(at[s]) for s in (I, J, WIDTH)} | {s.name: float(at[s]) for s in (U, Z)}
     scalars = {n: float(eval(host(e), HOST, values)) for e, n in kernel.host.scalars.items()}
     try:
-        result = run(lines(kernel.body), printed.text, **values | scalars)
+        result = run(lines(kernel.lines.current), printed.text, **values | scalars)
     except (OverflowError, ZeroDivisionError):
         assume(False)
-    assert math.isclose(result, wanted.real, rel_tol=1e-6, abs_tol=1e-9), (kernel.body, printed.text)
+    assert math.isclose(result, wanted.real, rel_tol=1e-6, abs_tol=1e-9), (kernel.lines.current, printed.text)
 
 
 OPERATORS = [s for s in INFIX if s not in ("and", "or", "**")]
