@@ -4,32 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 
-import sympy as sp
-
 from refold.algebra import Plan
 from refold.emit import hopper, runtime
-from refold.emit.host import host, integer
 from refold.emit.operator import as_tuple, call_lines, operator_words
+from refold.emit.preparing import prepare_lines
 from refold.emit.reference import is_whole, reference_lines
+from refold.emit.signature import axes_text, dtype_of, quoted, signature, words_of
 from refold.emit.source import wrap
 from refold.emit.triton import module_lines
-from refold.emit.weights import bounded_weights
-from refold.schedule import ir
-from refold.schedule.launch import LIMITS, Within, launch, sized_by
+from refold.schedule.launch import LIMITS, sized_by
 from refold.schedule.lower.buffers import Place
-from refold.schedule.lower.definitions import tile_axes
 from refold.schedule.lower.hopper import Hopper
 from refold.schedule.lower.kernels import Kernels
 from refold.schedule.lower.renaming import public
 from refold.schedule.passes.warps import warp_specialise
-from refold.schedule.walk import contains
-from refold.spec import Fold, Index, Output, Read, Spec, TensorName
+from refold.spec import Fold, Index, Read, Spec
 
 # What the header says of a kernel that has not run; `refold.emit.trial` puts there how it ran.
 UNTRIED = "It has not been run yet."
-# What the launcher calls the arguments that grids and flags are made of.
-CALLED = {"size_batch": "batch", "BLOCK_M": "block_m", "group_size": "group", "groups": "groups", "chunk": "chunk",
-          "BLOCK_N": "block_n", "parts": "parts"}  # fmt: skip
 # What kernels and launcher import, beside what loads the runtime.
 IMPORTS = "import torch\nimport triton\nimport triton.language as tl\n"
 
@@ -95,12 +87,6 @@ def _exact(outputs: tuple[str, ...]) -> dict[str, str]:
     return {"exact": as_tuple(list(map(quoted, outputs)))} if outputs else {}
 
 
-def _dtype_of(spec: Spec) -> str | None:
-    """The tensor whose dtype the caller chooses, else one of floats; None where all are integers."""
-    found = sorted((t for t in spec.tensors if not t.is_integer), key=lambda t: t.dtype != "float")
-    return found[0].name if found else None
-
-
 def _tile_entry(place: Place) -> str:
     """A tensor that the kernel for Hopper reads by tiles, with its two blocks."""
     return f"{quoted(place.tensor)}: ({quoted(place.blocks[0])}, {quoted(place.blocks[1])})"
@@ -144,25 +130,9 @@ def _names(axes: tuple[Index, ...]) -> str:
     return "(" + "".join(f'"{a.name}", ' for a in axes).rstrip(" ") + ")"
 
 
-def signature(spec: Spec) -> list[str]:
-    """The tensors that the public function takes, by position."""
-    return [t.name for t in spec.tensors]
-
-
-def words_of(spec: Spec) -> list[str]:
-    """What it takes by name: scalars, and lengths that no tensor tells."""
-    return [p.name for p in spec.params] + [a.name for a in sized_by(spec)[2]]
-
-
-def axes_text(of: TensorName | Output, users: dict[str, str]) -> list[str]:
-    """The dimensions of a tensor or an output, as the user calls them."""
-    return ["...", *(users.get(a.name, a.name) for a in of.axes)]
-
-
 def _launcher(plan: Plan, name: str, k: Kernels, warps: Hopper | None) -> str:
     """The function that is called, with what lays out a call, and the operator that stands for it."""
-    spec, roles = plan.spec, k.roles
-    _, pairs, unknown = sized_by(spec)
+    spec = plan.spec
     tensors, words = signature(spec), words_of(spec)
     options = ["schedule", "splits", "block_m", "block_n", "num_warps", "num_stages"]
     defaults = ['schedule="auto"', *(f"{o}=None" for o in options[1:])]
@@ -187,101 +157,7 @@ def _launcher(plan: Plan, name: str, k: Kernels, warps: Hopper | None) -> str:
     lines += [f"    {line}" for line in call]
     lines += ["", "", *wrap("def _prepare(", [*tensors, "given", *words], "):")]
     lines += ['    """Checks what is given and lays out the call."""']
-    body = [f"inputs = {{{', '.join(f'{quoted(t)}: {t}' for t in tensors)}}}", "size = rt.sizes(TABLES, inputs)"]
-    body += [f"size[{quoted(a.name)}] = rt.length(TABLES, {quoted(a.name)}, {a.name})" for a in unknown]
-    body += [f"rt.check_equal(TABLES, size, {quoted(a.name)}, {quoted(b.name)}, {quoted(t)})" for a, b, t in pairs]
-    how = launch(k)
-    filled = ", ".join(quoted(a.name) for a in how.filled)
-    body += [f"rt.check_positive(TABLES, size, {filled})"] if filled else []
-    for p in spec.params:
-        kind = f"integer={bool(p.is_integer)}, positive={bool(p.is_positive)}"
-        body += [f"{p.name} = rt.scalar(TABLES, {quoted(p.name)}, {p.name}, {kind})"]
-    body += dict.fromkeys(map(_index_check, how.inside))
-    body += [f"{p.name} = rt.limited({p.name}, {host(sp.Max(0, *rest))})" for p, rest in how.clamped]
-    body += [
-        f"device = {tensors[0]}.device",
-        "lead, views, copied = rt.leading(TABLES, inputs)",
-        "layout, outputs = rt.outputs(TABLES, given, inputs, lead, size)",
-        "if not any(o.numel() for o in outputs.values()):",
-        "    return rt.Call(TABLES, device, layout)",
-        "views.update(outputs)",
-    ]
-    rows = f"size[{quoted(roles.rows.name)}]" if roles.rows else "1"
-    if roles.group is not None and roles.rows is not None:
-        body += [f"group = {host(roles.group)}", "groups = -(-" + rows + " // group)"]
-        rows = "group"
-    fold = f"size[{quoted(roles.fold.name)}]"
-    floats = _dtype_of(spec) or tensors[0]
-    least = 16 if roles.contracts else 1
-    pads = ", ".join(f'"BLOCK_{a.name}": rt.pad(size[{quoted(a.name)}], {least})' for a in roles.inner)
-    body += [f"pads = {{{pads}}}"]
-    body += ["pinned = any((block_m, block_n, num_warps, num_stages))"] if warps else []
-    leads = "math.prod(lead)" + "".join(f" * size[{quoted(a.name)}]" for a in roles.batch)
-    body += [f"batch = {leads}"]
-    itemsize = f"{floats}.element_size()"
-    if not roles.row_reduction:
-        shared = "groups * batch" if roles.group else "batch"
-        chosen = ["block_m", "block_n", "num_warps", "num_stages"]
-        given = ["TABLES", *chosen, rows, fold, shared, "pads", itemsize, "device"]
-        body += wrap(f"{', '.join([*chosen, 'slots'])} = rt.tiles(", given, ")", 4)
-    else:
-        row = f"{rows}, {fold}, batch, {itemsize}, rt.units(device)"
-        body += [f"block_m, block_n = rt.row_blocks(TABLES, block_m, block_n, {row})"]
-        body += [f"num_warps = num_warps or rt.row_warps(TABLES, block_m, block_n, {fold}, {itemsize})"]
-        body += ["slots = 2 * rt.units(device)"]
-    argument_words = {f"size_{a.name}": f"size[{quoted(a.name)}]" for a in spec.axes} | CALLED
-    grids = {stage: tuple(integer(n, argument_words).text for n in how.grid(stage)) for stage in k.stages}
-    body += [f"programs = {grids['rolling'][0]}"]
-    body += [f"parts, chunk = rt.schedule(TABLES, schedule, splits, programs, {fold}, block_n, slots)"]
-    if how.cut is not None:
-        cut = [integer(n, argument_words).text for n in (how.cut.chunk, how.cut.tile, how.cut.end, how.cut.length)]
-        body += [f"rt.check_parts(TABLES, {', '.join(cut)})"]
-    counts = [integer(n, argument_words).text for n in how.counts]
-    body += wrap("rt.check_launch(", ["TABLES", "(block_m, block_n, *pads.values())", *counts], ")", 4)
-    args = [f'"{text}": {host(expr)}' for expr, text in k.host.items()]
-    args += [f'"{p.name}": {p.name}' for p in spec.params if p not in k.host]
-    args += [f'"size_{a.name}": size["{a.name}"]' for a in spec.axes if a not in roles.inner]
-    args += [f'"SIZE_{a.name}": size["{a.name}"]' for a in roles.inner]
-    args += ['"size_lead": lead[-1] if lead else 1', '"size_batch": batch', '"parts": parts', '"chunk": chunk']
-    if k.ranges.rises(roles):
-        read = " + ".join(f"{t.name}.nbytes" for t in spec.tensors if roles.fold in t.axes) or "0"
-        args += [f'"side": rt.side({read}, batch, device)']
-    args += ['"BLOCK_M": block_m', '"BLOCK_N": block_n', "**pads"]
-    args += [f"{quoted(flag.text)}: {integer(holds, argument_words).text}" for flag, holds in how.flags]
-    operand = f"rt.operand({floats}.dtype)"
-    if roles.contracts and not bounded_weights(k.plan):
-        body += ["# The weights of a sum have no bound, and float16 ends at 65504."]
-        operand = f"tl.float32 if {floats}.dtype == torch.float16 else {operand}"
-    args += [f'"OPERAND": {operand}', *([f'"FAST": rt.fast({floats})'] if "_tanh" in k.helpers else [])]
-    args += ['"STAGES": num_stages or 3', '"OVERLAP": parts > 1 and rt.overlaps(device)']
-    body += wrap("args = {", args, "}", 4)
-    farthest = [f"max({', '.join(['0', *map(host, how.reaches)])})"] if how.reaches else []
-    body += [f"rt.strides({', '.join(['TABLES', 'args', 'views', *farthest])})"]
-    body += ["boxes = rt.boxes(TABLES, args, views)"] if k.boxes else []
-    body += hopper.launch_lines(warps) if warps else []
-    body += ["options = rt.options(TABLES, num_warps, num_stages, block_m * block_n)"]
-    body += ["if parts == 1:"]
-    body += [f"    launches = [({k.rolling.name}, (programs,), args, options)]"]
-    boxed = ", boxes=boxes" if k.boxes else ""
-    body += [f"    return rt.Call(TABLES, device, layout, launches, copied=copied{boxed})"]
-    work = []
-    for a in k.plan.accumulators:
-        dims = ["parts", "batch"] + [f"size[{quoted(x.name)}]" for x in tile_axes(a, roles)]
-        dtype = "int32" if a.reducer == "argmax" else "float32"
-        work += [f'"part_{a.symbol}_ptr": (({", ".join(dims)}), torch.{dtype})']
-    body += wrap("work = {", work, "}", 4)
-    count, chunks = grids["finish"]
-    last = ["programs", "args", "options_2"]
-    body += ['options_2 = options | ({"launch_pdl": True} if args["OVERLAP"] else {})']
-    if chunks == "1" and not contains(k.finish, ir.Dot):
-        # A tile is for what its rows share: the merge shares nothing, so that its rows may go to more programs.
-        pieces = "".join([f"{rows} * " if roles.rows else "", "groups * " if roles.group else "", "batch"])
-        body += [f"few, options_2 = rt.merging({pieces}, block_m, max(pads.values(), default=1), options_2, device)"]
-        last = [count.replace("block_m", "few"), 'args | {"BLOCK_M": few}', "options_2"]
-    body += ["launches = [", f"    ({k.parts.name}, (programs, parts), args, options),"]
-    body += [f"    ({k.finish.name}, ({last[0]}, {chunks}), {last[1]}, {last[2]}),", "]"]
-    body += [f"return rt.Call(TABLES, device, layout, launches, work, copied{boxed})"]
-    lines += [*(f"    {line}" for line in body), "", "", "_call = rt.Calls(TABLES, _prepare)"]
+    lines += [*(f"    {line}" for line in prepare_lines(k, warps)), "", "", "_call = rt.Calls(TABLES, _prepare)"]
     lines += ["_OPERATOR = rt.operator(TABLES, __file__, _call)"]
     return "\n".join(lines) + "\n"
 
@@ -289,18 +165,6 @@ def _launcher(plan: Plan, name: str, k: Kernels, warps: Hopper | None) -> str:
 def _power(n: int) -> str:
     """A power of two as a reader knows it."""
     return f"2**{n.bit_length() - 1}" if n & (n - 1) == 0 else str(n)
-
-
-def quoted(name: str) -> str:
-    return f'"{name}"'
-
-
-def _index_check(found: Within) -> str:
-    """Looks at an index of a read, where only the sizes can tell that it is inside of its tensor."""
-    every = "[::max(1, size[{0}] - 1)]" if found.ends else ""
-    loop = "".join(f" for {a.name} in range(size[{quoted(a.name)}])" + every.format(quoted(a.name)) for a in found.over)
-    values = f"lambda: [{host(found.index)}{loop}]"
-    return f"rt.check_within(TABLES, {quoted(found.tensor)}, {quoted(found.axis.name)}, size, {values})"
 
 
 def reference_text(spec: Spec, users: dict[str, str]) -> str:
@@ -319,7 +183,7 @@ def reference_text(spec: Spec, users: dict[str, str]) -> str:
         "size = rt.sizes(TABLES, inputs, check=False)",
     ]
     body += [f"size[{quoted(a.name)}] = {a.name}" for a in unknown]
-    floats = _dtype_of(spec)
+    floats = dtype_of(spec)
     # Of integers alone the oracle is in float64, whatever is asked for; the kernel gives float32.
     dtype = f"{floats}.dtype" if floats else "torch.float64"
     body += [f"dtype, device = {dtype}, {floats or names[0]}.device", "lead = rt.broadcast(TABLES, inputs)", "out = {}"]

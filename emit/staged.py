@@ -10,9 +10,10 @@ from refold.algebra.roles import Roles, assign
 from refold.algebra.stages import Staged
 from refold.emit import runtime
 from refold.emit.bundle import Kernel, emit
-from refold.emit.launcher import IMPORTS, UNTRIED, axes_text, quoted, reference_text, signature, tables_text, words_of
+from refold.emit.launcher import IMPORTS, UNTRIED, reference_text, tables_text
 from refold.emit.operator import as_tuple
 from refold.emit.prooftest import constants, put_in
+from refold.emit.signature import axes_text, quoted, signature, words_of
 from refold.emit.source import wrap
 from refold.emit.trial import tried
 from refold.errors import EmitError, within_depth
