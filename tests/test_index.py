@@ -17,7 +17,7 @@ from refold.algebra.tiles import FULL_HI, FULL_LO, HI, LO, Choose, Down, TileRan
 from refold.emit import emit
 from refold.spec import Predicate, Tensor, exp, fold, log, oo, pipeline, where
 from refold.verify import Proof, Result, verify
-from refold.verify.kernel.indexing import tile_questions
+from refold.verify.kernel.chosen import tile_questions
 from refold.verify.kernel.questions import IndexQuestion, answer
 from refold.verify.laws import obligations
 from refold.verify.laws.reach import Reach

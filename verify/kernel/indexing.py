@@ -1,34 +1,20 @@
-"""The obligations about tiles: visited and skipped ones make the axis, skipped are masked, unmasked ones are not."""
+"""The obligations about the tiles, programs and accesses of kernels, all together."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-import sympy as sp
-
 from refold.algebra import Plan
-from refold.algebra.roles import Roles, assign, axes_of
-from refold.algebra.tiles import (
-    BLOCK_N,
-    CHUNK,
-    FIRST_ROW,
-    FULL_LO,
-    HI,
-    LAST_ROW,
-    LO,
-    SPLIT,
-    TileRanges,
-    tile_ranges,
-    whole,
-)
+from refold.algebra.roles import assign
+from refold.algebra.tiles import tile_ranges
 from refold.schedule.launch import Launch, launch
 from refold.schedule.lower.kernels import Kernels
 from refold.verify.kernel.accesses import access_questions
 from refold.verify.kernel.asked import Asked
+from refold.verify.kernel.chosen import tile_questions
 from refold.verify.kernel.cover import cover_questions
 from refold.verify.kernel.emitted import kernels_of
-from refold.verify.kernel.integers import Integers
 from refold.verify.kernel.lane import lanes_of
 from refold.verify.kernel.merged import merge_questions
 from refold.verify.kernel.overflow import overflow
@@ -37,7 +23,6 @@ from refold.verify.kernel.questions import IndexQuestion, IndexQuestions
 from refold.verify.kernel.visits import visit_questions
 from refold.verify.result import Result
 from refold.verify.smt import formulas as z3
-from refold.verify.smt.monomials import linear
 
 
 def index_questions(plan: Plan) -> Iterator[IndexQuestion | IndexQuestions | Result]:
@@ -62,105 +47,6 @@ def module_questions(made: Kernels, how: Launch) -> Iterator[IndexQuestions | Re
     yield from merge_questions(made, how, read, asked)
     yield from cover_questions(made, how, read, asked)
     yield overflow(made, how, read)
-
-
-def tile_questions(roles: Roles, ranges: TileRanges) -> Iterator[IndexQuestion]:
-    """All that is asked of the choice of tiles, for the rolling kernel and for one part of the split one."""
-    k, n, block = z3.Ints("k n BLOCK_N")
-    apart = z3.Implies(z3.And(block >= 1, k < n), k * block + block <= n * block)
-    # n - k - 1 >= 0 and BLOCK_N >= 1: the product of what is not negative is not.
-    hint = z3.Implies(z3.And(n - k - 1 >= 0, block >= 0), (n - k - 1) * block >= 0)
-    yield IndexQuestion(
-        "index multiples", "two multiples of a positive number are equal or that number apart", (hint,), apart
-    )
-    for schedule, (start, stop) in (("rolling", whole(roles.fold)), ("split", SPLIT)):
-        yield from _schedule(schedule, roles, ranges, start, stop)
-
-
-def _schedule(
-    schedule: str, roles: Roles, ranges: TileRanges, start: sp.Expr, stop: sp.Expr
-) -> Iterator[IndexQuestion]:
-    ints = Integers()
-    block, size = ints.number(BLOCK_N), ints.number(roles.fold.size)
-    first, last = ints.number(sp.expand(start)), ints.number(sp.expand(stop))
-    tile = z3.Int("tile")
-    zero = z3.IntVal(0)
-    ints.aligned += [zero, tile, *([first, last] if schedule == "split" else [])]
-    if schedule == "split":
-        # What the launcher has checked of a chunk.
-        ints.facts += [first >= 0, last == first + ints.number(CHUNK), last >= first + block]
-    facts = [size >= 0, block >= 1]
-    known = {start: first, stop: last}
-    for choice in ranges.choices(roles, start, stop):
-        value = known[choice.expr] if choice.expr in known else ints.number(sp.expand(choice.expr))
-        old = ints.env.get(choice.name)
-        match choice.kind:
-            case "max":
-                value = z3.If(old >= value, old, value)
-            case "min":
-                value = z3.If(old <= value, old, value)
-        ints.env[choice.name] = value
-    env = ints.env
-    lo, hi, full_hi, full_lo = env[LO], env[HI], env[ranges.spans[-1][0]], env.get(FULL_LO, env[LO])
-    # The position and the row in question, any in their ranges.
-    position = ints.number(roles.fold)
-    inside = [tile <= position, position < tile + block]
-    rows: list[Any] = []
-    if roles.rows is not None:
-        row, top, end = ints.number(roles.rows), ints.number(FIRST_ROW), ints.number(LAST_ROW)
-        rows = [top >= 0, top <= row, row <= end, end < ints.number(roles.rows.size)]
-    taken = ({}, {roles.rows: FIRST_ROW}, {roles.rows: LAST_ROW}) if roles.rows is not None else ({},)
-    facts += [fact for c in (*ranges.skip, *ranges.seen) for fact in ints.compared(c, taken)]
-    wanted = z3.And(*(ints.holds(c) for c in ranges.skip))
-    seen = z3.And(*(ints.holds(c) for c in ranges.seen))
-    for axis in sorted({a for c in (*ranges.skip, *ranges.seen) for a in axes_of(c)}, key=str):
-        rows += [ints.number(axis) >= 0]
-        if axis not in (roles.fold, roles.rows):
-            rows += [ints.number(axis) < ints.number(axis.size)]
-    base = (*facts, *rows, *ints.facts, *ints.apart())
-    multiples = tuple(ints.aligned)
-
-    def ask(what: str, claim: str, hypotheses: list[Any], goal: Any) -> IndexQuestion:
-        monomials: list[Any] = []
-        wanted, *known = linear([goal, *base, *hypotheses], monomials)
-        exact = (*ints.exact, *monomials)
-        return IndexQuestion(f"index {what}: {schedule}", claim, tuple(known), wanted, multiples, block, exact)
-
-    order = [first <= lo, lo <= full_lo, full_lo <= full_hi, full_hi <= hi]
-    for end in (lo, full_lo, full_hi):
-        if not ints.is_aligned(end):
-            order.append(end % block == 0)
-    on_axis = [first <= tile, tile < last, tile < size]
-    visited = z3.And(lo <= tile, tile < hi)
-    once = z3.Implies(visited, z3.And(*on_axis))
-    yield ask(
-        "visit",
-        "start ≤ lo ≤ full_lo ≤ full_hi ≤ hi, all multiples of BLOCK_N: every tile once or skipped, no other",
-        [],
-        z3.And(*order, once),
-    )
-    yield ask(
-        "skipped",
-        "a position of a tile that is not visited adds nothing, whatever the row",
-        [*inside, position < size],
-        z3.Implies(z3.And(*on_axis, z3.Not(visited)), z3.Not(wanted)),
-    )
-    if ranges.asked:
-        some = z3.Bool("some_position_of_the_tile_is_live")
-        # `some` is a maximum over all lanes that are on their axes: at least what it is at this one.
-        asked = z3.And(*(ints.holds(c) for c in ranges.asked))
-        yield ask(
-            "summary",
-            "a tile of which the summary says that no position is live adds nothing, whatever the row",
-            [*inside, position < size, z3.Implies(asked, some)],
-            z3.Implies(z3.Not(some), z3.Not(wanted)),
-        )
-    yield ask(
-        "unmasked",
-        "every position of a tile run without masks is on the axis and unmasked in every row",
-        inside,
-        z3.Implies(z3.And(full_lo <= tile, tile < full_hi), z3.And(position < size, position < last, seen)),
-    )
 
 
 def product(a: Any, b: Any) -> Any:
