@@ -12,6 +12,8 @@ import sympy as sp
 from refold.spec import Fold, Index, Read, Spec
 from refold.spec.evaluate import evaluate
 
+# The largest number of float16: results beyond it are infinite there.
+HALF = 65504.0
 # A pipeline that is defined on less than this part of what it computes is drawn from elsewhere.
 SHARE = 0.9
 
@@ -57,9 +59,10 @@ class Draw:
                     found[t.name] = found[t.name] * (1 + np.finfo(np.float32).eps * signs)
         return evaluate(self.spec, found)
 
-    def share(self) -> float:
-        """The part of the outputs that is finite; of the worst output."""
-        return min(float(np.isfinite(v).mean()) if v.size else 1.0 for v in self.outputs().values())
+    def share(self, largest: float = np.inf) -> float:
+        """The part of the outputs that is finite and no larger than that; of the worst output."""
+        parts = (np.isfinite(v) & (np.abs(v) <= largest) for v in self.outputs().values())
+        return min(float(p.mean()) if p.size else 1.0 for p in parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +82,18 @@ def domain_of(spec: Spec, fold: Index, sizes: Mapping[str, int], scalars: Mappin
     """The first choice of positive tensors, and then the largest factor, at which the spec is finite nearly everywhere.
 
     Logits are to be of about 1e4, the product of two inputs for a dot product. A pipeline that is written without a
-    maximum (`sum exp(s) v / sum exp(s)`) overflows there in float64, and its logits are as large as it allows.
+    maximum (`sum exp(s) v / sum exp(s)`) overflows there in float64, and its logits are as large as it allows; so are
+    those of one whose results, such as variances, leave the range of float16.
     """
 
-    def share(positive: tuple[str, ...], factor: float, still: Index | None = None) -> float:
-        return Draw(spec, sizes, scalars, integers, positive, factor, still).share()
+    def share(positive: tuple[str, ...], factor: float, still: Index | None = None, largest: float = np.inf) -> float:
+        return Draw(spec, sizes, scalars, integers, positive, factor, still).share(largest)
 
     positive = max(_choices(spec), key=lambda names: (min(share(names, 1.0), SHARE), -len(names)))
     least = min(share(positive, 1.0), SHARE)
     # Half as much again, since another draw may hold a larger number.
     factors = (_wish(spec) / 3.0**n for n in range(10))
-    large = next((f for f in factors if f < 1 or share(positive, 1.5 * f) >= least), 1.0)
+    large = next((f for f in factors if f < 1 or share(positive, 1.5 * f, largest=HALF) >= least), 1.0)
     return Domain(positive, max(1.0, large), share(positive, 1.0, fold) >= least)
 
 
