@@ -57,6 +57,36 @@ def value(machine: Machine, node: ir.Value) -> Object:
         case ir.Full(shape, number, dtype):
             full = cast_to(machine, operand(machine, number), dtype)
             return Tile(full.dtype, np.broadcast_to(full.lanes, [size(machine, n) for n in shape]))
+        case ir.Unary() | ir.Binary() | ir.Select() | ir.Choice() | ir.Cast():
+            return computed(machine, node)
+        case ir.Spread() | ir.Transpose() | ir.Reshape() | ir.Repeat():
+            return arranged(machine, node)
+        case ir.Load() | ir.Fetch() | ir.Atomic():
+            return read(machine, node)
+        case ir.Dot(a, b, into, precision):
+            start = None if into is None else tile(machine, into)
+            return machine.folded(folds.dot(tile(machine, a), tile(machine, b), start, precision))
+        case ir.Reduce(reducer, x, place):
+            whole = tile(machine, x)
+            if place is None:
+                whole = Tile(whole.dtype, whole.lanes.reshape(-1), whole.narrow)
+            return machine.computed(node, machine.folded(folds.reduce(reducer, whole, place or 0)))
+        case ir.Extern(function, args, dtype):
+            tiles = [tile(machine, a) for a in args]
+            named = dtype_of(machine, dtype)
+            return Tile(named, each(lambda *t: make("extern", sort_of(named), t, function), *(t.lanes for t in tiles)))
+        case ir.Combine() | ir.Call() | ir.Invoke() | ir.Method() | ir.Sequence():
+            found = results(machine, node)
+            if len(found) != 1:
+                raise NoMeaning(f"{len(found)} values where one is expected")
+            return found[0]
+        case _:
+            assert_never(node)
+
+
+def computed(machine: Machine, node: ir.Unary | ir.Binary | ir.Select | ir.Choice | ir.Cast) -> Object:
+    """What an operation gives, lane by lane."""
+    match node:
         case ir.Unary(op, x):
             x_value = operand(machine, x)
             return machine.computed(node, unary(op, x_value)) if isinstance(x_value, Tile) else literal(op, x_value)
@@ -78,6 +108,13 @@ def value(machine: Machine, node: ir.Value) -> Object:
             return value(machine, then if holds else other)
         case ir.Cast(x, dtype):
             return machine.computed(node, cast_to(machine, operand(machine, x), dtype))
+        case _:
+            assert_never(node)
+
+
+def arranged(machine: Machine, node: ir.Spread | ir.Transpose | ir.Reshape | ir.Repeat) -> Object:
+    """The lanes of a tile in another order or shape."""
+    match node:
         case ir.Spread(x, axes):
             return spread(operand(machine, x), x.axes, axes)
         case ir.Transpose(x, order):
@@ -89,6 +126,13 @@ def value(machine: Machine, node: ir.Value) -> Object:
         case ir.Repeat(x, shape):
             repeated = tile(machine, x)
             return Tile(repeated.dtype, np.broadcast_to(repeated.lanes, shape), repeated.narrow)
+        case _:
+            assert_never(node)
+
+
+def read(machine: Machine, node: ir.Load | ir.Fetch | ir.Atomic) -> Tile:
+    """What memory holds."""
+    match node:
         case ir.Load(place, mask, other):
             to, held, rest = tile(machine, place), *(None if p is None else tile(machine, p) for p in (mask, other))
             machine.touches(node, to, held)
@@ -96,26 +140,9 @@ def value(machine: Machine, node: ir.Value) -> Object:
         case ir.Fetch(descriptor, corner, shape):
             at = [tile(machine, c).lanes.item() for c in corner]
             return memory.fetch(machine, machine.descriptor(descriptor), at, tuple(size(machine, n) for n in shape))
-        case ir.Dot(a, b, into, precision):
-            start = None if into is None else tile(machine, into)
-            return machine.folded(folds.dot(tile(machine, a), tile(machine, b), start, precision))
-        case ir.Reduce(reducer, x, place):
-            whole = tile(machine, x)
-            if place is None:
-                whole = Tile(whole.dtype, whole.lanes.reshape(-1), whole.narrow)
-            return machine.computed(node, machine.folded(folds.reduce(reducer, whole, place or 0)))
-        case ir.Extern(function, args, dtype):
-            tiles = [tile(machine, a) for a in args]
-            named = dtype_of(machine, dtype)
-            return Tile(named, each(lambda *t: make("extern", sort_of(named), t, function), *(t.lanes for t in tiles)))
         case ir.Atomic(op, place, what, mask):
             held = None if mask is None else tile(machine, mask)
             return memory.atomic(machine, op, tile(machine, place), tile(machine, what), held)
-        case ir.Combine() | ir.Call() | ir.Invoke() | ir.Method() | ir.Sequence():
-            found = results(machine, node)
-            if len(found) != 1:
-                raise NoMeaning(f"{len(found)} values where one is expected")
-            return found[0]
         case _:
             assert_never(node)
 
