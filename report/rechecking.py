@@ -68,17 +68,21 @@ def check_kernel(path: Path, proof: dict[str, Any]) -> None:
 
 def compare(proof: dict[str, Any], given: str) -> str:
     """Compares a proof with the obligations of a pipeline, derived anew; what to say where they are the same."""
-    from refold.algebra import Refusal, derive
+    from refold.algebra import Refusal, Staged, stages
     from refold.report.loading import load
     from refold.verify import Claim
     from refold.verify.certificate import recheck as rechecked
     from refold.verify.certificate.against import proof_against
+    from refold.verify.certificate.words import fingerprint
     from refold.verify.claim.plan import plan_of
 
     loaded = load(given, ("CLAIM", "SPEC"))
-    plan = plan_of(loaded.value) if isinstance(loaded.value, Claim) else derive(loaded.value)
-    if isinstance(plan, Refusal):
-        raise checker().Rejected(f"{loaded.place}:{loaded.line} has no fused form: {plan.reason}")
+    found = plan_of(loaded.value) if isinstance(loaded.value, Claim) else stages(loaded.value)
+    if isinstance(found, Refusal):
+        raise checker().Rejected(f"{loaded.place}:{loaded.line} has no fused form: {found.reason}")
+    plans = found.plans if isinstance(found, Staged) else (found,)
+    # Of a pipeline of several stages it is the proof of one.
+    plan = next((p for p in plans if fingerprint(p.spec) == proof["hashes"]["spec"]), plans[0])
     try:
         count = len(proof_against(proof, plan).results)
     except rechecked.Rejected as error:

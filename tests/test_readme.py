@@ -8,8 +8,11 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+import refold
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -57,6 +60,18 @@ def test_the_first_minute_runs(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", text], env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "✓ proved" in done.stdout and "attention.py" in done.stdout
+
+
+def test_the_ten_lines_are_proved() -> None:
+    """A scalar with a minus before it was passed without it, and the proof looked for the one with it."""
+    (text,) = (text for text in SNIPPETS if "SPEC = pipeline" in text and "decay" in text)
+    names: dict[str, Any] = {}
+    exec(text, names)
+    plan = refold.derive(names["SPEC"])
+    assert isinstance(plan, refold.Plan)
+    report = refold.verify(plan)
+    assert isinstance(report, refold.Proof), report
+    assert f"proves {len(report.results)} obligations" in README
 
 
 def test_the_picture_is_of_the_table(monkeypatch: pytest.MonkeyPatch) -> None:

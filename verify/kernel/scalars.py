@@ -52,12 +52,16 @@ class Scalars:
         return self.symbol(self.host[expr]) if expr in self.host else None
 
     def split(self, expr: sp.Mul) -> tuple[Any, tuple[Any, ...]]:
-        """The one scalar that the launcher multiplies factors of a product to, 1 where it does not, and the others."""
+        """The one scalar that the launcher multiplies factors of a product to, 1 where it does not, and the others.
+
+        A kernel takes a product with a minus away: the launcher has what is left of it.
+        """
         launcher = [f for f in expr.args if is_host(f)]
         for some in (launcher, [f for f in launcher if not f.is_number]):
-            scalar = self.of_launcher(sp.Mul(*some)) if some else None
-            if scalar is not None:
-                return scalar, tuple(f for f in expr.args if f not in some)
+            for sign in (1, -1) if some else ():
+                scalar = self.of_launcher(sign * sp.Mul(*some))
+                if scalar is not None:
+                    return sign * scalar, tuple(f for f in expr.args if f not in some)
         return sp.S.One, expr.args
 
 
