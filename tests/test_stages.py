@@ -228,7 +228,8 @@ CALLS = {
 }
 
 
-@pytest.mark.parametrize("name", ["sinkhorn", pytest.param("batch_norm", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CALLS)
 def test_compile_calls_stage_after_stage(name: str, tmp_path: Path) -> None:
     shapes, words = CALLS[name]
     env = os.environ | {"TRITON_INTERPRET": "1", "REFOLD_CACHE": str(tmp_path)}

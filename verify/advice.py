@@ -13,6 +13,7 @@ POSITIVE = "a scalar that is never 0 or below says positive=True"
 APART = f"{POSITIVE}; else give the later fold a pipeline of its own that takes the earlier value as a tensor"
 # What to do about an obligation of a derived form that is open, by the group that it is in.
 ADVICE = {
+    "stages": "write each stage as a pipeline of its own, and call one after the other; report it with the pipeline",
     "form": APART,
     "corrections": APART,
     "merging": APART,
