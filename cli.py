@@ -207,25 +207,27 @@ def verify(
 ) -> None:
     """The verdict on the fused form of SPEC, and what was proved, in groups; -v lists every obligation.
 
-    Of several the verdicts, and what is not proved, in their order; they are verified side by side.
+    Of several, or of all in a folder, the verdicts and what is not proved, in their order; they are verified side by
+    side.
 
     A file with init, step, merge and finish, a fused form of one's own, has that verified instead: a form of the SPEC
     that it defines or imports, or of the one given by --against.
     A proof of the very same plan by the same code and solvers is kept, rechecked and shown.
     """
     with _politely(specs[0], format):
-        if len(specs) == 1:
+        from refold.report import several
+
+        files = several.files_of(specs)
+        if len(files) == 1:
             from refold.report import steps
 
             code = steps.verify(
-                specs[0], format, against, fail_on, timeout, fresh=fresh, verbose=verbose, one_pass=one_pass
+                files[0], format, against, fail_on, timeout, fresh=fresh, verbose=verbose, one_pass=one_pass
             )
             raise SystemExit(code)
-        from refold.report import several
-
         asked = several.Question(format=format, against=against, fail_on=fail_on, timeout=timeout, fresh=fresh,
                                  verbose=verbose, one_pass=one_pass)  # fmt: skip
-        raise SystemExit(several.verify(specs, asked, jobs))
+        raise SystemExit(several.verify(files, asked, jobs))
 
 
 @app.command()

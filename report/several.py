@@ -12,6 +12,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from rich.text import Text
@@ -56,6 +57,15 @@ class Told:
         mark, style = SYMBOLS.get(self.word, "✗"), pretty.STYLES.get(self.word, "bold red")
         word = "" if self.word == "proved" else f"{self.word}   "
         return Text.assemble((f"{mark} ", style), (self.answer[0].name, "bold"), "   ", (word, style), self.says)
+
+
+def files_of(specs: Sequence[str]) -> list[str]:
+    """The files that are given; of a folder all that are in it, but for those whose names begin with an underscore."""
+    found: list[str] = []
+    for spec in specs:
+        inside = sorted(map(str, Path(spec).rglob("[!_]*.py"))) if Path(spec).is_dir() else []
+        found += inside or [spec]
+    return found
 
 
 def verify(specs: Sequence[str], question: Question, jobs: int | None) -> int:

@@ -14,6 +14,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from refold.report.several import files_of
+
 HEAD = """from refold import Tensor, axes, exp, fold, log, pipeline
 (j,) = axes("j")
 (i,) = axes("i")
@@ -94,3 +96,11 @@ def test_fail_on_never_still_fails_on_what_cannot_be_read(tmp_path: Path) -> Non
     assert verify(tmp_path, "--fail-on", "never").code == 2
     command = [sys.executable, "-m", "refold", "verify", "total.py", "mixed.py", "--one-pass", "--fail-on", "never"]
     assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode == 0
+
+
+def test_a_folder_stands_for_its_files(tmp_path: Path) -> None:
+    for name in ("a/two.py", "one.py", "_helper.py", "__init__.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = files_of([str(tmp_path), "softmax"])
+    assert found == [str(tmp_path / "a" / "two.py"), str(tmp_path / "one.py"), "softmax"]
