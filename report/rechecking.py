@@ -112,5 +112,5 @@ def report(proof: dict[str, Any], tally: Any) -> list[str]:
         lines.append(f"  {tally['same']:4} cases with nothing to prove: both sides are one expression")
     if tally["one solver"]:
         lines.append(f"  {tally['one solver']:4} cases closed by Z3 alone: cvc5 gave up on them")
-    lines += [f"  no certificate: {escape(o['name'])} ({escape(o['note'])})" for o in bare]
+    lines += [f"  no certificate: {escape(o['name'])} ({escape(o.get('note', 'no reason is given'))})" for o in bare]
     return lines
