@@ -63,7 +63,7 @@ def files_of(specs: Sequence[str]) -> list[str]:
     """The files that are given; of a folder all that are in it, but for those whose names begin with an underscore."""
     found: list[str] = []
     for spec in specs:
-        inside = sorted(map(str, Path(spec).rglob("[!_]*.py"))) if Path(spec).is_dir() else []
+        inside = sorted(map(str, Path(spec).rglob("[!_]*.py"))) if spec and os.path.isdir(spec) else []
         found += inside or [spec]
     return found
 
