@@ -81,7 +81,8 @@ def stages(spec: Spec) -> Plan | Staged | Refusal:
         while (found := flatten(flat)) is not None:
             flat = found.after
             flats.append(found)
-        plans = _plans(flat)
+        # As it stands it has none already.
+        plans = _plans(flat) if flats else _in_two(spec)
         return derive(spec) if plans is None else Staged(spec, plans, tuple(flats))
 
 
@@ -90,14 +91,19 @@ def _plans(spec: Spec) -> tuple[Plan, ...] | None:
     try:
         return (plan_of(spec),)
     except (UnsupportedSpec, Refused):
-        for first, rest in cuts(spec):
-            try:
-                begun = plan_of(first)
-            except (UnsupportedSpec, Refused):
-                continue
-            after = _plans(rest)
-            if after is not None:
-                return begun, *after
+        return _in_two(spec)
+
+
+def _in_two(spec: Spec) -> tuple[Plan, ...] | None:
+    """The plans of the first two pieces of a pipeline that have some."""
+    for first, rest in cuts(spec):
+        try:
+            begun = plan_of(first)
+        except (UnsupportedSpec, Refused):
+            continue
+        after = _plans(rest)
+        if after is not None:
+            return begun, *after
     return None
 
 

@@ -9,7 +9,7 @@ from refold.emit import hopper, runtime
 from refold.emit.operator import as_tuple, call_lines, operator_words
 from refold.emit.preparing import prepare_lines
 from refold.emit.reference import is_whole, reference_lines
-from refold.emit.signature import axes_text, dtype_of, quoted, signature, words_of
+from refold.emit.signature import OPTIONS, axes_text, dtype_of, quoted, signature, words_of
 from refold.emit.source import wrap
 from refold.emit.triton import module_lines
 from refold.schedule.launch import LIMITS, sized_by
@@ -134,7 +134,7 @@ def _launcher(plan: Plan, name: str, k: Kernels, warps: Hopper | None) -> str:
     """The function that is called, with what lays out a call, and the operator that stands for it."""
     spec = plan.spec
     tensors, words = signature(spec), words_of(spec)
-    options = ["schedule", "splits", "block_m", "block_n", "num_warps", "num_stages"]
+    options = list(OPTIONS)
     defaults = ['schedule="auto"', *(f"{o}=None" for o in options[1:])]
     called, worded = ([public(w, k.users) for w in group] for group in (tensors, words))
     lines = [f"def {name}({', '.join(called)}, *, {''.join(w + ', ' for w in worded)}out=None, {defaults[0]},"]

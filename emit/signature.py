@@ -5,6 +5,9 @@ from __future__ import annotations
 from refold.schedule.launch import sized_by
 from refold.spec import Output, Spec, TensorName
 
+# What the public function takes by name after scalars and lengths, and `out`.
+OPTIONS = ("schedule", "splits", "block_m", "block_n", "num_warps", "num_stages")
+
 
 def signature(spec: Spec) -> list[str]:
     """The tensors that the public function takes, by position."""

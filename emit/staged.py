@@ -13,7 +13,7 @@ from refold.emit.bundle import Kernel, emit
 from refold.emit.launcher import IMPORTS, UNTRIED, reference_text, tables_text
 from refold.emit.operator import as_tuple
 from refold.emit.prooftest import constants, put_in
-from refold.emit.signature import axes_text, quoted, signature, words_of
+from refold.emit.signature import OPTIONS, axes_text, quoted, signature, words_of
 from refold.emit.source import wrap
 from refold.emit.trial import tried
 from refold.errors import EmitError, within_depth
@@ -23,7 +23,6 @@ from refold.verify.certificate.files import write_together
 from refold.verify.result import Proof
 from refold.verify.staged import Composed
 
-OPTIONS = ("schedule", "splits", "block_m", "block_n", "num_warps", "num_stages")
 # From here on the template of tests speaks of the proof of one kernel.
 PROOF = "\n\ndef proof():\n"
 
