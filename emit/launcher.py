@@ -56,19 +56,23 @@ def module_text(
         head, runtime.joined(gluon) if single_file else runtime.loading(IMPORTS),
         *([f"{', '.join(used)} = {', '.join(f'rt.{w}' for w in used.values())}"] if used else []),
         *([hopper.loading_line(name, beside)] if beside else []),
-        *tables_text(name, plan.spec, **_exact(exact), **_choices(plan, kernels, warps)), "", "",
+        *tables_text(name, plan.spec, kernels.users, **_called(plan.spec, kernels.users), **_exact(exact),
+                     **_choices(plan, kernels, warps)), "", "",
         module_lines(kernels.module), "",
         *([module_lines(warp_specialise(warps), "@gluon.jit"), ""] if warps and single_file else []),
         launcher, "", reference, "",
     ])  # fmt: skip
 
 
-def tables_text(name: str, spec: Spec, **choices: str) -> list[str]:
-    """The tables of a kernel file: what its tensors are, and what its launcher chooses by."""
+def tables_text(name: str, spec: Spec, users: dict[str, str], **choices: str) -> list[str]:
+    """The tables of a kernel file: what its tensors are, and what its launcher chooses by.
+
+    Outputs have the names that the user gave them.
+    """
     inputs = ", ".join(f'"{t.name}": {_names(t.axes)}' for t in spec.tensors)
-    outputs = ", ".join(f'"{o.name}": {_names(o.axes)}' for o in spec.outputs)
+    outputs = ", ".join(f'"{users.get(o.name, o.name)}": {_names(o.axes)}' for o in spec.outputs)
     dtypes = ", ".join(f'"{t.name}": "{t.dtype}"' for t in spec.tensors)
-    whole = as_tuple([quoted(o.name) for o in spec.outputs if is_whole(spec, o.name)])
+    whole = as_tuple([quoted(users.get(o.name, o.name)) for o in spec.outputs if is_whole(spec, o.name)])
     limits = ", ".join(f"{f.name}={_power(getattr(LIMITS, f.name))}" for f in dataclasses.fields(LIMITS))
     fields = {"inputs": f"{{{inputs}}}", "outputs": f"{{{outputs}}}", "dtypes": f"{{{dtypes}}}",
               "limits": f"rt.Limits({limits})"}  # fmt: skip
@@ -76,10 +80,18 @@ def tables_text(name: str, spec: Spec, **choices: str) -> list[str]:
     same, _, lengths = sized_by(spec)
     words = operator_words(spec, [a.name for a in lengths])
     found = {"words": words, "equal": {b.name: a.name for b, a in same.items()}}
-    fields |= {
-        n: "{" + ", ".join(f"{quoted(x)}: {quoted(y)}" for x, y in d.items()) + "}" for n, d in found.items() if d
-    }
+    fields |= {n: _mapping(d) for n, d in found.items() if d}
     return wrap("TABLES = rt.Tables(", [f"name={quoted(name)}", *(f"{n}={text}" for n, text in fields.items())], ")")
+
+
+def _mapping(names: dict[str, str]) -> str:
+    return "{" + ", ".join(f"{quoted(x)}: {quoted(y)}" for x, y in names.items()) + "}"
+
+
+def _called(spec: Spec, users: dict[str, str]) -> dict[str, str]:
+    """The outputs that the kernels call otherwise, where there are any."""
+    called = {users[o.name]: o.name for o in spec.outputs if o.name in users}
+    return {"called": _mapping(called)} if called else {}
 
 
 def _exact(outputs: tuple[str, ...]) -> dict[str, str]:
@@ -187,7 +199,7 @@ def reference_text(spec: Spec, users: dict[str, str]) -> str:
     # Of integers alone the oracle is in float64, whatever is asked for; the kernel gives float32.
     dtype = f"{floats}.dtype" if floats else "torch.float64"
     body += [f"dtype, device = {dtype}, {floats or names[0]}.device", "lead = rt.broadcast(TABLES, inputs)", "out = {}"]
-    written = reference_lines(spec)
+    written = reference_lines(spec, users)
     text = "\n".join(written)
     for a in spec.axes:
         if _uses(text, a.name):

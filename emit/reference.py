@@ -246,8 +246,11 @@ def order_of(spec: Spec) -> tuple[Index, ...]:
     return tuple(sorted(spec.axes, key=lambda a: (-len(after[a]), a.name)))
 
 
-def reference_lines(spec: Spec) -> list[str]:
-    """The body of `reference`: a line for every part of the spec that has a name in its text, then the outputs."""
+def reference_lines(spec: Spec, users: dict[str, str]) -> list[str]:
+    """The body of `reference`: a line for every part of the spec that has a name in its text, then the outputs.
+
+    The outputs have the names that the user gave them.
+    """
     taken = {t.name for t in spec.tensors} | {a.name for a in spec.axes} | {p.name for p in spec.params}
     taken |= {"size", "dtype", "device", "lead", "inputs", "math", "torch", "out", "rt", "TABLES"}
     parts = {p.expr: p.symbol.name for p in spec.parts()}
@@ -264,7 +267,7 @@ def reference_lines(spec: Spec) -> list[str]:
         lengths = "".join(f'size["{a.name}"], ' for a in o.axes).rstrip(" ")
         shape = f"lead + ({lengths})" if o.axes else "lead"
         kind = "torch.int64" if whole else "dtype"
-        tensors.lines.append(f'out["{o.name}"] = rt.full({text}, {shape}, {kind}, device)')
+        tensors.lines.append(f'out["{users.get(o.name, o.name)}"] = rt.full({text}, {shape}, {kind}, device)')
     return tensors.lines
 
 

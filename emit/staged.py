@@ -118,23 +118,25 @@ def _source(kernel: StagedKernel) -> str:
     ran = UNTRIED if kernel.note == UNTRIED else "Every stage has run once in Triton's interpreter."
     head += f'Needs torch and triton alone.\n{ran}\n"""\n'
     return "\n".join([
-        head, runtime.loading(IMPORTS), *tables_text(kernel.name, spec), *_stages_text(kernel, users),
+        head, runtime.loading(IMPORTS), *tables_text(kernel.name, spec, users),
+        *_stages_text(kernel, spec, users),
         *_flats_text(kernel), "", "", _function(kernel, spec, users), "", "", reference_text(spec, users), "",
     ])  # fmt: skip
 
 
-def _stages_text(kernel: StagedKernel, users: dict[str, str]) -> list[str]:
+def _stages_text(kernel: StagedKernel, spec: Spec, users: dict[str, str]) -> list[str]:
     """What every stage reads and writes, in the names of the whole."""
     ours = {old: new for new, old in users.items()}
+    inputs = {users.get(t.name, t.name): t.name for t in spec.tensors}
     entries = []
     for stage, plan in zip(kernel.stages, kernel.composed.staged.plans, strict=True):
         call = f"{runtime.beside(f'{stage.name}.py', stage.source)}.{stage.name}"
-        reads = as_tuple([quoted(ours.get(str(t.name), str(t.name))) for t in plan.spec.tensors])
+        reads = as_tuple([quoted(inputs.get(str(t.name), str(t.name))) for t in plan.spec.tensors])
         words = words_of(plan.spec)
         called = stage_users(stage)
         inside = {old: new for new, old in called.items()}
         theirs = ", ".join(f"{quoted(public(inside.get(w, w), called))}: {quoted(ours.get(w, w))}" for w in words)
-        writes = as_tuple([quoted(ours.get(o.name, o.name)) for o in plan.spec.outputs])
+        writes = as_tuple([quoted(o.name) for o in plan.spec.outputs])
         entries.append(f"rt.Stage({call}, {reads}, {{{theirs}}}, {writes})")
     return ["_STAGES = (", *(f"    {entry}," for entry in entries), ")"]
 

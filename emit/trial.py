@@ -40,12 +40,13 @@ def tried(kernel: Kernel) -> Kernel:
     if missing:
         return kernel.noted(f"It has not been run: no {' and no '.join(missing)} here.")
     sizes = _sizes(made)
-    lengths = ", ".join(f"|{axis}| = {n}" for axis, n in sizes.items())
+    lengths = ", ".join(f"|{made.users.get(axis, axis)}| = {n}" for axis, n in sizes.items())
     draw = _draw(made, sizes)
     answers = _run(kernel, made, draw)
     if answers is None:
         return kernel.noted(f"It has not been run to its end: Triton's interpreter took more than {SECONDS:.0f} s.")
-    _compare(kernel.name, draw, answers, lengths)
+    ours = {user: name for name, user in made.users.items()}
+    _compare(kernel.name, draw, answers, ours, lengths)
     return kernel.noted(f"{RAN}, at {lengths}, and gave what the pipeline says.")
 
 
@@ -102,18 +103,24 @@ def _run(kernel: Kernel, made: Kernels, draw: Draw) -> dict[str, dict[str, list[
     return answers
 
 
-def _compare(name: str, draw: Draw, answers: dict[str, dict[str, list[float]]], lengths: str) -> None:
-    """Whether every output is the spec's, within what the emitted tests allow: see `bounds` there."""
+def _compare(
+    name: str, draw: Draw, answers: dict[str, dict[str, list[float]]], ours: dict[str, str], lengths: str
+) -> None:
+    """Whether every output is the spec's, within what the emitted tests allow: see `bounds` there.
+
+    `ours` is what the drawn pipeline calls an output that has another name in the answers.
+    """
     exact, eager = draw.outputs(), answers.pop("eager")
     moved = [draw.outputs(seed) for seed in range(4)]
     for call, outputs in answers.items():
         for output, values in outputs.items():
-            value = exact[output].flatten()
+            drawn = ours.get(output, output)
+            value = exact[drawn].flatten()
             finite = np.isfinite(value)
             got, peer = np.array(values), np.array(eager[output])
             peer = np.where(np.isfinite(peer), peer, value)
             bound = 2 * _largest(peer - value, finite) + np.finfo(np.float32).eps * _largest(value, finite)
-            bound += sum(_largest(m[output].flatten() - value, finite) for m in moved)
+            bound += sum(_largest(m[drawn].flatten() - value, finite) for m in moved)
             same = np.array_equal(got[~finite], value[~finite], equal_nan=True) and bool(np.isfinite(got[finite]).all())
             error = _largest(got - value, finite) if same else float("inf")
             if error > bound:

@@ -156,7 +156,7 @@ def inputs_of(spec: Spec, sizes: dict[str, int]) -> dict[str, Any]:
 
 def module_of(spec: Spec) -> dict[str, Any]:
     """What a kernel file of the pipeline holds beside its kernels and its launcher."""
-    lines = ["import math", "import torch", *tables_text("f", spec), reference_text(spec, {})]
+    lines = ["import math", "import torch", *tables_text("f", spec, {}), reference_text(spec, {})]
     made: dict[str, Any] = {"rt": rt, "_ratio": rt.ratio, "_real": rt.real}
     exec("\n".join(lines), made)
     return made

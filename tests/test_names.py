@@ -24,14 +24,16 @@ from hypothesis import strategies as st
 from support.up_to_names import difference
 
 from refold import Proof, Scalar, Spec, Tensor, axes, derive, emit, exp, fold, log, maximum, oo, pipeline, verify, where
-from refold.algebra import Plan
+from refold.algebra import Plan, Staged, stages
 from refold.emit import Kernel, interpreter
+from refold.emit.staged import StagedKernel, emit_stages
 from refold.emit.trial import RAN, tried
 from refold.schedule import ir
 from refold.schedule.lower.kernels import Kernels, kernels
 from refold.schedule.lower.renaming import public
 from refold.verify import Result
 from refold.verify.certificate import recheck
+from refold.verify.staged import Composed
 
 # Words of Python, of Triton and of the emitted text.
 WORDS = """scale chunk stage held size out tl max min sum len first slot scores torch math triton lead part parts batch
@@ -50,6 +52,9 @@ LETTERS = st.from_regex(r"[^\W\d_]\w{0,3}", fullmatch=True).filter(str.isidentif
 PLAIN = ("rows", "cols", "deep", "wide", "query", "keys", "values", "mine", "theirs", "bias", "temp", "window", "mean",
          "total", "plain")  # fmt: skip
 COUNT = int(os.environ.get("REFOLD_RANDOM_NAMES", "8"))
+
+# What stands for a proof where none is asked of.
+STAND_IN = (Result("stand-in", "", "proved", 0.0, ""),)
 
 
 @st.composite
@@ -127,7 +132,7 @@ def eager(x: dict[str, Any], temperature: float, window: int) -> list[Any]:
 def check_run(drawn: tuple[str, ...], folder: Path) -> None:
     """The emitted file is imported and called, in Triton's interpreter, by the names that its user gave."""
     plan = planned(written(drawn))
-    kernel = emit(Proof(plan, (Result("stand-in", "", "proved", 0.0, ""),), ()), drawn[-1])
+    kernel = emit(Proof(plan, STAND_IN, ()), drawn[-1])
     rng, user = np.random.default_rng(0), {a: normalize("NFKC", b) for a, b in zip(PLAIN, drawn, strict=True)}
     shapes = {"query": (5, 3), "keys": (19, 3), "values": (19, 2), "bias": (5, 19), "mine": (5,), "theirs": (19,)}
     x = {n: rng.integers(0, 2, s) if n in ("mine", "theirs") else rng.normal(size=s) for n, s in shapes.items()}
@@ -162,7 +167,7 @@ def called(kernel: Kernel, tensors: dict[str, Any], words: dict[str, Any], folde
     assert done.returncode == 0, done.stderr[-2000:]
     answers: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     assert {*answers} == {"eager", "rolling", "split"}
-    return {call: {made.users.get(n, n): v for n, v in outputs.items()} for call, outputs in answers.items()}
+    return answers
 
 
 # Names for all of PLAIN. Python reads the first three letters of the second as `max`, `fi` and `if`.
@@ -206,6 +211,61 @@ def test_a_pipeline_may_be_called_what_its_bundle_imports(name: str) -> None:
     i, j = axes("i j")
     x = Tensor("schedule", i, j)[i, j]
     check(planned(pipeline(out=fold.sum(x * x, over=j)[i])), name)
+
+
+def run_by_name(kernel: Kernel | StagedKernel, wanted: dict[str, Any], folder: Path) -> None:
+    """Calls the function of a bundle in all ways that give outputs by name."""
+    for file, text in kernel.code.items():
+        (folder / file).write_text(text, encoding="utf-8")
+    env = os.environ | {"TRITON_INTERPRET": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-W", "ignore", "-c", BY_NAME.format(wanted=wanted, module=kernel.name)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+# A program beside the bundle, since the variable above has to be set before triton is imported.
+BY_NAME = """
+import torch, {module} as module
+x, wanted = torch.tensor([[1.0, -2.0], [5.0, 3.0]]), {wanted}
+assert list(module.TABLES.outputs) == list(wanted)
+first = next(iter(wanted))
+
+def traced(x):
+    # What torch.compile sees.
+    untraced, torch.compiler.is_compiling = torch.compiler.is_compiling, lambda: True
+    found, torch.compiler.is_compiling = module.{module}(x), untraced
+    return found
+
+given = {{n: torch.zeros(2, dtype=torch.int64 if n in module.TABLES.whole else None) for n in wanted}}
+for found in (module.{module}(x), module.reference(x), module.{module}(x, out=given), given, traced(x)):
+    assert {{name: value.tolist() for name, value in found.items()}} == wanted, found
+try:
+    module.{module}(x, out={{first: torch.zeros(3)}})
+except ValueError as error:
+    assert f"for {{first}}: give [2]" in str(error), error
+else:
+    raise AssertionError("a result of another length was taken")
+"""
+
+
+def test_outputs_have_the_names_that_their_user_gave(tmp_path: Path) -> None:
+    """In the results, in `out`, in messages and in the reference, though the kernels have to call them otherwise."""
+    i, j = axes("i j")
+    x = Tensor("tl", i, j)[i, j]
+    spec = pipeline(len=fold.sum(x * x, over=j)[i], out=fold.argmax(x, over=j)[i], plain=fold.max(x, over=j)[i])
+    wanted = {"len": [5.0, 34.0], "out": [0, 0], "plain": [1.0, 5.0]}
+    run_by_name(emit(Proof(planned(spec), STAND_IN, ()), "f"), wanted, tmp_path)
+
+
+def test_outputs_of_several_stages_have_them_too(tmp_path: Path) -> None:
+    i, j = axes("i j")
+    x = Tensor("tl", i, j)[i, j]
+    rows, columns = fold.sum(x, over=j)[i], fold.sum(x, over=i)[j]
+    cut = stages(pipeline(len=rows, out=columns))
+    assert isinstance(cut, Staged)
+    report = Composed(cut, tuple(Proof(plan, STAND_IN, ()) for plan in cut.plans), STAND_IN)
+    wanted = {"len": [-1.0, 8.0], "out": [6.0, 1.0]}
+    run_by_name(emit_stages(report, "f"), wanted, tmp_path)
 
 
 @pytest.mark.slow

@@ -54,6 +54,7 @@ class Tables:
     """What a kernel file says of itself, and the limits of its launches.
 
     `inputs` and `outputs`: the axes of every tensor; any dimensions before them are leading ones, which broadcast.
+    `called`: what the kernels call an output whose own name means something else to them.
     `dtypes`: "float" is float32, float16 or bfloat16, the same for all. `whole`: the outputs that are integers;
     `exact`: those that are float32 whatever is given, since another kernel goes on with them.
     `dots`: whether tiles are multiplied. `masks`: whether some tiles have masks, whichever the rows. `costly`: whether
@@ -74,6 +75,7 @@ class Tables:
     outputs: dict[str, tuple[str, ...]]
     dtypes: dict[str, str]
     limits: Limits
+    called: dict[str, str] = field(default_factory=dict)
     whole: tuple[str, ...] = ()
     exact: tuple[str, ...] = ()
     dots: bool = False
@@ -308,7 +310,7 @@ def strides(tables: Tables, args: Arguments, views: Tensors, far: int = 0) -> No
     for n, t in views.items():
         axes = tables.inputs.get(n) or tables.outputs.get(n) or ()
         for key, stride in zip(("lead0", "lead1", *axes), t.stride(), strict=True):
-            args[f"{n}_{key}"] = stride
+            args[f"{tables.called.get(n, n)}_{key}"] = stride
         far = max(far, sum((s - 1) * abs(d) for s, d in zip(t.shape[2:], t.stride()[2:], strict=True)))
     args["INDEX"] = tl.int32 if far < tables.limits.index else tl.int64
 
@@ -597,7 +599,7 @@ class Calls:
         self.known: dict[Any, Call] = {}
 
     def __call__(self, tensors: Sequence[torch.Tensor], out: Any, words: tuple[Any, ...]) -> Any:
-        given = {} if out is None else out if isinstance(out, dict) else {self.first: out}
+        given = _given(out, self.first)
         key = _key(tensors, tuple(given.values()), (*given, *words))
         try:
             call = self.known.get(key)
@@ -613,6 +615,11 @@ class Calls:
             return call(tensors, given)
         with torch.cuda.device(call.index):
             return call(tensors, given)
+
+
+def _given(out: Any, first: str) -> Tensors:
+    """The outputs that a caller has allocated: by name, or the first one by itself."""
+    return {} if out is None else out if isinstance(out, dict) else {first: out}
 
 
 def _key(inputs: Sequence[torch.Tensor], given: tuple[Any, ...], words: tuple[Any, ...]) -> tuple[Any, ...] | None:
@@ -648,7 +655,7 @@ class Call:
     ) -> None:
         self.device, self.outputs, self.work, self.ready = device, outputs, work or {}, False
         self.index = device.index if device.type == "cuda" and not INTERPRETED else None
-        names = [f"{n}_ptr" for n in (*tables.inputs, *tables.outputs)]
+        names = [f"{tables.called.get(n, n)}_ptr" for n in (*tables.inputs, *tables.outputs)]
         self.copied = [(names.index(n), layout) for n, layout in (copied or {}).items()]
         self.boxes = [(names.index(f"{n}_ptr"), *layout) for n, layout in (boxes or {}).items()]
         # The parts of the workspace begin at multiples of 128 bytes, of elements of 4.
@@ -769,7 +776,7 @@ def run_stages(
     size = sizes(tables, inputs)
     size.update((n, words[n]) for n in words if n in tables.words and tables.words[n] == "SymInt")
     held, axes = dict(inputs), dict(tables.inputs)
-    given = {} if out is None else out if isinstance(out, dict) else {next(iter(tables.outputs)): out}
+    given = _given(out, next(iter(tables.outputs)))
     layout, _ = outputs(tables, given, inputs, broadcast(tables, inputs), size)
     for flat in flats:
         for n in inputs:
