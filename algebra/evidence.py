@@ -11,7 +11,7 @@ from mpmath import mp, nstr
 from refold.algebra.independence import beyond
 from refold.algebra.interval import cofactors, determinant, enclosure
 from refold.algebra.plan import Element, Evidence
-from refold.algebra.sample import NoValue, Sample
+from refold.algebra.sample import NoValue, Sample, ordered
 from refold.spec import Index, Spec
 from refold.spec.heads import sigmoid
 
@@ -154,7 +154,7 @@ def _row(
     body = question.body.replace(sigmoid, lambda x: 1 / (1 + sp.exp(-x)))
     body = body.xreplace(_constants(question, sample))
     # SymPy takes a tenth of a second to look for another form of the logarithm of a sum of exponentials.
-    with sp.evaluate(not any(n.has(sp.exp) for n in body.atoms(sp.log))):
+    with ordered(), sp.evaluate(not any(n.has(sp.exp) for n in body.atoms(sp.log))):
         entries = [body.xreplace(column | anchors) for column in columns]
     return [sample.number(entry) for entry in entries]
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,7 +22,18 @@ GAPS = (14, 2, 11, 5, 8, 0)
 
 
 class NoValue(Exception):
-    """An expression is no real number there."""
+    """An expression is no real number there, or is not known to be one."""
+
+
+@contextmanager
+def ordered() -> Iterator[None]:
+    """Raises `NoValue` where SymPy cannot order the two sides of a maximum, as 1 and tanh(163) at its precision."""
+    try:
+        yield
+    except ValueError as error:
+        if "not comparable" not in str(error):
+            raise
+        raise NoValue from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +73,8 @@ class Sample:
     def value(self, expr: sp.Basic, position: int | None = None) -> Any:
         """The exact value of an expression, at a position of the axis where it varies with it."""
         at = self.constants if position is None else self.constants | {self.axis: sp.Integer(position)}
-        return self.number(self._value(expr, at))
+        with ordered():
+            return self.number(self._value(expr, at))
 
     def number(self, expr: sp.Expr) -> sp.Expr:
         """A finite real number as it is; raises `NoValue` for anything else."""

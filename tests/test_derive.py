@@ -40,6 +40,7 @@ from refold import (
 from refold.algebra import Refusal
 from refold.algebra.display import refusal_sections
 from refold.algebra.run import Order, run
+from refold.algebra.sample import NoValue, Sample
 from refold.errors import UnsupportedSpec
 
 NAMES = sorted(path.stem for path in Path(next(iter(refold.examples.__path__))).glob("[!_]*.py"))
@@ -475,6 +476,14 @@ def test_what_only_cancels_at_the_end_is_left_out() -> None:
 def test_clamps_at_the_maximum_of_another_tensor_have_evidence() -> None:
     """Two columns were equal by chance, and no sample matrix had a determinant."""
     assert refusal(maximum(W[j] - fold.min(y[i, j], over=j), 0)).evidence is not None
+
+
+def test_a_sample_that_cannot_be_ordered_is_left_out() -> None:
+    """1 - tanh(163) is not 0, and too near to it for SymPy to say which of two sides of a maximum is larger."""
+    spec = pipeline(t=fold.sum(maximum(0.25, x[i, j] - tanh(163 * x[i, j])), over=j)[i])
+    sample = Sample.of(spec, spec.axes[1], (sp.Integer(1),) * 5, 0, far=True)
+    with pytest.raises(NoValue):
+        sample.value(spec.outputs[0].expr)
 
 
 def test_no_form_found_is_not_called_impossible() -> None:
