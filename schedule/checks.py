@@ -1,6 +1,6 @@
 """What is legal in the kernel language: every name has a value, tiles that meet agree, calls fit what they call.
 
-The types of `ir.py` say what a node is made of; the rules here say what it may be made of where it stands.
+The types of `ir/` say what a node is made of; the rules here say what it may be made of where it stands.
 """
 
 from __future__ import annotations
