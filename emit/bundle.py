@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from refold.algebra import Plan
@@ -27,6 +27,8 @@ class Kernel:
 
     name: str
     proof: Proof
+    # What the texts are printed from.
+    made: Kernels = field(repr=False, compare=False)
     source: str
     # Empty where NAME.py holds it.
     runtime: str
@@ -42,9 +44,8 @@ class Kernel:
     @property
     def test(self) -> str:
         """test_NAME.py. Made where it is asked for, as the proof file: a kernel that is only called needs neither."""
-        plan = self.proof.plan
-        made = kernels(plan, self.name)
-        return test_text(self.name, made, plan.spec, hopper=bool(self.hopper), single_file=not self.runtime)
+        spec, single = self.proof.plan.spec, not self.runtime
+        return test_text(self.name, self.made, spec, hopper=bool(self.hopper), single_file=single)
 
     @property
     def document(self) -> str:
@@ -106,7 +107,7 @@ def emit(proof: Proof, name: str = "fused", *, single_file: bool = False, exact:
     name = function_name(name, proof.plan.spec, runtime.names() if single_file else frozenset())
     made = kernels(proof.plan, name)
     source, hopper = _texts(proof.plan, name, made, single_file=single_file, exact=exact)
-    return Kernel(name, proof, source, "" if single_file else runtime.text(), hopper)
+    return Kernel(name, proof, made, source, "" if single_file else runtime.text(), hopper)
 
 
 def need_kernel(plan: Plan, name: str) -> None:

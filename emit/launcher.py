@@ -9,7 +9,7 @@ from refold.emit import hopper, runtime
 from refold.emit.operator import as_tuple, call_lines, operator_words
 from refold.emit.preparing import prepare_lines
 from refold.emit.reference import is_whole, reference_lines
-from refold.emit.signature import OPTIONS, axes_text, dtype_of, quoted, signature, words_of
+from refold.emit.signature import OPTIONS, called, dtype_of, public_head, quoted, shapes_text, signature, words_of
 from refold.emit.source import wrap
 from refold.emit.triton import module_lines
 from refold.schedule.launch import LIMITS, sized_by
@@ -90,8 +90,8 @@ def _mapping(names: dict[str, str]) -> str:
 
 def _called(spec: Spec, users: dict[str, str]) -> dict[str, str]:
     """The outputs that the kernels call otherwise, where there are any."""
-    called = {users[o.name]: o.name for o in spec.outputs if o.name in users}
-    return {"called": _mapping(called)} if called else {}
+    names = {users[o.name]: o.name for o in spec.outputs if o.name in users}
+    return {"called": _mapping(names)} if names else {}
 
 
 def _exact(outputs: tuple[str, ...]) -> dict[str, str]:
@@ -144,30 +144,21 @@ def _names(axes: tuple[Index, ...]) -> str:
 
 def _launcher(plan: Plan, name: str, k: Kernels, warps: Hopper | None) -> str:
     """The function that is called, with what lays out a call, and the operator that stands for it."""
-    spec = plan.spec
+    spec, options = plan.spec, list(OPTIONS)
     tensors, words = signature(spec), words_of(spec)
-    options = list(OPTIONS)
-    defaults = ['schedule="auto"', *(f"{o}=None" for o in options[1:])]
-    called, worded = ([public(w, k.users) for w in group] for group in (tensors, words))
-    lines = [f"def {name}({', '.join(called)}, *, {''.join(w + ', ' for w in worded)}out=None, {defaults[0]},"]
-    lines += [" " * (5 + len(name)) + ", ".join(defaults[1:]) + "):"]
-    shapes, results = (
-        "; ".join(f"{k.users.get(x.name, x.name)} [{', '.join(axes_text(x, k.users))}]" for x in named)
-        for named in (spec.tensors, spec.outputs)
-    )
-    lines += [
-        f'    """{shapes} -> {results}.',
+    given, named = called(tensors, k.users), [*called(words, k.users), *options]
+    call = wrap("return _call(", [as_tuple(given), "out", as_tuple(named)], ")", 4)
+    body = [
+        f'"""{shapes_text(spec, k.users)}.',
         "",
-        "    Leading dimensions broadcast, strides are free. `schedule` is auto, rolling or split; `splits` are parts",
-        "    of the axis; `block_m` and `block_n` are powers of two. Raises ValueError or TypeError for other inputs.",
-        '    """',
+        "Leading dimensions broadcast, strides are free. `schedule` is auto, rolling or split; `splits` are parts",
+        "of the axis; `block_m` and `block_n` are powers of two. Raises ValueError or TypeError for other inputs.",
+        '"""',
+        *call_lines(plan, [*given, *named]),
+        *call,
     ]
-    words += options
-    worded += options
-    lines += [f"    {line}" for line in call_lines(plan, [*called, *worded])]
-    call = wrap("return _call(", [as_tuple(called), "out", as_tuple(worded)], ")", 4)
-    lines += [f"    {line}" for line in call]
-    lines += ["", "", *wrap("def _prepare(", [*tensors, "given", *words], "):")]
+    lines = [*public_head(name, spec, k.users), *(f"    {line}" if line else "" for line in body)]
+    lines += ["", "", *wrap("def _prepare(", [*tensors, "given", *words, *options], "):")]
     lines += ['    """Checks what is given and lays out the call."""']
     lines += [*(f"    {line}" for line in prepare_lines(k, warps)), "", "", "_call = rt.Calls(TABLES, _prepare)"]
     lines += ["_OPERATOR = rt.operator(TABLES, __file__, _call)"]
@@ -183,8 +174,7 @@ def reference_text(spec: Spec, users: dict[str, str]) -> str:
     """The function `reference` of a kernel file."""
     _, _, unknown = sized_by(spec)
     names, words = signature(spec), words_of(spec)
-    called, worded = ([public(w, users) for w in group] for group in (names, words))
-    arguments = ", ".join(called) + (", *, " + ", ".join(worded) if worded else "")
+    arguments = ", ".join([*called(names, users), *(["*", *called(words, users)] if words else [])])
     lines = [
         f"def reference({arguments}):",
         '    """The pipeline as it is written, in eager torch, in the dtype of the inputs: the oracle in float64."""',

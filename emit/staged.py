@@ -13,11 +13,11 @@ from refold.emit.bundle import Kernel, emit
 from refold.emit.launcher import IMPORTS, UNTRIED, reference_text, tables_text
 from refold.emit.operator import as_tuple
 from refold.emit.prooftest import constants, put_in
-from refold.emit.signature import OPTIONS, axes_text, quoted, signature, words_of
+from refold.emit.signature import OPTIONS, called, public_head, quoted, shapes_text, signature, words_of
 from refold.emit.source import wrap
 from refold.emit.trial import tried
 from refold.errors import EmitError, within_depth
-from refold.schedule.lower.renaming import function_name, public, renamed_spec
+from refold.schedule.lower.renaming import function_name, renamed_spec
 from refold.spec import Index, Spec
 from refold.verify.certificate.files import write_together
 from refold.verify.result import Proof
@@ -133,19 +133,12 @@ def _stages_text(kernel: StagedKernel, spec: Spec, users: dict[str, str]) -> lis
         call = f"{runtime.beside(f'{stage.name}.py', stage.source)}.{stage.name}"
         reads = as_tuple([quoted(inputs.get(str(t.name), str(t.name))) for t in plan.spec.tensors])
         words = words_of(plan.spec)
-        called = stage_users(stage)
-        inside = {old: new for new, old in called.items()}
-        theirs = ", ".join(f"{quoted(public(inside.get(w, w), called))}: {quoted(ours.get(w, w))}" for w in words)
+        inside = {old: new for new, old in stage.made.users.items()}
+        names = called([inside.get(w, w) for w in words], stage.made.users)
+        theirs = ", ".join(f"{quoted(x)}: {quoted(ours.get(w, w))}" for x, w in zip(names, words, strict=True))
         writes = as_tuple([quoted(o.name) for o in plan.spec.outputs])
         entries.append(f"rt.Stage({call}, {reads}, {{{theirs}}}, {writes})")
     return ["_STAGES = (", *(f"    {entry}," for entry in entries), ")"]
-
-
-def stage_users(stage: Kernel) -> dict[str, str]:
-    """What the user calls the names in the kernel of a stage."""
-    from refold.schedule.lower.kernels import kernels
-
-    return kernels(stage.proof.plan, stage.name).users
 
 
 def _flats_text(kernel: StagedKernel) -> list[str]:
@@ -156,16 +149,10 @@ def _flats_text(kernel: StagedKernel) -> list[str]:
 
 def _function(kernel: StagedKernel, spec: Spec, users: dict[str, str]) -> str:
     tensors, words = signature(spec), words_of(spec)
-    called, worded = ([public(w, users) for w in group] for group in (tensors, words))
-    defaults = ['schedule="auto"', *(f"{o}=None" for o in OPTIONS[1:])]
-    lines = wrap(f"def {kernel.name}(", [*called, "*", *worded, "out=None", *defaults], "):")
-    shapes, results = (
-        "; ".join(f"{users.get(x.name, x.name)} [{', '.join(axes_text(x, users))}]" for x in named)
-        for named in (spec.tensors, spec.outputs)
-    )
-    lines += [f'    """{shapes} -> {results}, stage after stage; the options are those of every stage."""']
-    inputs = ", ".join(f"{quoted(t)}: {w}" for t, w in zip(tensors, called, strict=True))
-    given = ", ".join(f"{quoted(t)}: {w}" for t, w in zip(words, worded, strict=True))
+    lines = public_head(kernel.name, spec, users)
+    lines += [f'    """{shapes_text(spec, users)}, stage after stage; the options are those of every stage."""']
+    inputs = ", ".join(f"{quoted(t)}: {w}" for t, w in zip(tensors, called(tensors, users), strict=True))
+    given = ", ".join(f"{quoted(t)}: {w}" for t, w in zip(words, called(words, users), strict=True))
     lines += [f"    inputs, words = {{{inputs}}}, {{{given}}}"]
     lines += [f"    {line}" for line in wrap("options = {", [f"{quoted(o)}: {o}" for o in OPTIONS], "}", 4)]
     lines += ["    return rt.run_stages(TABLES, _STAGES, _FLATS, inputs, words, out, options)"]

@@ -16,7 +16,7 @@ from refold.emit.bundle import Kernel
 from refold.errors import EmitError
 from refold.needs import need
 from refold.schedule import ir
-from refold.schedule.lower.kernels import Kernels, kernels
+from refold.schedule.lower.kernels import Kernels
 from refold.spec.heads import is_integral
 
 TARGETS = ("cuda:80", "cuda:90", "cuda:100", "hip:gfx942")
@@ -44,7 +44,7 @@ def compile_for(kernel: Kernel, targets: tuple[str, ...] = TARGETS, dtype: DType
     the compiler's words where it fails.
     """
     need("compiling a kernel", "triton")
-    made = kernels(kernel.proof.plan, kernel.name)
+    made = kernel.made
     if not made.roles.contracts:
         cells = 4096 // (inner if made.roles.inner else 1)
         block_n = min(block_n * 16, cells)

@@ -20,7 +20,7 @@ from refold.emit.domain import Draw
 from refold.emit.prooftest import domain_at, integers_of, scalars_of, sizes_of
 from refold.errors import EmitError
 from refold.schedule.launch import sized_by
-from refold.schedule.lower.kernels import Kernels, kernels
+from refold.schedule.lower.kernels import Kernels
 from refold.schedule.lower.renaming import public
 
 # Two tiles of 16 positions, the second one ragged; one tile of rows, ragged too.
@@ -35,14 +35,14 @@ def tried(kernel: Kernel) -> Kernel:
 
     Raises `EmitError` where it fails or gives something else than the spec, which no proved kernel may.
     """
-    made = kernels(kernel.proof.plan, kernel.name)
     missing = [name for name in ("torch", "triton") if importlib.util.find_spec(name) is None]
     if missing:
         return kernel.noted(f"It has not been run: no {' and no '.join(missing)} here.")
+    made = kernel.made
     sizes = _sizes(made)
     lengths = ", ".join(f"|{made.users.get(axis, axis)}| = {n}" for axis, n in sizes.items())
     draw = _draw(made, sizes)
-    answers = _run(kernel, made, draw)
+    answers = _run(kernel, draw)
     if answers is None:
         return kernel.noted(f"It has not been run to its end: Triton's interpreter took more than {SECONDS:.0f} s.")
     ours = {user: name for name, user in made.users.items()}
@@ -67,9 +67,10 @@ def _draw(made: Kernels, sizes: dict[str, int]) -> Draw:
     return Draw(spec, sizes, scalars, integers, domain_at(spec, made.roles, sizes).positive)
 
 
-def _run(kernel: Kernel, made: Kernels, draw: Draw) -> dict[str, dict[str, list[float]]] | None:
+def _run(kernel: Kernel, draw: Draw) -> dict[str, dict[str, list[float]]] | None:
     """What every call gives, in a process of its own; None where it takes too long."""
-    spec, inputs = made.plan.spec, draw.inputs()
+    made, inputs = kernel.made, draw.inputs()
+    spec = made.plan.spec
     arrays = [np.asarray(inputs[t.name]) for t in spec.tensors]
     kinds = [t.dtype if t.is_integer else "float32" for t in spec.tensors]
     blocks = {"block_m": BLOCK, "block_n": BLOCK}
