@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import sympy as sp
 
 from refold.algebra.base2 import exp2
-from refold.spec.heads import sigmoid
+from refold.spec.heads import nearest, sigmoid
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ FORMS: dict[type[sp.Basic], Forms] = {
     sp.cos: Forms("torch.cos({x})", "math.cos({x})"),
     sp.erf: Forms("torch.erf({x})", "math.erf({x})"),
     sp.Abs: Forms("torch.abs({x})", "abs({x})"),
+    nearest: Forms("torch.round({x})", "_real(round, {x})"),
 }
 
 # Heads that are arithmetic, structure or data, which every printer has a case for.

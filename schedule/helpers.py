@@ -116,6 +116,19 @@ def _power() -> Function:
     return _function("_power", "x n", lines, _where(odd, negative, size))
 
 
+def _round() -> Function:
+    half, far, odd = (Name(n) for n in ("half", "far", "odd"))
+    rest = _binary("-", X, N)
+    lines = (
+        Let(N, _unary("floor", X)),
+        Let(half, _binary("*", 0.5, N)),
+        Let(far, _binary(">", rest, 0.5)),
+        Let(odd, _binary("!=", _unary("floor", half), half)),
+    )
+    up = _binary("|", far, _binary("&", _binary("==", rest, 0.5), odd))
+    return _function("_round", "x", lines, _where(up, _binary("+", N, 1.0), N))
+
+
 # Where `_position` ends: beyond every axis that a launcher admits, and so that 32 bits hold a few tiles more.
 LAST_POSITION = 2**31 - 2**22
 
@@ -125,7 +138,7 @@ def _position() -> Function:
     return _function("_position", "x", (), Cast(clamped, "int32"))
 
 
-_PLAIN = (_exp, _tanh, _sigmoid, _over, _floordiv, _power, _position)
+_PLAIN = (_exp, _tanh, _sigmoid, _over, _floordiv, _power, _round, _position)
 _SHORT: dict[str, BinaryOp] = {"_multiply": "*", "_larger": "larger", "_smaller": "smaller"}
 HELPERS = {f.name: f for f in (make() for make in _PLAIN)} | {
     name: _function(name, "a b", (), _binary(op, A, B)) for name, op in _SHORT.items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from typing import Any, ClassVar
 
 import sympy as sp
@@ -290,6 +291,27 @@ class sigmoid(sp.Function):
 
     def fdiff(self, argindex: int = 1) -> sp.Expr:
         return self * (1 - self)
+
+
+class nearest(sp.Function):
+    """The nearest whole number, of two the even one: IEEE 754's roundTiesToEven, Python's and torch's `round`."""
+
+    nargs = 1
+
+    @classmethod
+    def eval(cls, x: sp.Expr) -> sp.Expr | None:
+        if x.is_integer:
+            return x
+        return sp.Integer(round(Fraction(x.p, x.q))) if x.is_Rational else None
+
+    def _eval_is_extended_real(self) -> bool:
+        return True
+
+    def _eval_is_finite(self) -> bool | None:
+        return self.args[0].is_finite
+
+    def _eval_is_nonnegative(self) -> bool | None:
+        return True if self.args[0].is_nonnegative else None
 
 
 def is_integral(expr: sp.Basic) -> bool:

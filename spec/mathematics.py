@@ -85,6 +85,9 @@ class _Text(StrPrinter):
     def _print_floor(self, expr: sp.Expr) -> str:
         return f"⌊{self._print(expr.args[0])}⌋"
 
+    def _print_nearest(self, expr: sp.Expr) -> str:
+        return f"round({self._print(expr.args[0])})"
+
 
 def _ends_open(term: sp.Expr) -> bool:
     """Whether a term is a fold, whose body a reader may take to go on."""

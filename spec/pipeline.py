@@ -24,13 +24,13 @@ from refold.errors import (
 )
 from refold.spec import places
 from refold.spec.abbreviate import Part, abbreviate, substitute
-from refold.spec.heads import Fold, Index, Param, Read, Size, TensorName, Where, sigmoid
+from refold.spec.heads import Fold, Index, Param, Read, Size, TensorName, Where, nearest, sigmoid
 from refold.spec.mathematics import definition, latex, text
 from refold.spec.value import Value, named, unwrap
 
 HEADS: tuple[type[sp.Basic], ...] = (
     sp.Add, sp.Mul, sp.Pow, sp.exp, sp.log, sp.tanh, sigmoid, sp.sin, sp.cos, sp.erf, sp.Abs, sp.Max, sp.Min,
-    sp.floor, sp.Mod, Read, Fold, Where,
+    sp.floor, nearest, sp.Mod, Read, Fold, Where,
 )  # fmt: skip
 ATOMS: tuple[type[sp.Basic], ...] = (sp.Number, sp.NumberSymbol, Index, Size, Param)
 

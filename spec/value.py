@@ -10,7 +10,7 @@ from sympy.core.relational import Relational
 
 from refold.errors import FoldError, NameTaken, PredicateError, RankError, SpecError, within_depth
 from refold.spec import places
-from refold.spec.heads import REDUCERS, Fold, Index, Param, Read, Size, TensorName, Where, is_integral
+from refold.spec.heads import REDUCERS, Fold, Index, Param, Read, Size, TensorName, Where, is_integral, nearest
 from refold.spec.heads import sigmoid as sigmoid_head
 
 DType = Literal["float", "float16", "bfloat16", "float32", "int32", "int64"]
@@ -94,7 +94,9 @@ class Value:
         return Value(-sp.floor(-self.expr))
 
     def __round__(self, digits: int | None = None) -> Value:
-        raise SpecError(f"round({self!r}) has no meaning here: write math.floor(x + 0.5), whose ties are plain to see")
+        if digits is not None:
+            raise SpecError(f"round({self!r}, {digits}) rounds to digits: write round(x * 10**{digits}) / 10**{digits}")
+        return Value(nearest(self.expr))
 
     def __floordiv__(self, other: Any) -> Value:
         return Value(sp.floor(_integer(self.expr, "//") / _integer(unwrap(other), "//")))

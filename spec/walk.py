@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sympy.core.relational import Relational
 
 from refold.errors import SpecError
-from refold.spec.heads import UNITS, Fold, Index, Read, Where, outside_folds, sigmoid
+from refold.spec.heads import UNITS, Fold, Index, Read, Where, nearest, outside_folds, sigmoid
 
 Array = NDArray[Any]
 
@@ -25,6 +25,7 @@ FUNCTIONS: dict[type[sp.Basic], Callable[..., Any]] = {
     sp.cos: np.cos,
     sp.erf: np.vectorize(lambda x: float(sp.N(sp.erf(float(x)))), otypes=[np.float64]),
     sp.Abs: np.abs,
+    nearest: np.round,
     sp.Mod: np.mod,
 }
 RELATIONS: dict[str, Callable[..., Any]] = {

@@ -75,7 +75,7 @@ def run(lines: Iterable[str], text: str, **values: Any) -> Any:
 def after(lines: Iterable[str], **values: Any) -> dict[str, Any]:
     """The names that lines leave behind."""
     scope: dict[str, Any] = {"tl": Language, "math": math, "INDEX": "int32"}
-    for helper in ("_floordiv", "_power", "_position", "_larger", "_smaller"):
+    for helper in ("_floordiv", "_power", "_round", "_position", "_larger", "_smaller"):
         exec(helpers()[helper].replace("@triton.jit\n", ""), scope)
     scope |= {n: C(v) if isinstance(v, int) else v for n, v in values.items()}
     exec("\n".join(lines), scope)

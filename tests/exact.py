@@ -13,7 +13,7 @@ from mpmath import mp, mpf
 
 from refold.algebra import Accumulator, Anchor, Plan, State
 from refold.spec import Fold, Index, Param, Read, Size, Spec, Where
-from refold.spec.heads import sigmoid
+from refold.spec.heads import nearest, sigmoid
 
 mp.dps = 80
 AGREE = mpf(10) ** -60
@@ -66,6 +66,7 @@ FUNCTIONS: dict[type[sp.Basic], Callable[..., Any]] = {
     sp.erf: mp.erf,
     sp.Abs: abs,
     sp.floor: mp.floor,
+    nearest: mp.nint,
     sp.Mod: lambda x, y: x - y * mp.floor(x / y),
     sp.Max: lambda *xs: max(xs),
     sp.Min: lambda *xs: min(xs),

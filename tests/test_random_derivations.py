@@ -43,7 +43,7 @@ i, j, d = axes("i j d")
 x, y, w, p = Tensor("x", i, j), Tensor("y", i, j), Tensor("w", j), Tensor("p", j, nonnegative=True)
 q, k, n = Tensor("q", i, d), Tensor("k", j, d), Tensor("n", i, dtype="int32")
 a, c = Scalar("a"), Scalar("c", integer=True, positive=True)
-HEADS: tuple[Callable[[Any], Any], ...] = (absolute, relu, tanh, sigmoid, cos, exp, erf, math.floor)
+HEADS: tuple[Callable[[Any], Any], ...] = (absolute, relu, tanh, sigmoid, cos, exp, erf, math.floor, round)
 
 
 def condition(r: random.Random, depth: int = 2) -> Any:

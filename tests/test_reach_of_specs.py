@@ -56,7 +56,7 @@ def test_what_is_too_deep_is_told_in_one_message() -> None:
         deep()
 
 
-@pytest.mark.parametrize("rounded", [math.floor(s[i, j]), math.floor(s[i, j] + 0.5) * x[j]], ids=["down", "nearest"])
+@pytest.mark.parametrize("rounded", [math.floor(s[i, j]), round(s[i, j]) * x[j]], ids=["down", "nearest"])
 def test_a_sum_of_what_is_rounded_is_proved(rounded: Any) -> None:
     """An equality of integers made of data was taken for one of indices, and had no model of its data."""
     assert verify(derive(pipeline(t=fold.sum(rounded, over=j)[i]))).verdict == "proved"
@@ -66,8 +66,18 @@ def test_rounding_of_data() -> None:
     plan = derive(pipeline(t=fold.sum(math.floor(x[j]) + 10 * math.ceil(x[j]), over=j)))
     assert isinstance(plan, Plan)
     assert float(run(plan, {"x": np.array([0.5, -1.5])})["t"]) == (0 - 2) + 10 * (1 - 1)
-    with pytest.raises(SpecError, match=r"round\(x\[j\]\) has no meaning here: write math.floor"):
-        round(x[j])  # type: ignore[call-overload]
+    with pytest.raises(SpecError, match=r"round\(x\[j\], 2\) rounds to digits: write round\(x \* 10\*\*2\) / 10\*\*2"):
+        round(x[j], 2)
+
+
+def test_of_two_nearest_whole_numbers_the_even_one_is_taken() -> None:
+    """As Python's own `round` has it, which shares no code with NumPy's."""
+    values = [0.5, 1.5, 2.5, -0.5, -1.5, 0.49999997, 2.4, -2.6, 8388607.5, 1e20]
+    plan = derive(pipeline(t=fold.sum(round(x[j]), over=j)))
+    assert isinstance(plan, Plan)
+    for value in values:
+        assert float(run(plan, {"x": np.array([value])})["t"]) == float(round(value))
+    assert [round(axes("z")[0] * 0 + v).expr for v in (2.5, 3.5, -0.5)] == [2, 4, 0]
 
 
 def test_masks_by_two_conditions_over_a_count() -> None:

@@ -19,7 +19,7 @@ from refold.algebra import Plan, derive
 from refold.emit.runtime import helpers
 from refold.schedule import ir
 from refold.schedule.lower.kernels import Kernels, kernels
-from refold.spec import Tensor, axes, fold, oo, pipeline, tanh, where
+from refold.spec import Tensor, absolute, axes, fold, oo, pipeline, tanh, where
 from refold.spec.evaluate import evaluate
 from refold.verify import Proof, Result
 from refold.verify.certificate.document import contents
@@ -224,6 +224,27 @@ def test_the_functions_of_the_kernel_file_are_as_good_as_said(head: str) -> None
     if head == "sigmoid":
         want = 1 / (1 + np.exp(-at.astype(np.float64)))
     assert (np.abs(got - want) <= FUNCTIONS[head].error(at) * 2.0**-24 * np.abs(want)).all()
+
+
+def test_the_kernels_round_is_exact_in_float32() -> None:
+    scope: dict[str, Any] = {"tl": SimpleNamespace(floor=np.floor, where=np.where)}
+    exec(helpers()["_round"].replace("@triton.jit\n", ""), scope)
+    halves = (np.arange(-40, 41) / 2).astype(np.float32)
+    beside = [np.nextafter(halves, np.float32(side)) for side in (-np.inf, np.inf)]
+    bits = np.random.default_rng(0).integers(0, 2**32, 20_000, dtype=np.uint32).view(np.float32)
+    at = np.concatenate([halves, *beside, bits[np.isfinite(bits)]])
+    got = scope["_round"](at)
+    assert got.dtype == np.float32
+    assert got.tolist() == [round(x) for x in at.tolist()]
+
+
+def test_at_a_jump_the_bound_is_that_of_the_argument_and_a_step() -> None:
+    share = x[i, j] / fold.max(absolute(x[i, j]), over=j)
+    plan = plan_of(pipeline(y=round(share * 127)[i, j]))
+    found = only(plan, {"x": np.float32([[3, 1.5, 1]])})
+    assert found.exact.tolist() == [[127, 64, 42]]
+    sure, tie, also_sure = found.bound[0]
+    assert sure == also_sure == 0 and 1 <= tie < 1.001
 
 
 # --- a kernel that rounds where its plan does not ---------------------------------------------------------------

@@ -212,7 +212,7 @@ MALFORMED: dict[str, tuple[Callable[[], Any], type[errors.SpecError], str]] = {
         lambda: pipeline(o=Value(sp.gamma(x[i, j]))[i, j]),
         errors.HeadError,
         "output o: gamma in gamma(x[i,j]) has no meaning here: "
-        "use one of Abs, Add, Max, Min, Mod, Mul, Pow, cos, erf, exp, floor, log, sigmoid, sin, tanh",
+        "use one of Abs, Add, Max, Min, Mod, Mul, Pow, cos, erf, exp, floor, log, nearest, sigmoid, sin, tanh",
     ),
     "bare symbol": (
         lambda: pipeline(o=(x[i, j] * sp.Symbol("c"))[i, j]),

@@ -998,6 +998,15 @@ def _floordiv(a, b):
 
 
 @triton.jit
+def _round(x):
+    # The nearest whole number, of two the even one. Where x - n rounds, next to 0 from below, n + 1 is the result.
+    n = tl.floor(x)
+    half = 0.5 * n
+    far, odd = x - n > 0.5, tl.floor(half) != half
+    return tl.where(far | ((x - n == 0.5) & odd), n + 1.0, n)
+
+
+@triton.jit
 def _position(x):
     # An end of a range of positions: beyond all of them is as good as farther, and 32 bits hold a few tiles more.
     return tl.minimum(tl.maximum(x, 0), 2143289344).to(tl.int32)

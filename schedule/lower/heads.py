@@ -9,7 +9,7 @@ import sympy as sp
 from refold.algebra.base2 import exp2
 from refold.schedule import ir
 from refold.schedule.lower.words import FAST
-from refold.spec.heads import sigmoid
+from refold.spec.heads import nearest, sigmoid
 
 
 def _helper(name: str, *flags: ir.Value) -> Callable[[ir.Value], ir.Value]:
@@ -20,7 +20,7 @@ def _unary(op: ir.UnaryOp) -> Callable[[ir.Value], ir.Value]:
     return lambda x: ir.Unary(op, x)
 
 
-# tl has no tanh, log1p or expm1 that runs in the interpreter, on cuda and on hip alike.
+# tl has no tanh, log1p, expm1 or round that runs in the interpreter, on cuda and on hip alike.
 KERNEL: dict[type[sp.Basic], Callable[[ir.Value], ir.Value]] = {
     sp.exp: _helper("_exp"),
     exp2: _unary("exp2"),
@@ -31,4 +31,5 @@ KERNEL: dict[type[sp.Basic], Callable[[ir.Value], ir.Value]] = {
     sp.cos: _unary("cos"),
     sp.erf: _unary("erf"),
     sp.Abs: _unary("abs"),
+    nearest: _helper("_round"),
 }

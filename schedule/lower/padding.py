@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterable
 import sympy as sp
 
 from refold.spec import Fold, Index, Read, Where
-from refold.spec.heads import sigmoid
+from refold.spec.heads import nearest, sigmoid
 
 _BOUNDED = (sp.tanh, sp.sin, sp.cos, sp.erf, sigmoid)
-_CONTINUOUS = (sp.Add, sp.Mul, sp.Abs, sp.Max, sp.Min, *_BOUNDED)
+_FINITE = (sp.Add, sp.Mul, sp.Abs, sp.Max, sp.Min, nearest, *_BOUNDED)
 
 
 def vanishes(factors: Iterable[sp.Expr], axis: Index) -> bool:
@@ -25,7 +25,7 @@ def finite(expr: sp.Basic, axis: Index, wild: Collection[sp.Basic] = ()) -> bool
     """
     if isinstance(expr, Read | sp.Symbol | Fold) or (expr.is_number and expr.is_finite):
         return expr not in wild
-    if isinstance(expr, _CONTINUOUS):
+    if isinstance(expr, _FINITE):
         return all(finite(a, axis, wild) for a in expr.args)
     if isinstance(expr, Where):
         return all(finite(a, axis, wild) for a in expr.args[1:])

@@ -15,7 +15,7 @@ import sympy as sp
 from refold.algebra.base2 import exp2
 from refold.schedule import integers
 from refold.schedule.terms import Term, make, real_of, symbol
-from refold.spec.heads import sigmoid
+from refold.spec.heads import nearest, sigmoid
 from refold.verify.kernel.case import Case, of_integers
 from refold.verify.kernel.cases import Unread
 from refold.verify.kernel.forms import Data
@@ -23,7 +23,7 @@ from refold.verify.kernel.scalars import Scalars
 
 _FUNCTIONS: dict[str, Any] = {
     "exp2": exp2, "exp": sp.exp, "log": sp.log, "sin": sp.sin, "cos": sp.cos, "erf": sp.erf, "abs": sp.Abs,
-    "sqrt": sp.sqrt, "floor": sp.floor, "tanh": sp.tanh, "sigmoid": sigmoid, "power": sp.Pow, "+": sp.Add,
+    "sqrt": sp.sqrt, "floor": sp.floor, "tanh": sp.tanh, "sigmoid": sigmoid, "round": nearest, "power": sp.Pow, "+": sp.Add,
     "*": sp.Mul, "maximum": sp.Max, "larger": sp.Max, "minimum": sp.Min, "smaller": sp.Min, "reduce max": sp.Max,
     "reduce min": sp.Min, "reduce sum": sp.Add, "reduce prod": sp.Mul,
 }  # fmt: skip

@@ -28,7 +28,7 @@ def _meant(name: str, *flags: ir.Name) -> ir.Function:
 _N = ir.Name("n")
 _POWER = ir.Function("_power", (_X, _N), (ir.Return((ir.Extern("power", (_X, _N), "float32"),)),))
 MEANT: Mapping[str, ir.Function] = HELPERS | {
-    f.name: f for f in (_meant("_exp"), _meant("_tanh", _FAST), _meant("_sigmoid"), _POWER)
+    f.name: f for f in (_meant("_exp"), _meant("_tanh", _FAST), _meant("_sigmoid"), _meant("_round"), _POWER)
 }
 _KNOWN = {"INDEX": "tl.int32", "OPERAND": "tl.float32", "BOX": False, "FAST": False, "OVERLAP": False, "STAGES": 2,
           "ONE_TILE": False, "RAGGED": True, "EVICT": "", "BLOCK_M": 1, "BLOCK_N": LANES}  # fmt: skip

@@ -13,7 +13,7 @@ from sympy.core.relational import Relational
 
 from refold.spec import Where
 from refold.spec.evaluate import Inputs, outputs
-from refold.spec.heads import sigmoid
+from refold.spec.heads import nearest, sigmoid
 from refold.spec.walk import Array, Walk
 from refold.verify.refute.objects import ObjectWalk, each
 
@@ -124,6 +124,7 @@ _FUNCTIONS: dict[type[sp.Basic], Callable[..., Any]] = {
     sp.Abs: abs,
     sp.Mod: lambda x, y: x - y * mp.floor(x / y) if y else NAN,
     sp.floor: lambda x: mp.floor(x) if mp.isfinite(x) else x,
+    nearest: _of_finite(mp.nint),
     sp.Max: _largest,
     sp.Min: _least,
     Where: lambda condition, then, other: then if condition else other,

@@ -46,6 +46,19 @@ def _sigmoid(x: Any) -> Any:
     return half * (1 + np.tanh(half * x))
 
 
+def _steps(value: Callable[[Any], Any], below: float, above: float) -> Function:
+    """A function to whole numbers, `z` from `z - below` to `z + above`: exact, and a step off beyond either end.
+
+    No derivative bounds a jump. An argument that is off by less than it is away from the next jump gives the same
+    whole number; by any other `e` at most `e + 1` away.
+    """
+
+    def bend(x: Any, z: Any, e: Any) -> Any:
+        return np.where((e < x - (z - below)) & (e < z + above - x), 0.0, e + 1)
+
+    return Function(value, lambda x, z: np.zeros_like(z), _ulps(0), bend)
+
+
 def _ulps(count: float) -> Callable[[Any], Any]:
     return lambda x: 2 * count
 
@@ -76,6 +89,7 @@ FUNCTIONS: dict[str, Function] = {
     "tanh": Function(np.tanh, lambda x, z: 1 - z * z, _ulps(8), _curved(0.77)),
     "sigmoid": Function(_sigmoid, lambda x, z: z * (1 - z), lambda x: 10 + 2 * _size(np.minimum(x, 0)), _curved(0.1)),
 }
+FUNCTIONS |= {"floor": _steps(np.floor, 0.0, 1.0), "ceil": _steps(np.ceil, 1.0, 0.0), "round": _steps(np.round, 0.5, 0.5)}
 # tanh.approx.f32 is within 2^-11, relative (PTX ISA); the kernels take it for 16-bit data, on NVIDIA.
 FUNCTIONS["tanh.approx"] = replace(FUNCTIONS["tanh"], error=_ulps(2**12))
 # `a / b` is div.full: 2 ulp (PTX ISA).

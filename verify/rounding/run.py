@@ -35,6 +35,7 @@ def _meant(name: str) -> ir.Return:
 KNOWN = HELPERS | {
     "_tanh": ir.Function("_tanh", (_X, _FAST), (ir.If(_FAST, (_meant("tanh.approx"),)), _meant("tanh"))),
     "_sigmoid": ir.Function("_sigmoid", (_X,), (_meant("sigmoid"),)),
+    "_round": ir.Function("_round", (_X,), (_meant("round"),)),
 }
 
 

@@ -169,8 +169,8 @@ def unary(tape: Tape, op: str, x: Tile) -> Tile:
 
 def applied(tape: Tape, function: str, x: Tile) -> Tile:
     """A function of every element, off by what is documented of it."""
-    if function in ("floor", "ceil") and not x.node.rounded:
-        return replace(x, data=tape.constant(getattr(np, function)(x.array)))
+    if function in ("floor", "ceil", "round") and not x.node.rounded:
+        return replace(x, data=tape.constant(FUNCTIONS[function].value(x.array)))
     if function not in FUNCTIONS:
         raise SpecError(f"{function} has no error that refold knows: use the functions of refold.spec")
     kind = "exponentials" if tape.kind == "elements" and function in ("exp", "exp2") else ""
