@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from refold.algebra.plan import Plan
+from refold.algebra.plan import Plan, State
 from refold.errors import EmitError
 from refold.spec import Fold, Index, Read, Size
 
@@ -69,6 +69,7 @@ def assign(plan: Plan) -> Roles:
             for f in _factors(plan, n.body, n.axis)]  # fmt: skip
     # Columns: what only the plain operand of a contraction over the fold axis has.
     inner = {a for left, right, plain in pairs if plain for a in right - left if a in shared}
+    inner |= _columns(plan)
     rest = [a for a in shared if a not in inner]
     private = [a for a in rest if any((a in left) != (a in right) for left, right, _ in (*pairs, *dots))]
     group = None
@@ -88,6 +89,13 @@ def assign(plan: Plan) -> Roles:
         raise EmitError(f"axes {names} would all be held in registers: fold or index with at most two of them")
     _one_writer(plan, {*batch, *([rows] if rows is not None else [])})
     return Roles(fold, rows, batch, inside, group, bool(rows is not None and (pairs or dots)))
+
+
+def _columns(plan: Plan) -> set[Index]:
+    """The axes that nothing but what is read at a position that a fold has found varies with: its payload's own."""
+    found = {r for f in plan.finish for r in f.expr.atoms(Read) if any(map(is_selected, r.indices))}
+    carried = {a for x in plan.accumulators for a in x.axes} | {plan.axis}
+    return {a for r in found for a in axes_of(r)} - carried if carried - {plan.axis} else set()
 
 
 def _one_writer(plan: Plan, over: set[Index]) -> None:
@@ -164,4 +172,10 @@ def access(index: sp.Expr, roles: Roles) -> str:
     tiles = axes_of(index) & set(roles.tiles)
     if index == roles.packed:
         return "launcher"
-    return "masked" if tiles else "clamped" if index.has(Read) else "launcher"
+    # A position that a fold has found is none where the axis has none, so that clamping it would not do.
+    return "masked" if tiles or is_selected(index) else "clamped" if index.has(Read) else "launcher"
+
+
+def is_selected(index: sp.Expr) -> bool:
+    """Whether an index is made of a position that a fold has found: as the pipeline has it, or as a state does."""
+    return index.has(Fold, State)

@@ -17,6 +17,7 @@ from refold.schedule.launch import sized_by
 from refold.schedule.lower.kernels import Kernels
 from refold.schedule.lower.renaming import public
 from refold.spec import Index, Param, Read, Spec
+from refold.spec.heads import outside_folds
 from refold.spec.serial import dumps
 from refold.verify.certificate.words import fingerprint
 
@@ -144,7 +145,7 @@ def integers_of(spec: Spec, fold: Index) -> dict[str, tuple[str, str]]:
     found = {t.name: ("", "") for t in spec.tensors if t.is_integer}
     for read in _reads(spec):
         for axis, index in zip(read.tensor.axes, read.indices, strict=True):
-            for inner in [n for n in walk(index) if isinstance(n, Read)]:
+            for inner in [n for n in outside_folds(index) if isinstance(n, Read)]:
                 found[inner.name] = (axis.name, found[inner.name][1])
     for cond in _conditions(spec):
         for read in [n for n in walk(cond) if isinstance(n, Read)]:

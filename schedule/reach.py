@@ -11,7 +11,7 @@ import sympy as sp
 from sympy.core.relational import Relational
 from sympy.logic.boolalg import Boolean
 
-from refold.algebra import Plan
+from refold.algebra import Plan, State
 from refold.algebra.rewrite import walk
 from refold.algebra.roles import Roles
 from refold.algebra.tiles import FIRST_ROW, LAST_ROW, TileRanges
@@ -88,6 +88,9 @@ def size_of(expr: sp.Expr, roles: Roles, past: int = 0) -> sp.Expr:
     match expr:
         case Index():
             return expr.size + (past if expr in roles.tiles else 0)
+        case State():
+            # A position that a fold has found, or -1.
+            return roles.fold.size + 1
         case sp.Symbol() if expr in (FIRST_ROW, LAST_ROW) and roles.rows is not None:
             return roles.rows.size
         case Size() | sp.Integer():

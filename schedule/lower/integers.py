@@ -7,6 +7,7 @@ from functools import partial, reduce
 import sympy as sp
 from sympy.core.relational import Relational
 
+from refold.algebra import State
 from refold.algebra.tiles import BLOCK_N, Loop
 from refold.errors import EmitError
 from refold.schedule import ir
@@ -33,6 +34,8 @@ def whole(scope: Scope, expr: sp.Basic) -> ir.Value:
             return size(Index(expr.name), scope.roles)
         case Param() | Loop():
             return constant(expr.name) if expr == BLOCK_N else scalar(expr.name)
+        case State() if (position := scope.lookup(expr)) is not None:
+            return position
         case sp.Add():
             (_, first), *others = signed(expr.args)
             result = operand_of(scope, first)

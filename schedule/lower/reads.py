@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 import sympy as sp
 
-from refold.algebra.roles import access
+from refold.algebra.roles import access, is_selected
 from refold.schedule import ir
 from refold.schedule.lower.scope import Scope, chain
-from refold.schedule.lower.words import EVICT, INDEX, NAN, ZERO, pointer, size, within
+from refold.schedule.lower.words import EVICT, INDEX, NAN, ZERO, block_of, pointer, size, within
 from refold.spec import Index, Read
 
 
@@ -53,20 +53,27 @@ def address(scope: Scope, expr: Read) -> ir.Value:
             # Never a scalar in a block's mask: the interpreter of Triton 3.9 refuses it.
             last = ir.Binary("-", size(axis, scope.roles), ir.Number(1))
             val = ir.Binary("minimum", ir.Binary("maximum", val, ir.Number(0)), last)
-        if index.has(Read):
+        if index.has(Read) or is_selected(index):
             val = ir.Cast(val, INDEX)
         offsets.append((val, stride))
     axes = scope.union(*(val for val, _ in offsets))
     terms = [ir.Binary("*", scope.spread(val, axes), stride) for val, stride in offsets]
     place = chain("+", pointer(tensor.name), *terms)
     other = ir.Number(0) if tensor.is_integer else ZERO
-    masks = [scope.spread(m, axes) for m in masks]
+    masks = [everywhere(scope, m, axes) for m in masks]
     loaded: ir.Value = ir.Load(
         place, chain("&", *masks) if masks else None, other if masks else None, eviction(scope, expr.indices)
     )
     if not gathered or scope.data.discarded.get(expr, sp.false) is sp.true:
         return loaded
     return on_its_axes(scope, expr, loaded, gathered)
+
+
+def everywhere(scope: Scope, mask: ir.Value, axes: ir.Axes) -> ir.Value:
+    """A mask over a tile: never a scalar in that of a block, which the interpreter of Triton 3.9 refuses."""
+    if mask.axes or not axes:
+        return scope.spread(mask, axes)
+    return ir.Full(tuple(block_of(a, scope.roles) for a in scope.roles.tiles if a in axes), mask, "int1", axes)
 
 
 def on_its_axes(scope: Scope, expr: Read, loaded: ir.Value, bounds: list[ir.Value]) -> ir.Value:

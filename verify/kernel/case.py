@@ -96,7 +96,12 @@ def clamped(t: Term) -> Term | None:
 
 def of_integers(condition: Term) -> bool:
     """Whether a condition is one of integers alone, and of no state: a case may say what it is."""
-    return all(t.sort in ("int", "bool", "pointer") and t.op not in ("state", "last") for t in below(condition))
+    return not of_state(condition) and all(t.sort in ("int", "bool", "pointer") for t in below(condition))
+
+
+def of_state(t: Term) -> bool:
+    """Whether a term reads the state of a loop."""
+    return any(b.op in ("state", "last") for b in below(t))
 
 
 def conditions(*terms: Term) -> Iterator[Term]:

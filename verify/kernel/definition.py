@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ from refold.verify.kernel.case import Case
 from refold.verify.kernel.cases import Excluded
 from refold.verify.kernel.forms import Data
 from refold.verify.kernel.places import At, Places
-from refold.verify.kernel.reading import Reading
+from refold.verify.kernel.reading import Reading, element
 from refold.verify.kernel.scalars import Scalars
 from refold.verify.kernel.small import LANES
 
@@ -85,6 +85,20 @@ class Definition:
         if self.points:
             raise Excluded
         return sp.nan
+
+    def selected(self, read: Read, positions: Sequence[Any], where: At) -> Any:
+        """What memory holds at a place that a state says; no value off an axis."""
+        keys = (*read.tensor.axes, "lead0", "lead1")
+        places = (*positions, *(self.kernel.number(self.places.leading(k)) for k in keys[-2:]))
+        strides = (self.kernel.number(self.places.stride(read.name, k)) for k in keys)
+        offset = sp.Add(*(place * stride for place, stride in zip(places, strides, strict=True)))
+        value = self.data.built(element(f"{read.name}_ptr"), offset)
+        for axis, index, position in zip(read.tensor.axes, read.indices, positions, strict=True):
+            if not isinstance(index, Index):
+                last = self.kernel.number(self.places.integer(axis.size, where)) - 1
+                ends = (self.data.relation(sp.Ge, x, sp.S.Zero) for x in (position, last - position))
+                value = self.data.choice(sp.And(*ends), value, sp.nan)
+        return value
 
     def _inside(self, read: Read, where: At) -> Iterator[Term]:
         """That every index that is computed is on its axis, those of the data that gives one first."""

@@ -37,9 +37,16 @@ class Places:
     def offset(self, tensor: str, axes: Iterable[Index], at: Iterable[Term]) -> Term:
         """How far an element is from the first one of its tensor; leading dimensions are those of the program."""
         keys = (*axes, "lead0", "lead1")
-        positions = (*at, *(self.small.lanes(k)[0] for k in ("lead0", "lead1")))
-        strides = (symbol(self.made.strides[tensor, key], "int") for key in keys)
+        positions = (*at, *map(self.leading, ("lead0", "lead1")))
+        strides = (self.stride(tensor, key) for key in keys)
         return integers.add(*(integers.multiply(i, s) for i, s in zip(positions, strides, strict=True)))
+
+    def leading(self, key: str) -> Term:
+        """The position of the program along a leading dimension."""
+        return self.small.lanes(key)[0]
+
+    def stride(self, tensor: str, key: Any) -> Term:
+        return symbol(self.made.strides[tensor, key], "int")
 
     def element(self, tensor: TensorName, at: Iterable[Term]) -> Term:
         """What memory holds at a place of a tensor before the kernel has written anything."""

@@ -16,7 +16,7 @@ from refold.algebra.base2 import exp2
 from refold.schedule import integers
 from refold.schedule.terms import Term, make, real_of, symbol
 from refold.spec.heads import nearest, sigmoid
-from refold.verify.kernel.case import Case, of_integers
+from refold.verify.kernel.case import Case, of_integers, of_state
 from refold.verify.kernel.cases import Unread
 from refold.verify.kernel.forms import Data
 from refold.verify.kernel.scalars import Scalars
@@ -28,6 +28,11 @@ _FUNCTIONS: dict[str, Any] = {
     "reduce min": sp.Min, "reduce sum": sp.Add, "reduce prod": sp.Mul,
 }  # fmt: skip
 _RELATIONS: dict[str, Any] = {"==": sp.Eq, "<": sp.Lt, "<=": sp.Le}
+
+
+def element(pointer: str) -> Any:
+    """What memory holds behind a pointer, as a function of the place, of which nothing is known."""
+    return sp.Function(f"{pointer}_at", real=True)
 
 
 @dataclass(slots=True)
@@ -56,7 +61,7 @@ class Reading:
             case "symbol":
                 return self.scalars.symbol(str(t.data))
             case "read":
-                return self.data.datum(self.place(t))
+                return self._read(t)
             case "state" | "last":
                 assert isinstance(t.data, tuple)
                 return self.kept[str(t.data[1])]
@@ -77,6 +82,13 @@ class Reading:
         if name in _FUNCTIONS:
             return self.data.built(_FUNCTIONS[name], *map(self.value, t.args))
         raise Unread(f"the operation {name}")
+
+    def _read(self, t: Term) -> Any:
+        """What memory holds: a number of its own, or what an unknown function gives of a place that a state says."""
+        place = self.place(t)
+        if of_state(place):
+            return self.data.built(element(str(place.data[0])), self.number(place.args[0]))  # type: ignore[index]
+        return self.data.datum(place) if t.sort != "int" else self.data.integer(place)
 
     def place(self, t: Term) -> Term:
         """A read with every choice made; one of what the kernel does not write as if nothing were written before."""
@@ -125,7 +137,7 @@ class Reading:
             case "select":
                 return self._chosen(t)
             case "read":
-                return self.data.integer(self.place(t))
+                return self._read(t)
             case "symbol" if str(t.data) in self.scalars.lengths:
                 return self.data.integer(symbol(f"size_{self.scalars.lengths[str(t.data)].name}", "int"))
         return self.data.integer(t)

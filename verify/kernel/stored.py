@@ -7,12 +7,13 @@ from typing import Any
 
 from refold.algebra import State
 from refold.algebra.plan import Finish
+from refold.algebra.roles import is_selected
 from refold.schedule import integers
 from refold.schedule.conditions import zero
 from refold.schedule.outcome import Loop, Written
 from refold.schedule.terms import Term, make, symbol
 from refold.schedule.tiles import terms
-from refold.spec import Index
+from refold.spec import Index, Read
 from refold.verify.kernel.case import Case
 from refold.verify.kernel.cases import Truths, cases
 from refold.verify.kernel.definition import Definition
@@ -104,6 +105,8 @@ def _finish(subject: Subject, finish: Finish, both: Definition, where: At) -> An
     def put(expr: Any) -> Any:
         if expr in elements:
             return both.value(elements[expr], where)
+        if isinstance(expr, Read) and any(map(is_selected, expr.indices)):
+            return both.selected(expr, [put(i) for i in expr.indices], where)
         if not expr.args or not expr.free_symbols & {*subject.prover.laws.symbols, *elements}:
             return expr if isinstance(expr, State) or not expr.free_symbols else both.value(expr, where)
         return subject.data.built(expr.func, *map(put, expr.args))
