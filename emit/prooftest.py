@@ -102,7 +102,8 @@ def sizes_of(spec: Spec, roles: Roles) -> dict[str, int]:
                 continue
             sizes[axis.name] = 2
             sizes |= {a.name: 6 for a in index.free_symbols if isinstance(a, Index)}
-    for axis, index, _ in sized_by(spec)[1]:
+    same, pairs, _ = sized_by(spec)
+    for axis, index in [*((axis, index) for index, axis in same.items()), *(pair[:2] for pair in pairs)]:
         sizes[index.name] = sizes[axis.name]
     return sizes
 

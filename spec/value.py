@@ -321,6 +321,13 @@ def named(name: str, what: str) -> str:
     return normalize("NFKC", name)
 
 
+def _negative(expr: sp.Expr) -> sp.Expr:
+    """`-expr`, with the minus inside of a mask, where it makes -oo of oo."""
+    if isinstance(expr, Where):
+        return Where(expr.args[0], *map(_negative, expr.args[1:]))
+    return -expr
+
+
 def _integer(expr: sp.Expr, operator: str) -> sp.Expr:
     if not is_integral(expr):
         raise PredicateError(
@@ -403,6 +410,10 @@ class _Folds:
     def argmax(self, body: Any, *, over: Axis) -> Value:
         """The lowest position at which the body is largest; -1 over nothing."""
         return self._fold("argmax", body, over)
+
+    def argmin(self, body: Any, *, over: Axis) -> Value:
+        """The lowest position at which the body is smallest; -1 over nothing."""
+        return self._fold("argmax", _negative(unwrap(body)), over)
 
     def logsumexp(self, body: Any, *, over: Any) -> Value:
         """`log(sum(exp(body)))`, whose shift by the maximum refold derives; -oo over nothing."""

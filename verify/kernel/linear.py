@@ -133,7 +133,9 @@ def _words(t: Term, known: dict[Term, str]) -> str:
             words = str(sorted(args))
         case _:
             words = str((args, t.data))
-    return f"{_WORDS.get(t.op, _identifier(t.op))}_{hashlib.sha256(words.encode()).hexdigest()[:8]}"
+    # A certificate has names that begin with a letter.
+    word = _WORDS.get(t.op) or _identifier(t.op).strip("_") or "compared"
+    return f"{word}_{hashlib.sha256(words.encode()).hexdigest()[:8]}"
 
 
 def _identifier(text: str) -> str:

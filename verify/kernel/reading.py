@@ -23,9 +23,9 @@ from refold.verify.kernel.scalars import Scalars
 
 _FUNCTIONS: dict[str, Any] = {
     "exp2": exp2, "exp": sp.exp, "log": sp.log, "sin": sp.sin, "cos": sp.cos, "erf": sp.erf, "abs": sp.Abs,
-    "sqrt": sp.sqrt, "floor": sp.floor, "tanh": sp.tanh, "sigmoid": sigmoid, "round": nearest, "power": sp.Pow, "+": sp.Add,
-    "*": sp.Mul, "maximum": sp.Max, "larger": sp.Max, "minimum": sp.Min, "smaller": sp.Min, "reduce max": sp.Max,
-    "reduce min": sp.Min, "reduce sum": sp.Add, "reduce prod": sp.Mul,
+    "sqrt": sp.sqrt, "floor": sp.floor, "tanh": sp.tanh, "sigmoid": sigmoid, "round": nearest, "power": sp.Pow,
+    "+": sp.Add, "*": sp.Mul, "maximum": sp.Max, "larger": sp.Max, "minimum": sp.Min, "smaller": sp.Min,
+    "reduce max": sp.Max, "reduce min": sp.Min, "reduce sum": sp.Add, "reduce prod": sp.Mul,
 }  # fmt: skip
 _RELATIONS: dict[str, Any] = {"==": sp.Eq, "<": sp.Lt, "<=": sp.Le}
 

@@ -89,7 +89,11 @@ FUNCTIONS: dict[str, Function] = {
     "tanh": Function(np.tanh, lambda x, z: 1 - z * z, _ulps(8), _curved(0.77)),
     "sigmoid": Function(_sigmoid, lambda x, z: z * (1 - z), lambda x: 10 + 2 * _size(np.minimum(x, 0)), _curved(0.1)),
 }
-FUNCTIONS |= {"floor": _steps(np.floor, 0.0, 1.0), "ceil": _steps(np.ceil, 1.0, 0.0), "round": _steps(np.round, 0.5, 0.5)}
+FUNCTIONS |= {
+    "floor": _steps(np.floor, 0.0, 1.0),
+    "ceil": _steps(np.ceil, 1.0, 0.0),
+    "round": _steps(np.round, 0.5, 0.5),
+}
 # tanh.approx.f32 is within 2^-11, relative (PTX ISA); the kernels take it for 16-bit data, on NVIDIA.
 FUNCTIONS["tanh.approx"] = replace(FUNCTIONS["tanh"], error=_ulps(2**12))
 # `a / b` is div.full: 2 ulp (PTX ISA).

@@ -1,0 +1,146 @@
+"""What a position selects: payloads at an argmax, positions as values, against plain Python."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass, replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from refold import Plan, Tensor, axes, derive, exp, fold, oo, pipeline, where
+from refold.algebra.roles import assign
+from refold.algebra.run import run
+from refold.schedule import ir
+from refold.schedule.lower.kernels import Kernels, kernels
+from refold.spec.evaluate import evaluate
+from refold.verify.kernel.prover import Prover, obligations
+from refold.verify.kernel.refinement import of_stage
+from refold.verify.verify import invariants_of
+
+i, j, e = axes("i j e")
+x, v = Tensor("x", i, j), Tensor("v", j, e)
+best = fold.argmax(x[i, j], over=j)
+nearest = fold.argmin(where(j >= i, abs(x[i, j]), oo), over=j)
+ORDERS = {
+    "one by one": lambda n: tuple(range(n)),
+    "backwards": lambda n: tuple(reversed(range(n))),
+    "empty parts": lambda n: ((), (tuple(range(n // 2)), ()), tuple(range(n // 2, n))),
+}
+
+
+def plan_of(spec: Any) -> Plan:
+    plan = derive(spec)
+    assert isinstance(plan, Plan)
+    return plan
+
+
+def inputs(seed: int, length: int) -> dict[str, Any]:
+    """Small whole numbers, so that most rows have equal ones."""
+    rng = random.Random(seed)
+    scores = [[float(rng.randint(-2, 2)) for _ in range(length)] for _ in range(3)]
+    return {
+        "x": np.array(scores).reshape(3, length),
+        "v": np.array([[n + 0.25, -n] for n in range(length)], float).reshape(length, 2),
+    }
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("length", [0, 1, 2, 5, 8])
+def test_a_payload_is_that_of_the_first_of_the_best(order: str, length: int) -> None:
+    plan = plan_of(pipeline(y=v[best, e][i, e], at=best[i]))
+    for seed in range(5):
+        given = inputs(seed, length)
+        found = run(plan, given, ORDERS[order](length))
+        rows = given["x"].tolist()
+        at = [row.index(max(row)) if row else -1 for row in rows]
+        assert found["at"].tolist() == at
+        wanted = [given["v"][n].tolist() if n >= 0 else [math.nan] * 2 for n in at]
+        np.testing.assert_array_equal(found["y"], wanted)
+        np.testing.assert_array_equal(evaluate(plan.spec, given)["y"], wanted)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_of_masked_positions_none_is_the_nearest(order: str) -> None:
+    plan = plan_of(pipeline(y=v[nearest, e][i, e]))
+    for seed in range(5):
+        given = inputs(seed, 6)
+        found = run(plan, given, ORDERS[order](6))["y"]
+        for n, row in enumerate(given["x"].tolist()):
+            sizes = [abs(value) if m >= n else math.inf for m, value in enumerate(row)]
+            assert found[n].tolist() == given["v"][sizes.index(min(sizes))].tolist()
+
+
+def test_positions_are_values() -> None:
+    weight = exp(x[i, j])
+    plan = plan_of(
+        pipeline(y=(fold.sum(j * weight, over=j) / fold.sum(weight, over=j))[i], z=fold.sum(j * x[i, j], over=j)[i])
+    )
+    given = {"x": inputs(7, 6)["x"]}
+    found = run(plan, given, ORDERS["empty parts"](6))
+    for n, row in enumerate(given["x"].tolist()):
+        weights = [math.exp(value) for value in row]
+        assert found["y"][n] == pytest.approx(sum(m * w for m, w in enumerate(weights)) / sum(weights))
+        assert found["z"][n] == pytest.approx(sum(m * value for m, value in enumerate(row)))
+
+
+def test_the_columns_of_a_payload_are_held_whole() -> None:
+    """A program for each of them would find the position anew, and an output without them have many writers."""
+    roles = assign(plan_of(pipeline(y=v[best, e][i, e], at=best[i])))
+    assert (roles.rows, roles.inner) == (i.expr, (e.expr,))
+
+
+# --- the kernel that reads a payload is proved, and no other ----------------------------------------------------------
+
+
+@cache
+def prover() -> Prover:
+    plan = plan_of(pipeline(y=v[best, e][i, e]))
+    return Prover(kernels(plan, "payload"), invariants_of(plan))
+
+
+def changed(node: Any, change: Callable[[Any], Any]) -> Any:
+    if isinstance(node, tuple):
+        return tuple(changed(n, change) for n in node)
+    if not is_dataclass(node) or isinstance(node, type):
+        return node
+    return change(replace(node, **{f.name: changed(getattr(node, f.name), change) for f in fields(node)}))
+
+
+def at_another_place(node: Any) -> Any:
+    """The entry of the row after the one that was found."""
+    match node:
+        case ir.Binary("*", a, ir.Name("v_j")):
+            return ir.Binary("*", ir.Binary("+", a, ir.Number(1)), ir.Name("v_j"))
+    return node
+
+
+def of_none_the_first(node: Any) -> Any:
+    """Of no position 0, and not none."""
+    match node:
+        case ir.Select(condition, ir.Number(-1), other):
+            return ir.Select(condition, ir.Number(0), other)
+    return node
+
+
+def without_an_end(node: Any) -> Any:
+    """A payload that is 0, and not none, where no position was found."""
+    match node:
+        case ir.Select(_, ir.Number(value), other) if math.isnan(value):
+            return other
+    return node
+
+
+@pytest.mark.parametrize("change", [None, at_another_place, of_none_the_first, without_an_end])
+def test_a_kernel_that_reads_another_payload_is_not_proved(change: Callable[[Any], Any] | None) -> None:
+    made: Kernels = prover().made
+    if change is not None:
+        rolling = replace(made.rolling, body=changed(made.rolling.body, change))
+        assert rolling != made.rolling
+        made = replace(made, stages={**made.stages, "rolling": rolling})
+    found = {r.name: r.verdict for r in obligations(of_stage(made, prover(), "rolling"))}
+    assert (found["refinement rolling: output y"] == "proved") == (change is None)
