@@ -28,6 +28,13 @@ class Format(StrEnum):
     github = "github"
 
 
+class Plain(StrEnum):
+    """How an explanation is printed."""
+
+    pretty = "pretty"
+    json = "json"
+
+
 class FailOn(StrEnum):
     """The mildest verdict with which a command fails."""
 
@@ -191,6 +198,19 @@ def derive(spec: Spec, format: As = Format.pretty, one_pass: OnePass = False) ->
         from refold.report import steps
 
         raise SystemExit(steps.derive(spec, format, one_pass=one_pass))
+
+
+@app.command()
+def explain(
+    spec: Spec,
+    format: Annotated[Plain, typer.Option("--format", help="How the answer is printed.")] = Plain.pretty,
+    one_pass: OnePass = False,
+) -> None:
+    """In sentences: why SPEC fuses, or what stops it; its stages and kernels; what it costs against its eager form."""
+    with _politely(spec, format):
+        from refold.report import steps
+
+        raise SystemExit(steps.explain(spec, format, one_pass=one_pass))
 
 
 @app.command()

@@ -37,12 +37,12 @@ def abstract(
         if not waits:
             return element(expr) if moves else expr
         if not moves:
-            if isinstance(expr, sp.exp) and inside & set(folds(expr, axis)):
-                return sp.exp(visit(expr.args[0], divided))
+            factor, rest = expr.as_coeff_Mul()
+            if isinstance(rest, sp.exp) and inside & set(folds(rest, axis)):
+                return factor * sp.exp(visit(rest.args[0], divided))
             # A root is an anchor itself, so that no derivative divides by it; a divisor is what the root is of.
             if isinstance(expr, sp.Pow) and (expr.exp.is_integer or (expr.exp.is_number and expr.exp.is_negative)):
                 return visit(expr.base, divided or expr.exp.is_negative) ** expr.exp
-            factor, rest = expr.as_coeff_Mul()
             powers = _means(sp.Mul.make_args(rest))
             if len(powers) == 1 and powers[0][1] > 1:
                 return factor * visit(powers[0][0], divided) ** powers[0][1]

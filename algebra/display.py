@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,7 +101,7 @@ def _fused(plan: Plan) -> tuple[Section, Section]:
     """The loop, and what is made of its last state."""
     axis = plan.axis.name
     loop = tuple(Line(str(a.symbol), f"← {update_text(a, axis)}") for a in plan.accumulators)
-    anchors = [Line(str(a.stale), f"= {_plain(a.expr)}") for a in plan.anchors if str(a.expr) != str(a.stale)]
+    anchors = [Line(str(a.stale), f"= {plain(a.expr)}") for a in plan.anchors if str(a.expr) != str(a.stale)]
     return (
         Section(f"The loop over parts of {axis} (plain: before a part, primed: after it)", (*loop, *anchors)),
         Section("At the end", tuple(_finish(plan))),
@@ -112,11 +112,11 @@ def update_text(a: Accumulator, axis: str) -> str:
     """What an accumulator becomes: what it was, moved, joined by what is new."""
     if a.reducer == "argmax":
         return f"the position of {a.key}, the lowest of equals"
-    element = _plain(a.element)
+    element = plain(a.element)
     element = f"({element})" if a.element.is_Add else element
     if a.reducer in _INFIX:
-        return f"{_plain(a.moved)} {_INFIX[a.reducer]} {_SIGN[a.reducer]}_{axis} {element}"
-    return f"{a.reducer}({_plain(a.moved)}, {a.reducer}_{axis} {element})"
+        return f"{plain(a.moved)} {_INFIX[a.reducer]} {_SIGN[a.reducer]}_{axis} {element}"
+    return f"{a.reducer}({plain(a.moved)}, {a.reducer}_{axis} {element})"
 
 
 def passes(plan: Plan) -> tuple[int, int]:
@@ -162,12 +162,11 @@ def _update_latex(a: Accumulator, axis: Index) -> str:
 
 def refusal_sections(refusal: Refusal) -> tuple[Section, ...]:
     """The pipeline, the reason, the matrix whose determinant is the evidence, the class, and what to do."""
-    table = {part.expr: part.symbol for part in refusal.spec.parts()}
-    fold = _plain(substitute(refusal.fold, {e: s for e, s in table.items() if e != refusal.fold}))
+    fold = plain(naming(refusal.spec)(refusal.fold, keep=refusal.fold))
     found = [
         spec_section(refusal.spec),
         Section("Refused", (
-            Line("fold", fold), Line("body", f"g = {_plain(refusal.body)}", "r: finished before the fold"),
+            Line("fold", fold), Line("body", f"g = {plain(refusal.body)}", "r: finished before the fold"),
             Line("reason", refusal.reason), Line("class", refusal.kind), Line("next", refusal.advice),
         )),
     ]  # fmt: skip
@@ -190,7 +189,7 @@ def _point(point: sp.Basic) -> str:
     """Numbers of a sample, to four digits where they are long: what stands beside them has to fit a screen."""
     if isinstance(point, sp.Tuple):
         return f"({', '.join(map(_point, point))})"
-    exact = _plain(point)
+    exact = plain(point)
     return exact if len(exact) <= LONGEST_NUMBER or not point.is_number else f"≈ {point.evalf(4)}"
 
 
@@ -208,10 +207,16 @@ def refusal_text(refusal: Refusal) -> str:
     return sections_text(refusal_sections(refusal))
 
 
+def naming(spec: Spec) -> Callable[..., Any]:
+    """Writes the names that a pipeline is printed with for its parts; `keep` stays as it is, but for its own parts."""
+    table = {part.expr: part.symbol for part in spec.parts()}
+    return lambda expr, keep=None: substitute(expr, {e: s for e, s in table.items() if e != keep})
+
+
 def short(plan: Plan, expr: sp.Basic) -> str:
     """An expression of the pipeline as one line, over the names that the derivation prints."""
     whole = _lengths(expr, plan.axis)
-    return _plain(substitute(whole, {e: s for e, s in _names(plan)[0].items() if e != whole}))
+    return plain(substitute(whole, {e: s for e, s in _names(plan)[0].items() if e != whole}))
 
 
 def _names(plan: Plan) -> tuple[dict[Any, Any], dict[sp.Expr, str]]:
@@ -234,7 +239,7 @@ def _lengths(expr: Any, axis: Index) -> Any:
     return expr.xreplace({Fold("count", sp.S.One, axis): Size(axis.name)})
 
 
-def _plain(expr: sp.Basic) -> str:
+def plain(expr: sp.Basic) -> str:
     counts = {f: Size(f.axis.name) for f in expr.atoms(Fold) if f.kind == "count" and f.body == 1}
     return definition(expr.xreplace(counts))
 
@@ -262,7 +267,7 @@ def _step(plan: Plan, step: Step, table: dict[Any, Any]) -> list[Line]:
         if expr is None:
             return ""
         whole = _lengths(expr, plan.axis)
-        return _plain(substitute(whole, {e: s for e, s in table.items() if e != whole and e not in hidden}))
+        return plain(substitute(whole, {e: s for e, s in table.items() if e != whole and e not in hidden}))
 
     before, after = short(step.before), short(step.after)
     match step.rule:
@@ -298,7 +303,7 @@ def _finish(plan: Plan) -> Iterator[Line]:
     for f in plan.finish:
         left = f"{f.name}[{','.join(a.name for a in f.axes)}]" if f.axes else f.name
         guard = f"where {text(f.guard)}, else {text(f.empty)}" if f.guard is not sp.true else ""
-        yield Line(left, f"= {_plain(f.expr)}", guard)
+        yield Line(left, f"= {plain(f.expr)}", guard)
 
 
 def _conditions(plan: Plan) -> Iterator[Line]:

@@ -25,13 +25,21 @@ class Law:
     matrix: sp.ImmutableDenseMatrix
 
 
+def mixed(g: sp.Expr, anchors: Symbols, varying: Symbols) -> Iterator[sp.Expr]:
+    """The factors of `g`, written out, that hold an anchor and what varies: those which do not separate."""
+    expanded = sp.expand(sp.expand_trig(g), power_exp=True, power_base=True, log=False)
+    factors = (f for term in sp.Add.make_args(expanded) for f in sp.Mul.make_args(term))
+    yield from dict.fromkeys(f for f in factors if f.has(*anchors) and f.has(*varying))
+
+
 def separate(g: sp.Expr, anchors: Symbols, varying: Symbols) -> dict[sp.Expr, sp.Expr] | None:
     """`g(r, c) -> {b_k(c): a_k(r)}` with `g = sum_k a_k(r) b_k(c)`; None where some term does not separate."""
 
     def is_pure(factor: sp.Expr) -> bool:
         return not (factor.has(*varying) and factor.has(*anchors))
 
-    g = g.replace(sp.Abs, lambda inside: apart(sp.Abs(inside), is_pure)) if anchors else g
+    if anchors:
+        g = g.replace(lambda e: isinstance(e, sp.Abs | sp.Max | sp.Min), lambda e: apart(e, is_pure))
     expanded = sp.expand(sp.expand_trig(g), power_exp=True, power_base=True, log=False)
     parts: dict[sp.Expr, sp.Expr] = {}
     for term in sp.Add.make_args(expanded):

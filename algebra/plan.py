@@ -241,7 +241,11 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a fold has no finite correction: the reason, the evidence, the class, and what to do instead."""
+    """Why a fold has no finite correction: the reason, the evidence, the class, and what to do instead.
+
+    `meanings` says what each finished value in the body is over folds; `mixed` are the factors of the body that read
+    such a value and what varies, and do not separate.
+    """
 
     spec: Spec
     fold: sp.Expr
@@ -250,6 +254,8 @@ class Refusal:
     evidence: Evidence | None
     kind: str
     advice: str
+    meanings: tuple[tuple[sp.Symbol, sp.Expr], ...] = ()
+    mixed: tuple[sp.Expr, ...] = ()
 
     def __str__(self) -> str:
         from refold.algebra.display import refusal_text

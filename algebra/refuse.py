@@ -7,6 +7,7 @@ from collections.abc import Callable
 import sympy as sp
 
 from refold.algebra.evidence import Question, evidence
+from refold.algebra.law import mixed
 from refold.algebra.plan import Element, Refusal
 from refold.spec import Fold, Spec
 
@@ -52,4 +53,7 @@ def refuse(
         advice = "keep two passes (finish r first, then fold)"
     if proof is None:
         reason += "; that there is none is not shown"
-    return Refusal(spec, fold, bare, reason, proof, "class 2 (a second pass)", advice)
+    varying = tuple(e.symbol for e in elements)
+    found = tuple(mixed(bare, tuple(plain.values()), varying)) if fold.kind == "sum" else (bare,)
+    finished = tuple((plain[f], expr) for f, expr in anchors.items())
+    return Refusal(spec, fold, bare, reason, proof, "class 2 (a second pass)", advice, finished, found)

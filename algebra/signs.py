@@ -26,7 +26,11 @@ def split_signs(expr: sp.Expr, axis: Index, varies: Test, waits: Test) -> sp.Exp
     if isinstance(expr, sp.Abs):
         inside = expr.args[0]
         sign = sign_of(inside, axis, varies)
-        return sign * inside if sign else apart(expr, lambda f: not (varies(f) and waits(f)))
+        if sign:
+            return sign * inside
+        # An exponential of both stays whole: exp(c) alone may be too large where exp(c - m) is at most 1.
+        mixed = any(varies(e) and waits(e) for e in inside.atoms(sp.exp))
+        return expr if mixed else apart(expr, lambda f: not (varies(f) and waits(f)))
     if len(expr.args) == 2 and sp.S.Zero in expr.args:
         (inside,) = (a for a in expr.args if a != 0)
         if sign := sign_of(inside, axis, varies):
@@ -44,10 +48,18 @@ def sign_of(expr: sp.Expr, axis: Index, varies: Test) -> int:
     return 0
 
 
-def apart(absolute: sp.Abs, is_pure: Test) -> sp.Expr:
-    """`|a b| -> |a| |b|` for the factors of what is inside, where all of them are pure; else the same."""
-    inside = absolute.args[0]
-    factors = sp.Mul.make_args(inside)
+def apart(expr: sp.Expr, is_pure: Test) -> sp.Expr:
+    """`|a b| -> |a| |b|` and, for a >= 0, `max(a b, 0) -> a max(b, 0)`, where all factors are pure; else the same."""
+    inside = [a for a in expr.args if a != 0]
+    if len(inside) > 1:
+        return expr
+    factors = sp.Mul.make_args(inside[0])
     if not all(is_pure(f) for f in factors):
-        factors = sp.Mul.make_args(sp.factor(sp.expand(inside, power_exp=True, log=False), deep=False))
-    return sp.Mul(*(sp.Abs(f) for f in factors)) if all(is_pure(f) for f in factors) else absolute
+        factors = sp.Mul.make_args(sp.factor(sp.expand(inside[0], power_exp=True, log=False), deep=False))
+    if not all(is_pure(f) for f in factors):
+        return expr
+    if isinstance(expr, sp.Abs):
+        return sp.Mul(*(sp.Abs(f) for f in factors))
+    signed = [f for f in factors if f.is_extended_nonnegative]
+    rest = [f for f in factors if not f.is_extended_nonnegative]
+    return sp.Mul(*signed, expr.func(sp.Mul(*rest), 0))

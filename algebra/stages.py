@@ -136,12 +136,12 @@ def _cost(cut: tuple[Spec, Spec]) -> tuple[int, int, int, int]:
     first, rest = cut
     wanted = {t.name for t in rest.tensors}
     passed = [o for o in first.outputs if o.name in wanted]
-    swollen = sum(map(_swells, passed))
+    swollen = sum(map(swells, passed))
     again = sum(len(_again(piece)) for piece in cut)
     return swollen, again, max((len(o.axes) for o in passed), default=0), len(passed)
 
 
-def _swells(output: Output) -> bool:
+def swells(output: Output) -> bool:
     """Whether an output has more axes than every tensor that it reads."""
     return len(output.axes) > max((len(r.tensor.axes) for r in output.expr.atoms(Read)), default=0)
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -103,6 +104,15 @@ def derivation(loaded: Loaded, outcome: Any) -> Group:
     carried = f"{count} accumulator{'s' if count != 1 else ''}"
     last = Text.assemble(("✓ derived", "green"), f"   class {outcome.kind}, rank {rank}, {carried}")
     return Group(heading(loaded), sections(plan_sections(outcome)), Text(), last)
+
+
+def explanation(loaded: Loaded, chapters: Sequence[Any]) -> Group:
+    """Chapters of sentences, each sentence a paragraph that begins at a margin."""
+    rows: list[RenderableType] = [heading(loaded)]
+    for chapter in chapters:
+        rows += [Text(), Text(chapter.title, style="bold")]
+        rows += [Padding(Text(sentence), (0, 0, 0, 2)) for sentence in chapter.sentences]
+    return Group(*rows)
 
 
 def groups(report: Any) -> Group:

@@ -39,6 +39,19 @@ def derive(spec: str, format: str, *, one_pass: bool = False) -> int:
     return show_derivation(loaded, outcome, seconds, format)
 
 
+def explain(spec: str, format: str, *, one_pass: bool = False) -> int:
+    from refold.algebra import Refusal
+    from refold.report import explain as explaining
+
+    loaded = load(spec, ("SPEC", "CLAIM"))
+    outcome, _ = derive_loaded(loaded, one_pass=one_pass)
+    if format == "json":
+        pretty.write(formats.dumps(explaining.data(loaded, outcome)))
+    else:
+        pretty.put(pretty.explanation(loaded, explaining.chapters(outcome, outcome.spec)))
+    return 1 if isinstance(outcome, Refusal) else 0
+
+
 def verify(
     spec: str,
     format: str,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from support.examples import waits
 
 ROOT = Path(__file__).parents[1]
 
@@ -43,6 +44,10 @@ SLOW = frozenset((ROOT / "tests" / "slow.txt").read_text(encoding="utf-8").split
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        test = item.nodeid.partition("[")[0].removeprefix("tests/")
+        params = item.callspec.params if hasattr(item, "callspec") else {}
+        if any(waits(test, params.get(word)) for word in ("name", "example")):
+            item.add_marker("slow")
         if SLOW & {item.nodeid, item.nodeid.partition("[")[0], item.nodeid.partition("::")[0]}:
             item.add_marker("slow")
 

@@ -9,15 +9,14 @@ import random
 import sys
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import sympy as sp
 from support import trial, written
+from support.examples import FEW, NAMES
 from support.pipelines import draw
 
-import refold.examples
 from refold.emit.launcher import reference_text, tables_text
 from refold.emit.runtime import refold_runtime as rt
 from refold.schedule.launch import sized_by
@@ -134,7 +133,6 @@ CASES: dict[str, Callable[[], Spec]] = {
     "indices as numbers": lambda: pipeline(r=fold.sum(x[i, j] * (i - j) / (j + 1) + u * abs(i - j), over=j)[i]),
     "product over the axis": lambda: pipeline(r=fold.prod(1 + x[i, j] / 8, over=j)[i]),
 }  # fmt: skip
-EXAMPLES = sorted(p.stem for p in Path(next(iter(refold.examples.__path__))).glob("[!_]*.py"))
 SCALARS: dict[str, float] = {"A": 4, "c": 1, "u": 0.75, "block": 4, "ignore": -100, "window": 5, "step": 2, "prefix": 3,
                              "shared": 3}  # fmt: skip
 
@@ -219,14 +217,12 @@ def random_pipelines(seeds: range) -> dict[int, float]:
     return found
 
 
-def main() -> None:
+def main(names: list[str]) -> None:
+    """Prints what is found of pipelines by their names; of random ones, and the cases here, where none are given."""
     warnings.simplefilter("ignore")
-    found = {
-        "named": {name: at_lengths(name) for name in (*EXAMPLES, *CASES)},
-        "random": random_pipelines(range(60)),
-    }
-    json.dump(found, sys.stdout)
+    named = {name: at_lengths(name) for name in names or (*(n for n in NAMES if n in FEW), *CASES)}
+    json.dump({"named": named, "random": {} if names else random_pipelines(range(60))}, sys.stdout)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 import sympy as sp
-from test_examples import NAMES
+from support.examples import NAMES
 
 from refold import Plan, derive
 from refold.algebra.base2 import exp2, in_base2

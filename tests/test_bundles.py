@@ -7,13 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.examples import FEW, NAMES
 
-import refold.examples
 from refold import derive, emit
 from refold.verify.certificate import store
-
-NAMES = sorted(path.stem for path in Path(next(iter(refold.examples.__path__))).glob("[!_]*.py"))
-
 
 # One of each shape of kernel, with every test of its bundle; of the others those of one dtype and plain strides, and
 # none that asks the solver again what it was just asked.
@@ -59,9 +56,11 @@ def test_a_bundle_of_a_single_file_passes_its_own_tests(tmp_path: Path) -> None:
     passes(["logsumexp"], tmp_path, SOME, single_file=True)
 
 
-OTHERS = groups([n for n in NAMES if n not in WHOLE])
-# Every second group waits for make slow.
-PARTS = [pytest.param(names, marks=pytest.mark.slow) if n % 2 else names for n, names in enumerate(OTHERS)]
+REST = groups([n for n in NAMES if n in FEW and n not in WHOLE])
+MORE = groups([n for n in NAMES if n not in FEW])
+# Every second group waits for make slow, and all of what is not among the few.
+PARTS = [pytest.param(names, marks=pytest.mark.slow) if n % 2 else names for n, names in enumerate(REST)]
+PARTS += [pytest.param(names, marks=pytest.mark.slow) for names in MORE]
 
 
 @pytest.mark.parametrize("names", PARTS, ids=" ".join)
@@ -70,6 +69,6 @@ def test_bundles_pass_some_of_their_own_tests(names: list[str], tmp_path: Path) 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("names", OTHERS, ids=" ".join)
+@pytest.mark.parametrize("names", [*REST, *MORE], ids=" ".join)
 def test_the_other_bundles_pass_all_of_their_own_tests(names: list[str], tmp_path: Path) -> None:
     passes(names, tmp_path, f"not ({SOME})")

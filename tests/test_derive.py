@@ -17,8 +17,8 @@ import pytest
 import sympy as sp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.examples import NAMES
 
-import refold.examples
 from refold import (
     Plan,
     Spec,
@@ -43,7 +43,6 @@ from refold.algebra.run import Order, run
 from refold.algebra.sample import NoValue, Sample
 from refold.errors import UnsupportedSpec
 
-NAMES = sorted(path.stem for path in Path(next(iter(refold.examples.__path__))).glob("[!_]*.py"))
 REFUSED = Path(__file__).parent / "refused"
 PROFILE = settings(max_examples=20, suppress_health_check=list(HealthCheck), derandomize=True)
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 from emit_cases import CASES, plan_of
-from support.front_end import EXAMPLES, FORMS, Form, captured, divergences, made_of, text_of
+from support.examples import NAMES
+from support.front_end import FORMS, Form, captured, divergences, made_of, text_of
 
 from refold.emit import text as precedence
 from refold.schedule.capture import Captured
@@ -29,7 +30,7 @@ def test_the_text_of_an_example_computes_what_its_module_computes(example: str) 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("example", EXAMPLES)
+@pytest.mark.parametrize("example", NAMES)
 def test_the_text_of_every_example_computes_what_its_module_computes(example: str) -> None:
     check(made_of(example), ALL_FORMS)
 

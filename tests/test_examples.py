@@ -2,15 +2,12 @@
 
 import ast
 import importlib
-from pathlib import Path
 
 import pytest
+from support.examples import FOLDER, NAMES
 
-import refold.examples
 from refold import Plan, Spec, derive
 
-FOLDER = Path(next(iter(refold.examples.__path__)))
-NAMES = sorted(path.stem for path in FOLDER.glob("[!_]*.py"))
 EXPECTED = {
     "alibi",
     "attention",

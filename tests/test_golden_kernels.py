@@ -10,13 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.examples import NAMES
 
-import refold.examples
 from refold import Plan, derive, emit
 from refold.emit import runtime
 from refold.verify import Proof, Result
-
-NAMES = sorted(path.stem for path in Path(next(iter(refold.examples.__path__))).glob("[!_]*.py"))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -6,11 +6,11 @@ import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass, replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
 import sympy as sp
+from support.examples import NAMES
 from support.pipelines import draw
 from support.written import spec_of
 
@@ -25,8 +25,7 @@ from refold.verify.kernel.refinement import Prover, of_module, of_stage
 from refold.verify.verify import invariants_of
 
 SOME = ("causal_attention", "softmax", "cross_entropy", "document")
-EXAMPLES = {path.stem for path in (Path(__file__).parents[1] / "examples").glob("[a-z]*.py")}
-REST = sorted(EXAMPLES - {*SOME})
+REST = sorted({*NAMES} - {*SOME})
 
 
 @cache

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
-from test_examples import NAMES
+from support.examples import NAMES
 
 from refold import Plan, derive
 from refold.emit.triton import VALUES, _statement, lines, text

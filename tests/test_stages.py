@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import STAGED
 
 import refold
 from refold import Refusal, Spec, Staged, Tensor, axes, exp, fold, log, pipeline
@@ -22,8 +24,7 @@ from refold.errors import UnsupportedSpec
 from refold.spec import Output
 from refold.verify.staged import composition
 
-FOLDER = Path(__file__).parents[1] / "examples" / "stages"
-NAMES = sorted(path.stem for path in FOLDER.glob("[!_]*.py"))
+NAMES = STAGED
 # The axis of every stage, and the tensors that are handed on.
 AXES = {
     "batch_norm": ["np"],
@@ -89,9 +90,17 @@ def merged(value: Any, named: tuple[Any, ...], flat: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_stages_of_an_example(name: str) -> None:
+def test_text(name: str, golden: Callable[[str, str], None]) -> None:
+    golden(f"{name}.txt", f"{staged(example(name))}\n")
+
+
+def test_the_axes_of_stages() -> None:
+    assert {name: [plan.axis.name for plan in staged(example(name)).plans] for name in AXES} == AXES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_stages_are_the_pipeline(name: str) -> None:
     cut = staged(example(name))
-    assert [plan.axis.name for plan in cut.plans] == AXES[name]
     assert [r.verdict for r in composition(cut)] == ["proved"] * (1 + len(cut.flats))
 
 

@@ -6,13 +6,12 @@ import ast
 import importlib
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 import sympy as sp
+from support.examples import NAMES
 
-import refold.examples
 from refold import Plan, Spec, Tensor, axes, derive, exp, fold, oo, pipeline, verify, where
 from refold.algebra import State, Varying
 from refold.verify import Disproof, Proof, Result
@@ -25,7 +24,6 @@ from refold.verify.laws.structure import faults
 from refold.verify.obligation import Defined, Obligation, discharge
 from refold.verify.smt import formulas as z3
 
-NAMES = sorted(path.stem for path in Path(next(iter(refold.examples.__path__))).glob("[!_]*.py"))
 i, j = axes("i j")
 x, y = Tensor("x", i, j), Tensor("y", i, j)
 

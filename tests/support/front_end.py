@@ -29,7 +29,6 @@ Form = tuple[DType, Index]
 # the end of every inner axis, for the masks, and once with none, since one lane alone is at 0 whatever its stride.
 FORMS: tuple[Form, ...] = (("float32", "int32"), ("float32", "int64"), ("bfloat16", "int64"))
 HEADER = "import triton\nimport triton.language as tl\n\n\n"
-EXAMPLES = sorted(p.stem for p in (Path(__file__).parents[2] / "examples").glob("*.py") if not p.stem.startswith("_"))
 
 
 def text_of(made: Kernels) -> str:

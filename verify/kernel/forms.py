@@ -16,7 +16,6 @@ from sympy.core.relational import Relational
 from refold.schedule.terms import Term
 from refold.spec import Fold, Where
 from refold.spec.heads import HEADS, UNITS, Symbol
-from refold.verify.kernel.cases import Unread
 
 LIMITS = (sp.oo, -sp.oo)
 _NUMBERS = (*LIMITS, sp.nan, sp.zoo)
@@ -127,9 +126,9 @@ class Data:
         return head(*args)
 
     def extreme(self, head: Any, args: Sequence[Any]) -> Any:
-        """A maximum or minimum of numbers; of what is none a kernel's passes over it, and a pipeline has none."""
+        """A maximum or minimum of numbers; of what is none a pipeline has none."""
         if sp.nan in args:
-            raise Unread("an extreme of what is no number")
+            return sp.nan
         parts = {self.short(p) for a in args for p in (a.args if isinstance(a, head) else (a,))}
         unit, zero = LIMITS[::-1] if head is sp.Max else LIMITS
         if zero in parts:

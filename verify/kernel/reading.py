@@ -27,6 +27,8 @@ _FUNCTIONS: dict[str, Any] = {
     "+": sp.Add, "*": sp.Mul, "maximum": sp.Max, "larger": sp.Max, "minimum": sp.Min, "smaller": sp.Min,
     "reduce max": sp.Max, "reduce min": sp.Min, "reduce sum": sp.Add, "reduce prod": sp.Mul,
 }  # fmt: skip
+# Extremes that leave out what is no number, where those of a pipeline are no number either.
+_NUMBERS_ALONE = frozenset({"maximum", "minimum", "reduce max", "reduce min"})
 _RELATIONS: dict[str, Any] = {"==": sp.Eq, "<": sp.Lt, "<=": sp.Le}
 
 
@@ -80,7 +82,10 @@ class Reading:
                 return self.value(t.args[0])
         name = str(t.data) if t.op == "extern" else t.op
         if name in _FUNCTIONS:
-            return self.data.built(_FUNCTIONS[name], *map(self.value, t.args))
+            args = [self.value(a) for a in t.args]
+            if name in _NUMBERS_ALONE and sp.nan in args:
+                raise Unread("an extreme of what is no number")
+            return self.data.built(_FUNCTIONS[name], *args)
         raise Unread(f"the operation {name}")
 
     def _read(self, t: Term) -> Any:
