@@ -181,11 +181,11 @@ def _root(version: Version = False) -> None:
 
 @app.command("list")
 def list_() -> None:
-    """The catalogue: name, class, rank, one line."""
+    """The catalogue by groups: name, class, rank, what it computes."""
     with _politely():
-        from refold.report import steps
+        from refold.report import listing
 
-        raise SystemExit(steps.list_catalogue())
+        raise SystemExit(listing.show())
 
 
 @app.command()

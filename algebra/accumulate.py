@@ -70,7 +70,7 @@ class Accumulation:
         """A fold for which there is no law here, with the evidence for that."""
         elements = tuple(e for e in self.elements.values() if e.symbol in body.free_symbols)
         meanings = {a.fresh: self.meanings[a.fresh] for a in used}
-        return Refused(partial(refuse, self.spec, fold, body, meanings, elements))
+        return Refused(partial(refuse, self.spec, fold, body, meanings, elements), fold.kind)
 
     def correct_sum(self, fold: Fold, body: sp.Expr, used: list[Anchor], varying: Any, axes: Any) -> sp.Expr:
         fresh, stale = tuple(a.fresh for a in used), tuple(a.stale for a in used)

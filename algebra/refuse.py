@@ -15,9 +15,10 @@ from refold.spec import Fold, Spec
 class Refused(Exception):
     """Carries a refusal out of the recursion; its evidence is looked for where somebody asks for it."""
 
-    def __init__(self, refusal: Callable[[], Refusal]) -> None:
+    def __init__(self, refusal: Callable[[], Refusal], kind: str) -> None:
         super().__init__()
         self.refusal = refusal
+        self.reason, _ = reason_of(kind)
 
 
 class Apart(Exception):
@@ -26,6 +27,18 @@ class Apart(Exception):
     def __init__(self, fold: Fold) -> None:
         super().__init__(str(fold))
         self.fold = fold
+
+
+def reason_of(kind: str) -> tuple[str, str]:
+    """Why a fold of a kind has no correction as far as was looked, and what to do."""
+    if kind != "sum":
+        reason = f"no form was found: the body is not known to be shifted or scaled by r alone, as a {kind} needs"
+        return reason, "keep two passes (finish r first, then fold)"
+    return (
+        "no finite linear correction was found: the body does not separate into functions of r times functions of c",
+        "keep two passes (finish r first, then fold), or change the body so that r enters as a factor, a shift of an "
+        "exponent or a polynomial",
+    )
 
 
 def refuse(
@@ -38,19 +51,10 @@ def refuse(
     plain = {f: sp.Symbol(f"r{n + 1}" if len(anchors) > 1 else "r") for n, f in enumerate(anchors)}
     bare = body.xreplace(plain)
     proof = None
+    reason, advice = reason_of(fold.kind)
     if fold.kind == "sum":
         meanings = {plain[f]: expr for f, expr in anchors.items()}
         proof = evidence(Question(spec, fold.axis, bare, meanings, elements))
-        reason = (
-            "no finite linear correction was found: the body does not separate into functions of r times functions of c"
-        )
-        advice = (
-            "keep two passes (finish r first, then fold), or change the body so that r enters "
-            "as a factor, a shift of an exponent or a polynomial"
-        )
-    else:
-        reason = f"no form was found: the body is not known to be shifted or scaled by r alone, as a {fold.kind} needs"
-        advice = "keep two passes (finish r first, then fold)"
     if proof is None:
         reason += "; that there is none is not shown"
     varying = tuple(e.symbol for e in elements)

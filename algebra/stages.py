@@ -46,10 +46,12 @@ class Staged:
     def why(self) -> str:
         """Why no single pass computes the pipeline; nothing where one does, after two axes became one."""
         try:
-            found = derive(self.flats[-1].after if self.flats else self.spec)
+            plan_of(self.flats[-1].after if self.flats else self.spec)
         except UnsupportedSpec as error:
             return str(error)
-        return found.reason if isinstance(found, Refusal) else ""
+        except Refused as refused:
+            return refused.reason
+        return ""
 
     def __str__(self) -> str:
         from refold.algebra.display import sections_text, stage_sections

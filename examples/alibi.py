@@ -6,6 +6,8 @@ Press, Smith and Lewis, Train Short, Test Long (ALiBi), arXiv 2108.12409.
 from refold import Tensor, axes, exp, fold, oo, pipeline, sqrt, where
 from refold.examples import show
 
+GROUP = "biases"
+
 h, i, j, d, e = axes("h i j d e")
 q, k, v = Tensor("q", h, i, d), Tensor("k", h, j, d), Tensor("v", h, j, e)
 slope = Tensor("slope", h)

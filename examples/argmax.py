@@ -3,6 +3,8 @@
 from refold import Tensor, axes, fold, pipeline
 from refold.examples import show
 
+GROUP = "selection"
+
 i, j = axes("i j")
 x = Tensor("x", i, j)
 SPEC = pipeline(at=fold.argmax(x[i, j], over=j)[i], top=fold.max(x[i, j], over=j)[i])

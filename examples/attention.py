@@ -6,6 +6,8 @@ Vaswani et al., Attention Is All You Need, arXiv 1706.03762; in one pass: Dao et
 from refold import Tensor, axes, exp, fold, pipeline, sqrt
 from refold.examples import show
 
+GROUP = "attention"
+
 i, j, d, e = axes("i j d e")
 q, k, v = Tensor("q", i, d), Tensor("k", j, d), Tensor("v", j, e)
 s = fold.sum(q[i, d] * k[j, d], over=d) / sqrt(d.size)

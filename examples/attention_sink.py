@@ -7,6 +7,8 @@ Models with Attention Sinks, arXiv 2309.17453.
 from refold import Tensor, axes, exp, fold, maximum, pipeline, sqrt
 from refold.examples import show
 
+GROUP = "attention"
+
 h, i, j, d, e = axes("h i j d e")
 q, k, v = Tensor("q", h, i, d), Tensor("k", h, j, d), Tensor("v", h, j, e)
 sink = Tensor("sink", h)

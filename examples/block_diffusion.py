@@ -6,6 +6,8 @@ Arriola et al., Block Diffusion, arXiv 2503.09573, section 3.2.
 from refold import Scalar, Tensor, axes, exp, fold, oo, pipeline, sqrt, where
 from refold.examples import show
 
+GROUP = "masks"
+
 i, j, d, e = axes("i j d e")
 q, k, v = Tensor("q", i, d), Tensor("k", j, d), Tensor("v", j, e)
 block = Scalar("block", integer=True, positive=True)

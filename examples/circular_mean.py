@@ -3,6 +3,8 @@
 from refold import Tensor, axes, cos, fold, pipeline
 from refold.examples import show
 
+GROUP = "statistics"
+
 i, j = axes("i j")
 x = Tensor("x", i, j)
 z = x[i, j] - fold.sum(x[i, j], over=j) / j.size

@@ -7,6 +7,8 @@ Sandia report SAND2008-6212.
 from refold import Tensor, axes, fold, pipeline
 from refold.examples import show
 
+GROUP = "statistics"
+
 i, j = axes("i j")
 x, y = Tensor("x", i, j), Tensor("y", i, j)
 dx = x[i, j] - fold.sum(x[i, j], over=j) / j.size

@@ -3,6 +3,8 @@
 from refold import Tensor, axes, fold, pipeline, where
 from refold.examples import show
 
+GROUP = "losses"
+
 IGNORE = -100
 
 i, c = axes("i c")

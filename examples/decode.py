@@ -6,6 +6,8 @@ Dao, Haziza, Massa and Sizov, Flash-Decoding for long-context inference, 2023.
 from refold import Tensor, axes, exp, fold, pipeline, sqrt
 from refold.examples import show
 
+GROUP = "decoding"
+
 j, d, e = axes("j d e")
 q, k, v = Tensor("q", d), Tensor("k", j, d), Tensor("v", j, e)
 s = fold.sum(q[d] * k[j, d], over=d) / sqrt(d.size)

@@ -7,6 +7,8 @@ The tiles outside of the window are skipped; within it every tile evaluates the 
 from refold import Scalar, Tensor, axes, exp, fold, oo, pipeline, sqrt, where
 from refold.examples import show
 
+GROUP = "masks"
+
 i, j, d, e = axes("i j d e")
 q, k, v = Tensor("q", i, d), Tensor("k", j, d), Tensor("v", j, e)
 window, step = Scalar("window", integer=True, positive=True), Scalar("step", integer=True, positive=True)

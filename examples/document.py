@@ -7,6 +7,8 @@ any integers; a tile without a key of the rows' documents is not run.
 from refold import Tensor, axes, exp, fold, oo, pipeline, sqrt, where
 from refold.examples import show
 
+GROUP = "masks"
+
 i, j, d, e = axes("i j d e")
 q, k, v = Tensor("q", i, d), Tensor("k", j, d), Tensor("v", j, e)
 row, key = Tensor("row", i, dtype="int32"), Tensor("key", j, dtype="int32")

@@ -7,6 +7,8 @@ The tiles between the two are found to hold nothing before anything is loaded, a
 from refold import Scalar, Tensor, axes, exp, fold, oo, pipeline, sqrt, where
 from refold.examples import show
 
+GROUP = "masks"
+
 i, j, d, e = axes("i j d e")
 q, k, v = Tensor("q", i, d), Tensor("k", j, d), Tensor("v", j, e)
 shared, window = Scalar("shared", integer=True, positive=True), Scalar("window", integer=True, positive=True)

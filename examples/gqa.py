@@ -6,6 +6,8 @@ Ainslie et al., GQA: Training Generalized Multi-Query Transformer Models from Mu
 from refold import Tensor, axes, exp, fold, pipeline, sqrt
 from refold.examples import show
 
+GROUP = "attention"
+
 h, g, i, j, d, e = axes("h g i j d e")
 q, k, v = Tensor("q", h, i, d), Tensor("k", g, j, d), Tensor("v", g, j, e)
 group = h // (h.size // g.size)

@@ -6,6 +6,8 @@ Ainslie et al., arXiv 2305.13245; Dao, Haziza, Massa and Sizov, Flash-Decoding f
 from refold import Tensor, axes, exp, fold, pipeline, sqrt
 from refold.examples import show
 
+GROUP = "decoding"
+
 h, g, j, d, e = axes("h g j d e")
 q, k, v = Tensor("q", h, d), Tensor("k", g, j, d), Tensor("v", g, j, e)
 group = h // (h.size // g.size)

@@ -3,6 +3,8 @@
 from refold import Tensor, axes, exp, fold, pipeline
 from refold.examples import show
 
+GROUP = "losses"
+
 i, j = axes("i j")
 x, y = Tensor("x", i, j), Tensor("y", i, j)
 log_p = x[i, j] - fold.logsumexp(x[i, j], over=j)

@@ -7,6 +7,8 @@ Sandia report SAND2008-6212.
 from refold import Tensor, axes, fold, pipeline
 from refold.examples import show
 
+GROUP = "statistics"
+
 i, j = axes("i j")
 x = Tensor("x", i, j)
 z = x[i, j] - fold.sum(x[i, j], over=j) / j.size

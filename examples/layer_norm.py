@@ -7,6 +7,8 @@ Golub and LeVeque, Updating formulae and a pairwise algorithm for computing samp
 from refold import Scalar, Tensor, axes, fold, pipeline, sqrt
 from refold.examples import show
 
+GROUP = "norms"
+
 i, j = axes("i j")
 x, weight, bias = Tensor("x", i, j), Tensor("weight", j), Tensor("bias", j)
 eps = Scalar("eps", positive=True)

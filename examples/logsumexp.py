@@ -3,6 +3,8 @@
 from refold import Tensor, axes, fold, pipeline
 from refold.examples import show
 
+GROUP = "softmax"
+
 i, j = axes("i j")
 x = Tensor("x", i, j)
 SPEC = pipeline(y=fold.logsumexp(x[i, j], over=j)[i])

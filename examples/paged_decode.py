@@ -6,6 +6,8 @@ Kwon et al., Efficient Memory Management for Large Language Model Serving with P
 from refold import Tensor, axes, exp, fold, oo, pipeline, sqrt, where
 from refold.examples import show
 
+GROUP = "decoding"
+
 b, h, g, j, d, e, n, r, t = axes("b h g j d e n r t")
 q, k, v = Tensor("q", b, h, d), Tensor("k", n, g, t, d), Tensor("v", n, g, t, e)
 table, length = Tensor("table", b, r, dtype="int32"), Tensor("length", b, dtype="int32")

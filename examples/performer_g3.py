@@ -7,6 +7,8 @@ is that of Choromanski et al., Rethinking Attention with Performers, arXiv 2009.
 from refold import Scalar, Tensor, axes, exp, fold, pipeline
 from refold.examples import show
 
+GROUP = "attention"
+
 i, j = axes("i j")
 c1, c2, c3 = Tensor("c1", i, j), Tensor("c2", i, j), Tensor("c3", i, j)
 a, b = Scalar("a"), Scalar("b")

@@ -6,6 +6,8 @@ Raffel et al., T5, arXiv 1910.10683, section 3.2.1. Both bounds are one: the las
 from refold import Scalar, Tensor, axes, exp, fold, oo, pipeline, sqrt, where
 from refold.examples import show
 
+GROUP = "masks"
+
 i, j, d, e = axes("i j d e")
 q, k, v = Tensor("q", i, d), Tensor("k", j, d), Tensor("v", j, e)
 prefix = Scalar("prefix", integer=True, positive=True)

@@ -6,6 +6,8 @@ Zhang and Sennrich, Root Mean Square Layer Normalization, arXiv 1910.07467.
 from refold import Scalar, Tensor, axes, fold, pipeline, sqrt
 from refold.examples import show
 
+GROUP = "norms"
+
 i, j = axes("i j")
 x, weight = Tensor("x", i, j), Tensor("weight", j)
 eps = Scalar("eps", positive=True)

@@ -6,6 +6,8 @@ Ramapuram et al., Theory, Analysis, and Best Practices for Sigmoid Self-Attentio
 from refold import Scalar, Tensor, axes, fold, pipeline, sigmoid, sqrt
 from refold.examples import show
 
+GROUP = "attention"
+
 i, j, d, e = axes("i j d e")
 q, k, v = Tensor("q", i, d), Tensor("k", j, d), Tensor("v", j, e)
 b = Scalar("b")

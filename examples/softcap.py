@@ -6,6 +6,8 @@ Gemma Team, Gemma 2: Improving Open Language Models at a Practical Size, arXiv 2
 from refold import Scalar, Tensor, axes, exp, fold, pipeline, sqrt, tanh
 from refold.examples import show
 
+GROUP = "biases"
+
 i, j, d, e = axes("i j d e")
 q, k, v = Tensor("q", i, d), Tensor("k", j, d), Tensor("v", j, e)
 cap = Scalar("cap", positive=True)

@@ -6,6 +6,8 @@ In one pass: Milakov and Gimelshein, Online normalizer calculation for softmax, 
 from refold import Tensor, axes, exp, fold, pipeline
 from refold.examples import show
 
+GROUP = "softmax"
+
 i, j = axes("i j")
 x = Tensor("x", i, j)
 p = exp(x[i, j] - fold.max(x[i, j], over=j))

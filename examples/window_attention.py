@@ -6,6 +6,8 @@ Beltagy, Peters and Cohan, Longformer, arXiv 2004.05150; causal as in Mistral 7B
 from refold import Scalar, Tensor, axes, exp, fold, oo, pipeline, sqrt, where
 from refold.examples import show
 
+GROUP = "masks"
+
 i, j, d, e = axes("i j d e")
 q, k, v = Tensor("q", i, d), Tensor("k", j, d), Tensor("v", j, e)
 window = Scalar("window", integer=True, positive=True)

@@ -6,6 +6,8 @@ Chowdhery et al., PaLM: Scaling Language Modeling with Pathways, arXiv 2204.0231
 from refold import Scalar, Tensor, axes, fold, pipeline, where
 from refold.examples import show
 
+GROUP = "losses"
+
 IGNORE = -100
 
 i, c = axes("i c")

@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -17,11 +17,6 @@ from rich.text import Text
 
 from refold.report.loading import Loaded
 
-CATALOGUE_HEAD = ("name", "class", "rank", "what it computes")
-CLASSES = (
-    "class F0: no value that is read is ever stale. F: a stale sum is moved by one factor or one term (rank 1). "
-    "R: by a matrix between several sums (its rank is their number). refused: no such form was found."
-)
 STYLES = {"proved": "green", "refuted": "bold red", "unknown": "yellow"}
 
 
@@ -176,20 +171,6 @@ def files(paths: Sequence[Any], note: str) -> Group:
     rows = [Text(f"  {path}") for path in paths if path.suffix != ".smt2"]
     rows += [Text(f"  {folder}/  {n} queries in SMT-LIB") for folder, n in queries.items()]
     return Group(Text("Bundle", style="bold"), *rows, Text(f"  {note}", style="dim"))
-
-
-def catalogue_table(rows: Sequence[tuple[str, str, str, str]]) -> Table:
-    """Name, class, rank and one line for each example; a terminal cuts the line where it is longer than it is wide."""
-    table = Table.grid(padding=(0, 2))
-    sides: tuple[Literal["left", "right"], ...] = ("left", "left", "right")
-    for n, justify in enumerate(sides):
-        width = max(len(row[n]) for row in (CATALOGUE_HEAD, *rows))
-        table.add_column(no_wrap=True, min_width=width, justify=justify, style="" if n else "cyan")
-    table.add_column(no_wrap=sys.stdout.isatty(), overflow="ellipsis" if sys.stdout.isatty() else "fold")
-    table.add_row(*(Text(title, style="bold") for title in CATALOGUE_HEAD))
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    return table
 
 
 def tests_line(tests: Any) -> Group:

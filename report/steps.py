@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +13,7 @@ from typing import Any
 from refold.errors import RefoldError, UsageError
 from refold.report import bundle, formats, pretty, states
 from refold.report.formats import Finding
-from refold.report.loading import Loaded, catalogue, load
+from refold.report.loading import Loaded, load
 
 EXIT = {"proved": 0, "refuted": 1, "unknown": 3}
 FAILS = {"unknown": ("refuted", "unknown"), "refuted": ("refuted",), "never": ()}
@@ -23,14 +22,6 @@ FAILS = {"unknown": ("refuted", "unknown"), "refuted": ("refuted",), "never": ()
 def exit_code(verdict: str, fail_on: str) -> int:
     """That of a verdict, or 0 where `--fail-on` lets it pass; a refusal counts as refuted."""
     return EXIT[verdict] if verdict in FAILS[fail_on] else 0
-
-
-def list_catalogue() -> int:
-    with pretty.progress("deriving") as notify:
-        rows = [catalogue_row(path, notify) for path in catalogue()]
-    pretty.put(pretty.catalogue_table(rows), "", wide=True)
-    pretty.put(pretty.CLASSES)
-    return 0
 
 
 def derive(spec: str, format: str, *, one_pass: bool = False) -> int:
@@ -373,20 +364,3 @@ def findings(report: Any) -> list[Finding]:
 
 def show_findings(loaded: Loaded, findings: list[Finding], format: str) -> None:
     pretty.write(formats.WRITERS[format]([(loaded, findings)]))
-
-
-def catalogue_row(path: Path, notify: Callable[[str], None]) -> tuple[str, str, str, str]:
-    """One line of the catalogue, its class and rank as derived now."""
-    from refold.algebra import Refusal, Staged, stages
-
-    notify(path.stem)
-    line = (ast.get_docstring(ast.parse(path.read_bytes())) or "").partition("\n")[0]
-    try:
-        plan = stages(load(str(path)).value)
-    except RefoldError:
-        return path.stem, "?", "?", line
-    if isinstance(plan, Refusal):
-        return path.stem, "refused", "", line
-    plans = plan.plans if isinstance(plan, Staged) else (plan,)
-    rank = max((a.rank for p in plans for a in p.accumulators), default=0)
-    return path.stem, " ".join(p.kind for p in plans), str(rank), line

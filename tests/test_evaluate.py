@@ -2,138 +2,19 @@
 
 import importlib
 import math
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
 from support.examples import NAMES
+from support.formulas import HAND, Arrays
 
 from refold import Scalar, Spec, Tensor, axes, erf, exp, fold, log, maximum, minimum, oo, pipeline, relu, sigmoid, where
 from refold.errors import SpecError
-
-Arrays = dict[str, Any]
 
 
 def example(name: str) -> Spec:
     spec: Spec = importlib.import_module(f"refold.examples.{name}").SPEC
     return spec
-
-
-def softmax(s: Any) -> Any:
-    p = np.exp(s - s.max(-1, keepdims=True))
-    return p / p.sum(-1, keepdims=True)
-
-
-def attend(s: Any, v: Any) -> Any:
-    """Rows of softmax(s) v by a loop over what is not masked; 0 where all is."""
-    out = np.zeros((*s.shape[:-1], v.shape[-1]))
-    for row in np.ndindex(s.shape[:-1]):
-        seen = s[row] > -np.inf
-        if seen.any():
-            out[row] = softmax(s[row][seen]) @ v[seen]
-    return out
-
-
-def scores(a: Arrays, seen: Callable[[int, int], bool] = lambda i, j: True) -> Any:
-    s = a["q"] @ a["k"].T / math.sqrt(a["q"].shape[-1])
-    return np.array([[s[i, j] if seen(i, j) else -np.inf for j in range(s.shape[1])] for i in range(s.shape[0])])
-
-
-def heads(a: Arrays, bias: Callable[[int, int, int], float], group: int = 1) -> Any:
-    """One head after the other."""
-    out = []
-    for h in range(a["q"].shape[0]):
-        one = {"q": a["q"][h], "k": a["k"][h // group]}
-        s = scores(one)
-        s = s + np.array([[bias(h, i, j) for j in range(s.shape[1])] for i in range(s.shape[0])])
-        out.append(attend(s, a["v"][h // group]))
-    return np.array(out)
-
-
-def lse(x: Any) -> Any:
-    return np.log(np.exp(x).sum(-1))
-
-
-def sink_attention(a: Arrays) -> Any:
-    h, i = a["q"].shape[:2]
-    out = np.zeros((h, i, a["v"].shape[-1]))
-    for n in range(h):
-        s = scores({"q": a["q"][n], "k": a["k"][n]})
-        p = softmax(np.concatenate([s, np.full((i, 1), a["sink"][n])], axis=1))
-        out[n] = p[:, :-1] @ a["v"][n]
-    return out
-
-
-def paged(a: Arrays) -> Any:
-    """Each sequence's keys and values gathered from their pages, head by head."""
-    out = np.zeros((*a["q"].shape[:2], a["v"].shape[-1]))
-    for b, length in enumerate(a["length"]):
-        for h, q in enumerate(a["q"][b]):
-            k, v = (a[x][a["table"][b], h // 2].reshape(-1, a[x].shape[-1])[:length] for x in ("k", "v"))
-            out[b, h] = attend(k @ q / math.sqrt(len(q)), v)
-    return out
-
-
-def nll(a: Arrays, z: float = 0.0) -> Any:
-    return np.array([0.0 if t == -100 else lse(x) - x[t] + z * lse(x) ** 2
-                     for x, t in zip(a["x"], a["target"], strict=True)])  # fmt: skip
-
-
-def layer_norm(a: Arrays) -> Any:
-    x = a["x"]
-    return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + a["eps"]) * a["weight"] + a["bias"]
-
-
-def performer(a: Arrays) -> Any:
-    r1 = a["c1"].max(-1, keepdims=True)
-    p = np.exp(a["c1"] - r1 - a["b"] * a["c2"] * a["c3"])
-    return (a["a"] * a["c3"] * p / p.sum(-1, keepdims=True)).sum(-1)
-
-
-HAND: dict[str, Callable[[Arrays], Any]] = {
-    "softmax": lambda a: softmax(a["x"]),
-    "log_softmax": lambda a: np.log(softmax(a["x"])),
-    "logsumexp": lambda a: lse(a["x"]),
-    "cross_entropy": nll,
-    "z_loss": lambda a: nll(a, a["z"]),
-    "rms_norm": lambda a: a["weight"] * a["x"] / np.sqrt((a["x"] ** 2).mean(-1, keepdims=True) + a["eps"]),
-    "layer_norm": layer_norm,
-    "entropy": lambda a: -(softmax(a["x"]) * np.log(softmax(a["x"]))).sum(-1),
-    "kl": lambda a: (softmax(a["x"]) * np.log(softmax(a["x"]) / softmax(a["y"]))).sum(-1),
-    "kurtosis": lambda a: ((a["x"] - a["x"].mean(-1, keepdims=True)) ** 4).mean(-1) / a["x"].var(-1) ** 2 - 3,
-    "covariance": lambda a: (a["x"] * a["y"]).mean(-1) - a["x"].mean(-1) * a["y"].mean(-1),
-    "circular_mean": lambda a: np.cos(a["x"] - a["x"].mean(-1, keepdims=True)).mean(-1),
-    "argmax": lambda a: {"at": a["x"].argmax(-1), "top": a["x"].max(-1)},
-    "attention": lambda a: attend(scores(a), a["v"]),
-    "naive_attention": lambda a: attend(scores(a), a["v"]),
-    "causal_attention": lambda a: attend(scores(a, lambda i, j: j <= i), a["v"]),
-    "causal_attention_bottom_right": lambda a: attend(
-        scores(a, lambda i, j: j - len(a["k"]) <= i - len(a["q"])), a["v"]
-    ),
-    "window_attention": lambda a: attend(scores(a, lambda i, j: 0 <= i - j < a["window"]), a["v"]),
-    "alibi": lambda a: heads(a, lambda h, i, j: -a["slope"][h] * (i - j) if j <= i else -np.inf),
-    "softcap": lambda a: attend(a["cap"] * np.tanh(scores(a) / a["cap"]), a["v"]),
-    "gqa": lambda a: heads(a, lambda h, i, j: 0.0, group=len(a["q"]) // len(a["k"])),
-    "decode": lambda a: attend(a["k"] @ a["q"] / math.sqrt(len(a["q"])), a["v"]),
-    "gqa_decode": lambda a: np.array(
-        [attend(a["k"][h // 2] @ q / math.sqrt(len(q)), a["v"][h // 2]) for h, q in enumerate(a["q"])]
-    ),
-    "paged_decode": paged,
-    "attention_sink": sink_attention,
-    "sigmoid_attention": lambda a: 1 / (1 + np.exp(-scores(a) - a["b"])) @ a["v"],
-    "performer_g3": performer,
-    "dilated_window": lambda a: attend(
-        scores(a, lambda i, j: j <= i < j + a["window"] * a["step"] and (i - j) % a["step"] == 0), a["v"]
-    ),
-    "global_window": lambda a: attend(
-        scores(a, lambda i, j: j <= i and (j < a["shared"] or i < j + a["window"])), a["v"]
-    ),
-    "prefix_lm": lambda a: attend(scores(a, lambda i, j: j < a["prefix"] or j <= i), a["v"]),
-    "block_diffusion": lambda a: attend(scores(a, lambda i, j: j // a["block"] <= i // a["block"]), a["v"]),
-    "document": lambda a: attend(scores(a, lambda i, j: j <= i and a["key"][j] == a["row"][i]), a["v"]),
-    "mask_tensor": lambda a: attend(scores(a, lambda i, j: a["mask"][i, j] > 0), a["v"]),
-}
 
 
 def inputs_for(spec: Spec, rng: np.random.Generator, **sizes: int) -> Arrays:
@@ -144,14 +25,22 @@ def inputs_for(spec: Spec, rng: np.random.Generator, **sizes: int) -> Arrays:
     found: Arrays = {}
     if "table" in {t.name for t in spec.tensors}:
         found["j"] = lengths["r"] * lengths["t"]
+    ignored = "-100" in str(spec)
     for tensor in spec.tensors:
         shape = [lengths[axis.name] for axis in tensor.axes]
-        if tensor.name in ("table", "length"):
-            found[tensor.name] = rng.integers(0, lengths["n"] if tensor.name == "table" else found["j"] + 1, shape)
+        if tensor.name == "length":
+            found[tensor.name] = rng.integers(0, found.get("j", lengths["j"]) + 1, shape)
         elif tensor.is_integer:
-            found[tensor.name] = np.where(rng.random(shape) < 0.7, rng.integers(0, lengths.get("c", 2), shape), -100)
+            # Of an axis that it points into, whose length is known, or a word that is compared.
+            count = lengths.get(
+                {"table": "n", "at": "n", "distance": "b", "bucket": "b", "pair": "j"}.get(tensor.name, "c"), 2
+            )
+            found[tensor.name] = rng.integers(0, count, shape)
+            if ignored or tensor.name in ("row", "key"):
+                found[tensor.name] = np.where(rng.random(shape) < 0.7, found[tensor.name], -100)
         else:
-            found[tensor.name] = 2 * rng.normal(size=shape)
+            drawn = 2 * rng.normal(size=shape)
+            found[tensor.name] = np.abs(drawn) + 0.1 if tensor.sign else drawn
     for param in spec.params:
         found[param.name] = 2 if param.is_integer else 0.5
     return found

@@ -6,6 +6,8 @@ Ioffe and Szegedy, Batch Normalization, arXiv 1502.03167.
 from refold import Scalar, Tensor, axes, fold, pipeline, sqrt
 from refold.examples import show
 
+GROUP = "norms"
+
 n, c, p = axes("n c p")
 x = Tensor("x", n, c, p)
 weight, bias = Tensor("weight", c), Tensor("bias", c)

@@ -7,6 +7,8 @@ Holland and Welsch, Robust regression using iteratively reweighted least-squares
 from refold import Tensor, axes, fold, pipeline
 from refold.examples import show
 
+GROUP = "iterations"
+
 i, j = axes("i j")
 x = Tensor("x", i, j)
 mean = fold.sum(x[i, j], over=j) / j.size

@@ -6,6 +6,8 @@ Radford et al., Learning Transferable Visual Models From Natural Language Superv
 from refold import Scalar, Tensor, axes, exp, fold, log, pipeline
 from refold.examples import show
 
+GROUP = "losses"
+
 i, j, d = axes("i j d")
 image, text = Tensor("image", i, d), Tensor("text", j, d)
 temperature = Scalar("temperature", positive=True)

@@ -6,6 +6,8 @@ Wu and He, Group Normalization, arXiv 1803.08494.
 from refold import Scalar, Tensor, axes, fold, pipeline, sqrt
 from refold.examples import show
 
+GROUP = "norms"
+
 n, g, c, p = axes("n g c p")
 x = Tensor("x", n, g, c, p)
 weight, bias = Tensor("weight", g, c), Tensor("bias", g, c)

@@ -3,6 +3,8 @@
 from refold import Tensor, axes, exp, fold, pipeline
 from refold.examples import show
 
+GROUP = "softmax"
+
 n, a, b = axes("n a b")
 x = Tensor("x", n, a, b)
 p = exp(x[n, a, b] - fold.max(x[n, a, b], over=(a, b)))

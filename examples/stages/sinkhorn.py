@@ -6,6 +6,8 @@ Cuturi, Sinkhorn Distances: Lightspeed Computation of Optimal Transport, arXiv 1
 from refold import Tensor, axes, exp, fold, log, pipeline
 from refold.examples import show
 
+GROUP = "iterations"
+
 i, j = axes("i j")
 c = Tensor("c", i, j)
 m = fold.max(c[i, j], over=j)

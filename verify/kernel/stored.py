@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import sympy as sp
+
 from refold.algebra import State
 from refold.algebra.plan import Finish
 from refold.algebra.roles import is_selected
@@ -109,6 +111,9 @@ def _finish(subject: Subject, finish: Finish, both: Definition, where: At) -> An
             return both.selected(expr, [put(i) for i in expr.indices], where)
         if not expr.args or not expr.free_symbols & {*subject.prover.laws.symbols, *elements}:
             return expr if isinstance(expr, State) or not expr.free_symbols else both.value(expr, where)
+        if isinstance(expr, sp.Mul):  # the launcher passes what several factors are together
+            scalar, factors = both.scalars.split(expr)
+            return subject.data.product(scalar, *map(put, factors))
         return subject.data.built(expr.func, *map(put, expr.args))
 
     return subject.data.choice(*map(put, (finish.guard, finish.expr, finish.empty)))

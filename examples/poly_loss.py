@@ -1,0 +1,25 @@
+"""Poly-1 cross-entropy: loss = nll + a (1 - p), p = exp(-nll).
+
+Leng et al., PolyLoss: A Polynomial Expansion Perspective of Classification Loss Functions, arXiv 2204.12511.
+"""
+
+from refold import Scalar, Tensor, axes, exp, fold, pipeline
+from refold.examples import show
+
+GROUP = "losses"
+
+i, c = axes("i c")
+x = Tensor("x", i, c)
+target = Tensor("target", i, dtype="int64")
+a = Scalar("a")
+nll = fold.logsumexp(x[i, c], over=c) - x[i, target[i]]
+SPEC = pipeline(loss=(nll + a * (1 - exp(-nll)))[i])
+
+
+def main() -> None:
+    """Prints the derivation and the verdicts."""
+    show(SPEC)
+
+
+if __name__ == "__main__":
+    main()

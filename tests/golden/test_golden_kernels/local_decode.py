@@ -1,0 +1,312 @@
+"""local_decode: o and its kernels, emitted by refold from a proved plan.
+
+    s[h,j] = (Σ_d q[h,d]·k[h,j,d])/√|d| where j ≥ |j| - window, else -∞
+    m[h] = max_j s[h,j]
+    p[h,j] = exp(s[h,j] - m[h])
+    o[h,e] = (Σ_j p[h,j]·v[h,j,e])/(Σ_j p[h,j])
+    with 0 where a reduction ranges over nothing
+
+The proof is local_decode.proof.json, the test test_local_decode.py. Needs torch and triton alone.
+It has not been run yet.
+"""
+
+import hashlib
+import importlib.util
+import math
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import torch
+import triton
+import triton.language as tl
+
+
+def load_beside(file: str, content: str) -> ModuleType:
+    """A file beside this one, as a module of its content: other bundles may have another of that name."""
+    name, path = f"{Path(file).stem}_{content}", Path(__file__).with_name(file)
+    if name not in sys.modules:
+        if not path.is_file():
+            raise ImportError(f"{path} is missing: copy it from the folder that {Path(__file__).name} comes from")
+        if hashlib.sha256(path.read_bytes()).hexdigest()[:16] != content:
+            raise ImportError(f"{path} is not the one that {Path(__file__).name} was emitted with: emit it again")
+        found = importlib.util.spec_from_file_location(name, path)
+        assert found is not None and found.loader is not None
+        module = importlib.util.module_from_spec(found)
+        found.loader.exec_module(module)
+        sys.modules[name] = module
+    return sys.modules[name]
+
+
+rt = load_beside("refold_runtime.py", "of the runtime")
+_position, _ratio = rt._position, rt.ratio
+TABLES = rt.Tables(
+    name="local_decode", inputs={"q": ("h", "d",), "k": ("h", "j", "d",), "v": ("h", "j", "e",)},
+    outputs={"o": ("h", "e",)}, dtypes={"q": "float", "k": "float", "v": "float"},
+    limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), masks=True,
+    words={"window": "int"},
+)
+
+
+@triton.jit
+def _step(
+    m, l, acc, j0, k_ptr, v_ptr, d, e, h, in_d, in_e, k_d, k_h, k_j, q, scale_2, v_e, v_h, v_j, window, size_j,
+    BLOCK_N: tl.constexpr, INDEX: tl.constexpr, MASKED: tl.constexpr,
+):
+    # One tile: the state, moved to the new anchors, and what the tile adds.
+    j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
+    in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
+    k = tl.load(k_ptr + h * k_h + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0).to(tl.float32)
+    r = tl.sum(k * q[None, :], 1)
+    if MASKED:
+        r = tl.where(in_j & (j >= size_j - window), r, -float("inf"))
+    m_new = tl.maximum(m, tl.max(r, 0) * scale_2)
+    m_hat = tl.where(m_new != -float("inf"), m_new, 0.0)
+    alpha = tl.exp2(m - m_hat)
+    p = tl.exp2(r * scale_2 - m_hat)
+    l_new = l * alpha + tl.sum(p, 0)
+    v = tl.load(v_ptr + h * v_h + j[:, None] * v_j + e[None, :] * v_e, mask=in_j[:, None] & in_e[None, :], other=0.0).to(tl.float32)
+    acc_new = acc * alpha + tl.sum(v * p[:, None], 0)
+    return m_new, l_new, acc_new
+
+
+@triton.jit
+def _merge(m, l, acc, m_part, l_part, acc_part):
+    # Two states, each moved to the anchors of both together, then joined.
+    m_new = tl.maximum(m, m_part)
+    m_hat = tl.where(m_new != -float("inf"), m_new, 0.0)
+    alpha = tl.exp2(m - m_hat)
+    alpha_2 = tl.exp2(m_part - m_hat)
+    l_new = l * alpha + l_part * alpha_2
+    acc_new = acc * alpha + acc_part * alpha_2
+    return m_new, l_new, acc_new
+
+
+@triton.jit
+def local_decode_rolling(
+    k_ptr, o_ptr, q_ptr, v_ptr, k_d, k_h, k_j, k_lead0, k_lead1, o_e, o_h, o_lead0, o_lead1, q_d, q_h, q_lead0, q_lead1,
+    scale_2, v_e, v_h, v_j, v_lead0, v_lead1, window, size_h, size_j, size_lead, BLOCK_N: tl.constexpr,
+    BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, INDEX: tl.constexpr, SIZE_d: tl.constexpr, SIZE_e: tl.constexpr,
+    STAGES: tl.constexpr,
+):
+    # One program holds its rows and goes over all of axis j.
+    window = tl.cast(window, INDEX)
+    pid = tl.program_id(0)
+    batch = pid
+    lead = batch
+    h = (lead % size_h).to(INDEX)
+    lead = lead // size_h
+    lead0 = (lead // size_lead).to(tl.int64)
+    lead1 = (lead % size_lead).to(tl.int64)
+    d = tl.arange(0, BLOCK_d).to(INDEX)  # [BLOCK_d]
+    in_d = d < SIZE_d
+    e = tl.arange(0, BLOCK_e).to(INDEX)  # [BLOCK_e]
+    in_e = e < SIZE_e
+    q_ptr += lead0 * q_lead0 + lead1 * q_lead1
+    k_ptr += lead0 * k_lead0 + lead1 * k_lead1
+    v_ptr += lead0 * v_lead0 + lead1 * v_lead1
+    o_ptr += lead0 * o_lead0 + lead1 * o_lead1
+    q = tl.load(q_ptr + h * q_h + d * q_d, mask=in_d, other=0.0).to(tl.float32)
+    m = tl.full([], -float("inf"), tl.float32)
+    l = tl.full([], 0.0, tl.float32)
+    acc = tl.full([BLOCK_e], 0.0, tl.float32)
+    lo = 0
+    hi = size_j
+    full_hi = hi
+    full_lo = lo
+    lo = tl.maximum(lo, _position(size_j - window))
+    full_lo = tl.maximum(full_lo, _position(size_j - window))
+    lo = lo // BLOCK_N * BLOCK_N
+    hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
+    full_lo = tl.minimum(tl.cdiv(full_lo, BLOCK_N) * BLOCK_N, hi)
+    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, full_lo), hi)
+    for j0 in tl.range(lo, full_lo, BLOCK_N, num_stages=STAGES):
+        m, l, acc = _step(
+            m, l, acc, j0, k_ptr, v_ptr, d, e, h, in_d, in_e, k_d, k_h, k_j, q, scale_2, v_e, v_h, v_j, window,
+            size_j, BLOCK_N, INDEX, True,
+        )
+    for j0 in tl.range(full_lo, full_hi, BLOCK_N, num_stages=STAGES):
+        m, l, acc = _step(
+            m, l, acc, j0, k_ptr, v_ptr, d, e, h, in_d, in_e, k_d, k_h, k_j, q, scale_2, v_e, v_h, v_j, window,
+            size_j, BLOCK_N, INDEX, False,
+        )
+    for j0 in tl.range(full_hi, hi, BLOCK_N, num_stages=STAGES):
+        m, l, acc = _step(
+            m, l, acc, j0, k_ptr, v_ptr, d, e, h, in_d, in_e, k_d, k_h, k_j, q, scale_2, v_e, v_h, v_j, window,
+            size_j, BLOCK_N, INDEX, True,
+        )
+    l_safe = tl.where(l != 0.0, l, 1.0)
+    o = tl.where(l != 0.0, acc * (1.0 / l_safe), 0.0)
+    tl.store(o_ptr + h * o_h + e * o_e, o.to(o_ptr.dtype.element_ty), mask=in_e)
+
+
+@triton.jit
+def local_decode_parts(
+    k_ptr, part_acc_ptr, part_l_ptr, part_m_ptr, q_ptr, v_ptr, chunk, k_d, k_h, k_j, k_lead0, k_lead1, q_d, q_h,
+    q_lead0, q_lead1, scale_2, v_e, v_h, v_j, v_lead0, v_lead1, window, size_batch, size_h, size_j, size_lead,
+    BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, INDEX: tl.constexpr, OVERLAP: tl.constexpr,
+    SIZE_d: tl.constexpr, SIZE_e: tl.constexpr, STAGES: tl.constexpr,
+):
+    # One program leaves the state of one part of axis j.
+    window = tl.cast(window, INDEX)
+    pid = tl.program_id(0)
+    batch = pid
+    lead = batch
+    h = (lead % size_h).to(INDEX)
+    lead = lead // size_h
+    lead0 = (lead // size_lead).to(tl.int64)
+    lead1 = (lead % size_lead).to(tl.int64)
+    d = tl.arange(0, BLOCK_d).to(INDEX)  # [BLOCK_d]
+    in_d = d < SIZE_d
+    e = tl.arange(0, BLOCK_e).to(INDEX)  # [BLOCK_e]
+    in_e = e < SIZE_e
+    q_ptr += lead0 * q_lead0 + lead1 * q_lead1
+    k_ptr += lead0 * k_lead0 + lead1 * k_lead1
+    v_ptr += lead0 * v_lead0 + lead1 * v_lead1
+    q = tl.load(q_ptr + h * q_h + d * q_d, mask=in_d, other=0.0).to(tl.float32)
+    part = tl.program_id(1)
+    if OVERLAP:
+        tl.extra.cuda.gdc_launch_dependents()
+    m = tl.full([], -float("inf"), tl.float32)
+    l = tl.full([], 0.0, tl.float32)
+    acc = tl.full([BLOCK_e], 0.0, tl.float32)
+    lo = part * chunk
+    hi = tl.minimum(size_j, (part + 1) * chunk)
+    full_hi = hi
+    full_lo = lo
+    lo = tl.maximum(lo, _position(size_j - window))
+    full_lo = tl.maximum(full_lo, _position(size_j - window))
+    lo = lo // BLOCK_N * BLOCK_N
+    hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
+    full_lo = tl.minimum(tl.cdiv(full_lo, BLOCK_N) * BLOCK_N, hi)
+    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, full_lo), hi)
+    for j0 in tl.range(lo, full_lo, BLOCK_N, num_stages=STAGES):
+        m, l, acc = _step(
+            m, l, acc, j0, k_ptr, v_ptr, d, e, h, in_d, in_e, k_d, k_h, k_j, q, scale_2, v_e, v_h, v_j, window,
+            size_j, BLOCK_N, INDEX, True,
+        )
+    for j0 in tl.range(full_lo, full_hi, BLOCK_N, num_stages=STAGES):
+        m, l, acc = _step(
+            m, l, acc, j0, k_ptr, v_ptr, d, e, h, in_d, in_e, k_d, k_h, k_j, q, scale_2, v_e, v_h, v_j, window,
+            size_j, BLOCK_N, INDEX, False,
+        )
+    for j0 in tl.range(full_hi, hi, BLOCK_N, num_stages=STAGES):
+        m, l, acc = _step(
+            m, l, acc, j0, k_ptr, v_ptr, d, e, h, in_d, in_e, k_d, k_h, k_j, q, scale_2, v_e, v_h, v_j, window,
+            size_j, BLOCK_N, INDEX, True,
+        )
+    tl.store(part_m_ptr + (part * size_batch + batch).to(tl.int64), m)
+    tl.store(part_l_ptr + (part * size_batch + batch).to(tl.int64), l)
+    tl.store(part_acc_ptr + ((part * size_batch + batch).to(tl.int64) * SIZE_e + e), acc, mask=in_e)
+
+
+@triton.jit
+def local_decode_finish(
+    o_ptr, part_acc_ptr, part_l_ptr, part_m_ptr, o_e, o_h, o_lead0, o_lead1, parts, size_batch, size_h, size_lead,
+    BLOCK_e: tl.constexpr, INDEX: tl.constexpr, OVERLAP: tl.constexpr, SIZE_e: tl.constexpr,
+):
+    # Merges the states of all parts and writes.
+    pid = tl.program_id(0)
+    batch = pid
+    lead = batch
+    h = (lead % size_h).to(INDEX)
+    lead = lead // size_h
+    lead0 = (lead // size_lead).to(tl.int64)
+    lead1 = (lead % size_lead).to(tl.int64)
+    e = tl.arange(0, BLOCK_e).to(INDEX)  # [BLOCK_e]
+    in_e = e < SIZE_e
+    o_ptr += lead0 * o_lead0 + lead1 * o_lead1
+    m = tl.full([], -float("inf"), tl.float32)
+    l = tl.full([], 0.0, tl.float32)
+    acc = tl.full([BLOCK_e], 0.0, tl.float32)
+    if OVERLAP:
+        tl.extra.cuda.gdc_wait()  # begun early: the parts are not all there yet
+    for part in tl.range(0, parts, loop_unroll_factor=8):
+        m_part = tl.load(part_m_ptr + (part * size_batch + batch).to(tl.int64))
+        l_part = tl.load(part_l_ptr + (part * size_batch + batch).to(tl.int64))
+        acc_part = tl.load(part_acc_ptr + ((part * size_batch + batch).to(tl.int64) * SIZE_e + e), mask=in_e, other=0.0)
+        m, l, acc = _merge(m, l, acc, m_part, l_part, acc_part)
+    l_safe = tl.where(l != 0.0, l, 1.0)
+    o = tl.where(l != 0.0, acc * (1.0 / l_safe), 0.0)
+    tl.store(o_ptr + h * o_h + e * o_e, o.to(o_ptr.dtype.element_ty), mask=in_e)
+
+
+def local_decode(q, k, v, *, window, out=None, schedule="auto",
+                 splits=None, block_m=None, block_n=None, num_warps=None, num_stages=None):
+    """q [..., h, d]; k [..., h, j, d]; v [..., h, j, e] -> o [..., h, e].
+
+    Leading dimensions broadcast, strides are free. `schedule` is auto, rolling or split; `splits` are parts
+    of the axis; `block_m` and `block_n` are powers of two. Raises ValueError or TypeError for other inputs.
+    """
+    if torch.compiler.is_compiling() and out is None:
+        return _OPERATOR(q, k, v, window, schedule, splits, block_m, block_n, num_warps, num_stages)
+    return _call((q, k, v), out, (window, schedule, splits, block_m, block_n, num_warps, num_stages))
+
+
+def _prepare(q, k, v, given, window, schedule, splits, block_m, block_n, num_warps, num_stages):
+    """Checks what is given and lays out the call."""
+    inputs = {"q": q, "k": k, "v": v}
+    size = rt.sizes(TABLES, inputs)
+    rt.check_positive(TABLES, size, "d", "e")
+    window = rt.scalar(TABLES, "window", window, integer=True, positive=True)
+    window = rt.limited(window, 2 * size["j"])
+    device = q.device
+    lead, views, copied = rt.leading(TABLES, inputs)
+    layout, outputs = rt.outputs(TABLES, given, inputs, lead, size)
+    if not any(o.numel() for o in outputs.values()):
+        return rt.Call(TABLES, device, layout)
+    views.update(outputs)
+    pads = {"BLOCK_d": rt.pad(size["d"], 1), "BLOCK_e": rt.pad(size["e"], 1)}
+    batch = math.prod(lead) * size["h"]
+    block_m, block_n, num_warps, num_stages, slots = rt.tiles(
+        TABLES, block_m, block_n, num_warps, num_stages, 1, size["j"], batch, pads, q.element_size(), device,
+    )
+    programs = batch
+    parts, chunk = rt.schedule(TABLES, schedule, splits, programs, size["j"], block_n, slots)
+    rt.check_parts(TABLES, chunk, block_n, parts * chunk, size["j"])
+    rt.check_launch(TABLES, (block_m, block_n, *pads.values()), batch * parts, size["j"] + parts * chunk)
+    args = {
+        "scale_2": _ratio(1, math.sqrt(size["d"]) * 0.6931471805599453), "window": window, "size_h": size["h"],
+        "size_j": size["j"], "SIZE_d": size["d"], "SIZE_e": size["e"], "size_lead": lead[-1] if lead else 1,
+        "size_batch": batch, "parts": parts, "chunk": chunk, "BLOCK_M": block_m, "BLOCK_N": block_n, **pads,
+        "ONE_TILE": size["j"] <= block_n, "RAGGED": size["j"] % block_n > 0 or size["j"] == 0,
+        "OPERAND": rt.operand(q.dtype), "STAGES": num_stages or 3, "OVERLAP": parts > 1 and rt.overlaps(device),
+    }
+    rt.strides(TABLES, args, views, max(0, window + size["j"], window, window + size["j"] + 1))
+    options = rt.options(TABLES, num_warps, num_stages, block_m * block_n)
+    if parts == 1:
+        launches = [(local_decode_rolling, (programs,), args, options)]
+        return rt.Call(TABLES, device, layout, launches, copied=copied)
+    work = {
+        "part_m_ptr": ((parts, batch), torch.float32), "part_l_ptr": ((parts, batch), torch.float32),
+        "part_acc_ptr": ((parts, batch, size["e"]), torch.float32),
+    }
+    options_2 = options | ({"launch_pdl": True} if args["OVERLAP"] else {})
+    few, options_2 = rt.merging(batch, block_m, max(pads.values(), default=1), options_2, device)
+    launches = [
+        (local_decode_parts, (programs, parts), args, options),
+        (local_decode_finish, (batch, 1), args | {"BLOCK_M": few}, options_2),
+    ]
+    return rt.Call(TABLES, device, layout, launches, work, copied)
+
+
+_call = rt.Calls(TABLES, _prepare)
+_OPERATOR = rt.operator(TABLES, __file__, _call)
+
+
+def reference(q, k, v, *, window):
+    """The pipeline as it is written, in eager torch, in the dtype of the inputs: the oracle in float64."""
+    inputs = {"q": q, "k": k, "v": v}
+    size = rt.sizes(TABLES, inputs, check=False)
+    dtype, device = q.dtype, q.device
+    lead = rt.broadcast(TABLES, inputs)
+    out = {}
+    j = torch.arange(size["j"], device=device)
+    s = rt.where((j >= size["j"] - window)[..., None, :], (q[..., :, None, :] * k).sum(-1) / math.sqrt(size["d"]), -math.inf, dtype, device)
+    m = rt.largest(s, -1)
+    p = torch.exp(s - m[..., :, None])
+    hidden = j < size["j"] - window
+    kept = rt.kept(v * p[..., :, :, None], hidden[..., None, :, None], 0)
+    p_kept = rt.kept(p, hidden[..., None, :], 0)
+    out["o"] = rt.full(rt.where(hidden.all(-1)[..., None, None], 0, kept.sum(-2) / p_kept.sum(-1)[..., :, None], dtype, device), lead + (size["h"], size["e"],), dtype, device)
+    return rt.result(out)

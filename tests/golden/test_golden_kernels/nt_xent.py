@@ -1,0 +1,313 @@
+"""nt_xent: loss and its kernels, emitted by refold from a proved plan.
+
+    s[i,j] = (Σ_d k[j,d]·q[i,d])/t
+    loss[i] = log(Σ_j exp((s[i,j] where j ≠ i, else -∞))) - Σ_j (s[i,j] where j = pair[i], else 0)
+
+The proof is nt_xent.proof.json, the test test_nt_xent.py. Needs torch and triton alone.
+It has not been run yet.
+"""
+
+import hashlib
+import importlib.util
+import math
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import torch
+import triton
+import triton.language as tl
+
+
+def load_beside(file: str, content: str) -> ModuleType:
+    """A file beside this one, as a module of its content: other bundles may have another of that name."""
+    name, path = f"{Path(file).stem}_{content}", Path(__file__).with_name(file)
+    if name not in sys.modules:
+        if not path.is_file():
+            raise ImportError(f"{path} is missing: copy it from the folder that {Path(__file__).name} comes from")
+        if hashlib.sha256(path.read_bytes()).hexdigest()[:16] != content:
+            raise ImportError(f"{path} is not the one that {Path(__file__).name} was emitted with: emit it again")
+        found = importlib.util.spec_from_file_location(name, path)
+        assert found is not None and found.loader is not None
+        module = importlib.util.module_from_spec(found)
+        found.loader.exec_module(module)
+        sys.modules[name] = module
+    return sys.modules[name]
+
+
+rt = load_beside("refold_runtime.py", "of the runtime")
+_position, _ratio = rt._position, rt.ratio
+TABLES = rt.Tables(
+    name="nt_xent", inputs={"q": ("i", "d",), "k": ("j", "d",), "pair": ("i",)}, outputs={"loss": ("i",)},
+    dtypes={"q": "float", "k": "float", "pair": "int32"},
+    limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), dots=True, masks=True,
+    boxes={"k": (1, 1, "BLOCK_N", "BLOCK_d"), "q": (1, 1, "BLOCK_M", "BLOCK_d")}, words={"t": "float"},
+)
+
+
+@triton.jit
+def _step(
+    t2, m, l, j0, k_ptr, d, i, in_d, k_d, k_j, lead0, lead1, pair, q, scale_2, scale_3, size_j, BLOCK_N: tl.constexpr,
+    BLOCK_d: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr, MASKED: tl.constexpr, OPERAND: tl.constexpr,
+):
+    # One tile: the state, moved to the new anchors, and what the tile adds.
+    j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
+    in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
+    k = k_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_d) if BOX else tl.load(k_ptr + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
+    dot = tl.dot(q.to(OPERAND), tl.trans(k.to(OPERAND)), input_precision="ieee")
+    s = dot * scale_2
+    if MASKED:
+        s = tl.where(j[None, :] == pair[:, None], s, 0.0)
+    c = s
+    if MASKED:
+        c = tl.where(in_j[None, :], c, 0.0)
+    t2_new = t2 + tl.sum(c, 1)
+    s2 = tl.where(j[None, :] != i[:, None], dot * scale_3, -float("inf"))
+    if MASKED:
+        s2 = tl.where(in_j[None, :], s2, -float("inf"))
+    m_new = tl.maximum(m, tl.max(s2, 1))
+    m_hat = tl.where(m_new != -float("inf"), m_new, 0.0)
+    alpha = tl.exp2(m - m_hat)
+    p = tl.exp2(s2 - m_hat[:, None])
+    l_new = l * alpha + tl.sum(p, 1)
+    return t2_new, m_new, l_new
+
+
+@triton.jit
+def _merge(t2, m, l, t2_part, m_part, l_part):
+    # Two states, each moved to the anchors of both together, then joined.
+    t2_new = t2 + t2_part
+    m_new = tl.maximum(m, m_part)
+    m_hat = tl.where(m_new != -float("inf"), m_new, 0.0)
+    alpha = tl.exp2(m - m_hat)
+    alpha_2 = tl.exp2(m_part - m_hat)
+    l_new = l * alpha + l_part * alpha_2
+    return t2_new, m_new, l_new
+
+
+@triton.jit
+def nt_xent_rolling(
+    k_ptr, loss_ptr, pair_ptr, q_ptr, k_d, k_j, k_lead0, k_lead1, loss_i, loss_lead0, loss_lead1, pair_i, pair_lead0,
+    pair_lead1, q_d, q_i, q_lead0, q_lead1, scale_2, scale_3, size_i, size_j, size_lead, BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr,
+    SIZE_d: tl.constexpr,
+):
+    # One program holds its rows and goes over all of axis j.
+    pid = tl.program_id(0)
+    tiles = tl.cdiv(size_i, BLOCK_M)
+    i0 = pid % tiles * BLOCK_M
+    batch = pid // tiles
+    i = (i0 + tl.arange(0, BLOCK_M)).to(INDEX)  # [BLOCK_M]
+    in_i = i < size_i
+    lead = batch
+    lead0 = (lead // size_lead).to(tl.int64)
+    lead1 = (lead % size_lead).to(tl.int64)
+    d = tl.arange(0, BLOCK_d).to(INDEX)  # [BLOCK_d]
+    in_d = d < SIZE_d
+    q_ptr = q_ptr if BOX else q_ptr + lead0 * q_lead0 + lead1 * q_lead1
+    k_ptr = k_ptr if BOX else k_ptr + lead0 * k_lead0 + lead1 * k_lead1
+    pair_ptr += lead0 * pair_lead0 + lead1 * pair_lead1
+    loss_ptr += lead0 * loss_lead0 + lead1 * loss_lead1
+    pair = tl.load(pair_ptr + i * pair_i, mask=in_i, other=0)
+    q = q_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
+    t2 = tl.full([BLOCK_M], 0.0, tl.float32)
+    m = tl.full([BLOCK_M], -float("inf"), tl.float32)
+    l = tl.full([BLOCK_M], 0.0, tl.float32)
+    lo = 0
+    hi = size_j
+    full_hi = hi
+    full_lo = lo
+    full_lo = tl.maximum(full_lo, _position(tl.max(tl.where(in_i, pair, -2147483648), 0)))
+    full_hi = tl.minimum(full_hi, _position(tl.min(tl.where(in_i, pair.to(tl.int64) + 1, 2147483647), 0)))
+    hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
+    full_lo = tl.minimum(tl.cdiv(full_lo, BLOCK_N) * BLOCK_N, hi)
+    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, full_lo), hi)
+    for j0 in range(lo, full_lo, BLOCK_N):
+        t2, m, l = _step(
+            t2, m, l, j0, k_ptr, d, i, in_d, k_d, k_j, lead0, lead1, pair, q, scale_2, scale_3, size_j, BLOCK_N,
+            BLOCK_d, BOX, INDEX, True, OPERAND,
+        )
+    for j0 in range(full_lo, full_hi, BLOCK_N):
+        t2, m, l = _step(
+            t2, m, l, j0, k_ptr, d, i, in_d, k_d, k_j, lead0, lead1, pair, q, scale_2, scale_3, size_j, BLOCK_N,
+            BLOCK_d, BOX, INDEX, False, OPERAND,
+        )
+    for j0 in range(full_hi, hi, BLOCK_N):
+        t2, m, l = _step(
+            t2, m, l, j0, k_ptr, d, i, in_d, k_d, k_j, lead0, lead1, pair, q, scale_2, scale_3, size_j, BLOCK_N,
+            BLOCK_d, BOX, INDEX, True, OPERAND,
+        )
+    f = tl.log(l)
+    loss = m * 0.6931471805599453 + f - t2
+    tl.store(loss_ptr + i * loss_i, loss.to(loss_ptr.dtype.element_ty), mask=in_i)
+
+
+@triton.jit
+def nt_xent_parts(
+    k_ptr, pair_ptr, part_l_ptr, part_m_ptr, part_t2_ptr, q_ptr, chunk, k_d, k_j, k_lead0, k_lead1, pair_i, pair_lead0,
+    pair_lead1, q_d, q_i, q_lead0, q_lead1, scale_2, scale_3, size_batch, size_i, size_j, size_lead,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
+    OPERAND: tl.constexpr, OVERLAP: tl.constexpr, SIZE_d: tl.constexpr,
+):
+    # One program leaves the state of one part of axis j.
+    pid = tl.program_id(0)
+    tiles = tl.cdiv(size_i, BLOCK_M)
+    i0 = pid % tiles * BLOCK_M
+    batch = pid // tiles
+    i = (i0 + tl.arange(0, BLOCK_M)).to(INDEX)  # [BLOCK_M]
+    in_i = i < size_i
+    lead = batch
+    lead0 = (lead // size_lead).to(tl.int64)
+    lead1 = (lead % size_lead).to(tl.int64)
+    d = tl.arange(0, BLOCK_d).to(INDEX)  # [BLOCK_d]
+    in_d = d < SIZE_d
+    q_ptr = q_ptr if BOX else q_ptr + lead0 * q_lead0 + lead1 * q_lead1
+    k_ptr = k_ptr if BOX else k_ptr + lead0 * k_lead0 + lead1 * k_lead1
+    pair_ptr += lead0 * pair_lead0 + lead1 * pair_lead1
+    pair = tl.load(pair_ptr + i * pair_i, mask=in_i, other=0)
+    q = q_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
+    part = tl.program_id(1)
+    if OVERLAP:
+        tl.extra.cuda.gdc_launch_dependents()
+    t2 = tl.full([BLOCK_M], 0.0, tl.float32)
+    m = tl.full([BLOCK_M], -float("inf"), tl.float32)
+    l = tl.full([BLOCK_M], 0.0, tl.float32)
+    lo = part * chunk
+    hi = tl.minimum(size_j, (part + 1) * chunk)
+    full_hi = hi
+    full_lo = lo
+    full_lo = tl.maximum(full_lo, _position(tl.max(tl.where(in_i, pair, -2147483648), 0)))
+    full_hi = tl.minimum(full_hi, _position(tl.min(tl.where(in_i, pair.to(tl.int64) + 1, 2147483647), 0)))
+    hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
+    full_lo = tl.minimum(tl.cdiv(full_lo, BLOCK_N) * BLOCK_N, hi)
+    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, full_lo), hi)
+    for j0 in range(lo, full_lo, BLOCK_N):
+        t2, m, l = _step(
+            t2, m, l, j0, k_ptr, d, i, in_d, k_d, k_j, lead0, lead1, pair, q, scale_2, scale_3, size_j, BLOCK_N,
+            BLOCK_d, BOX, INDEX, True, OPERAND,
+        )
+    for j0 in range(full_lo, full_hi, BLOCK_N):
+        t2, m, l = _step(
+            t2, m, l, j0, k_ptr, d, i, in_d, k_d, k_j, lead0, lead1, pair, q, scale_2, scale_3, size_j, BLOCK_N,
+            BLOCK_d, BOX, INDEX, False, OPERAND,
+        )
+    for j0 in range(full_hi, hi, BLOCK_N):
+        t2, m, l = _step(
+            t2, m, l, j0, k_ptr, d, i, in_d, k_d, k_j, lead0, lead1, pair, q, scale_2, scale_3, size_j, BLOCK_N,
+            BLOCK_d, BOX, INDEX, True, OPERAND,
+        )
+    tl.store(part_t2_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), t2, mask=in_i)
+    tl.store(part_m_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), m, mask=in_i)
+    tl.store(part_l_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), l, mask=in_i)
+
+
+@triton.jit
+def nt_xent_finish(
+    loss_ptr, part_l_ptr, part_m_ptr, part_t2_ptr, loss_i, loss_lead0, loss_lead1, parts, size_batch, size_i, size_lead,
+    BLOCK_M: tl.constexpr, INDEX: tl.constexpr, OVERLAP: tl.constexpr,
+):
+    # Merges the states of all parts and writes.
+    pid = tl.program_id(0)
+    tiles = tl.cdiv(size_i, BLOCK_M)
+    i0 = pid % tiles * BLOCK_M
+    batch = pid // tiles
+    i = (i0 + tl.arange(0, BLOCK_M)).to(INDEX)  # [BLOCK_M]
+    in_i = i < size_i
+    lead = batch
+    lead0 = (lead // size_lead).to(tl.int64)
+    lead1 = (lead % size_lead).to(tl.int64)
+    loss_ptr += lead0 * loss_lead0 + lead1 * loss_lead1
+    t2 = tl.full([BLOCK_M], 0.0, tl.float32)
+    m = tl.full([BLOCK_M], -float("inf"), tl.float32)
+    l = tl.full([BLOCK_M], 0.0, tl.float32)
+    if OVERLAP:
+        tl.extra.cuda.gdc_wait()  # begun early: the parts are not all there yet
+    for part in tl.range(0, parts, loop_unroll_factor=8):
+        t2_part = tl.load(part_t2_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), mask=in_i, other=0.0)
+        m_part = tl.load(part_m_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), mask=in_i, other=-float("inf"))
+        l_part = tl.load(part_l_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), mask=in_i, other=0.0)
+        t2, m, l = _merge(t2, m, l, t2_part, m_part, l_part)
+    f = tl.log(l)
+    loss = m * 0.6931471805599453 + f - t2
+    tl.store(loss_ptr + i * loss_i, loss.to(loss_ptr.dtype.element_ty), mask=in_i)
+
+
+def nt_xent(q, k, pair, *, t, out=None, schedule="auto",
+            splits=None, block_m=None, block_n=None, num_warps=None, num_stages=None):
+    """q [..., i, d]; k [..., j, d]; pair [..., i] -> loss [..., i].
+
+    Leading dimensions broadcast, strides are free. `schedule` is auto, rolling or split; `splits` are parts
+    of the axis; `block_m` and `block_n` are powers of two. Raises ValueError or TypeError for other inputs.
+    """
+    if torch.compiler.is_compiling() and out is None:
+        return _OPERATOR(q, k, pair, t, schedule, splits, block_m, block_n, num_warps, num_stages)
+    return _call((q, k, pair), out, (t, schedule, splits, block_m, block_n, num_warps, num_stages))
+
+
+def _prepare(q, k, pair, given, t, schedule, splits, block_m, block_n, num_warps, num_stages):
+    """Checks what is given and lays out the call."""
+    inputs = {"q": q, "k": k, "pair": pair}
+    size = rt.sizes(TABLES, inputs)
+    rt.check_positive(TABLES, size, "d")
+    t = rt.scalar(TABLES, "t", t, integer=False, positive=True)
+    device = q.device
+    lead, views, copied = rt.leading(TABLES, inputs)
+    layout, outputs = rt.outputs(TABLES, given, inputs, lead, size)
+    if not any(o.numel() for o in outputs.values()):
+        return rt.Call(TABLES, device, layout)
+    views.update(outputs)
+    pads = {"BLOCK_d": rt.pad(size["d"], 16)}
+    batch = math.prod(lead)
+    block_m, block_n, num_warps, num_stages, slots = rt.tiles(
+        TABLES, block_m, block_n, num_warps, num_stages, size["i"], size["j"], batch, pads, q.element_size(), device,
+    )
+    programs = batch * triton.cdiv(size["i"], block_m)
+    parts, chunk = rt.schedule(TABLES, schedule, splits, programs, size["j"], block_n, slots)
+    rt.check_parts(TABLES, chunk, block_n, parts * chunk, size["j"])
+    rt.check_launch(TABLES, (block_m, block_n, *pads.values()), batch * parts, size["j"] + parts * chunk)
+    # The weights of a sum have no bound, and float16 ends at 65504.
+    args = {
+        "scale_2": _ratio(1, t), "scale_3": _ratio(1, t * 0.6931471805599453), "t": t, "size_i": size["i"],
+        "size_j": size["j"], "SIZE_d": size["d"], "size_lead": lead[-1] if lead else 1, "size_batch": batch,
+        "parts": parts, "chunk": chunk, "BLOCK_M": block_m, "BLOCK_N": block_n, **pads,
+        "OPERAND": tl.float32 if q.dtype == torch.float16 else rt.operand(q.dtype), "STAGES": num_stages or 3,
+        "OVERLAP": parts > 1 and rt.overlaps(device),
+    }
+    rt.strides(TABLES, args, views)
+    boxes = rt.boxes(TABLES, args, views)
+    options = rt.options(TABLES, num_warps, num_stages, block_m * block_n)
+    if parts == 1:
+        launches = [(nt_xent_rolling, (programs,), args, options)]
+        return rt.Call(TABLES, device, layout, launches, copied=copied, boxes=boxes)
+    work = {
+        "part_t2_ptr": ((parts, batch, size["i"]), torch.float32),
+        "part_m_ptr": ((parts, batch, size["i"]), torch.float32),
+        "part_l_ptr": ((parts, batch, size["i"]), torch.float32),
+    }
+    options_2 = options | ({"launch_pdl": True} if args["OVERLAP"] else {})
+    few, options_2 = rt.merging(size["i"] * batch, block_m, max(pads.values(), default=1), options_2, device)
+    launches = [
+        (nt_xent_parts, (programs, parts), args, options),
+        (nt_xent_finish, (batch * triton.cdiv(size["i"], few), 1), args | {"BLOCK_M": few}, options_2),
+    ]
+    return rt.Call(TABLES, device, layout, launches, work, copied, boxes=boxes)
+
+
+_call = rt.Calls(TABLES, _prepare)
+_OPERATOR = rt.operator(TABLES, __file__, _call)
+
+
+def reference(q, k, pair, *, t):
+    """The pipeline as it is written, in eager torch, in the dtype of the inputs: the oracle in float64."""
+    inputs = {"q": q, "k": k, "pair": pair}
+    size = rt.sizes(TABLES, inputs, check=False)
+    dtype, device = q.dtype, q.device
+    lead = rt.broadcast(TABLES, inputs)
+    out = {}
+    i = torch.arange(size["i"], device=device)
+    j = torch.arange(size["j"], device=device)
+    s = torch.einsum("...bc,...ac->...ab", k, q) / t
+    hidden = j[..., None, :] == i[..., :, None]
+    kept = rt.kept(torch.exp(rt.where(j[..., None, :] != i[..., :, None], s, -math.inf, dtype, device)), hidden, 0)
+    out["loss"] = rt.full(torch.log(kept.sum(-1)) - rt.where(j[..., None, :] == pair[..., :, None], s, 0, dtype, device).sum(-1), lead + (size["i"],), dtype, device)
+    return rt.result(out)

@@ -1,0 +1,256 @@
+"""poly_loss: loss and its kernels, emitted by refold from a proved plan.
+
+    l[i] = Σ_c exp(x[i,c])
+    loss[i] = (1 - exp(x[i,target[i]])/l[i])·a + log(l[i]) - x[i,target[i]]
+
+The proof is poly_loss.proof.json, the test test_poly_loss.py. Needs torch and triton alone.
+It has not been run yet.
+"""
+
+import hashlib
+import importlib.util
+import math
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import torch
+import triton
+import triton.language as tl
+
+
+def load_beside(file: str, content: str) -> ModuleType:
+    """A file beside this one, as a module of its content: other bundles may have another of that name."""
+    name, path = f"{Path(file).stem}_{content}", Path(__file__).with_name(file)
+    if name not in sys.modules:
+        if not path.is_file():
+            raise ImportError(f"{path} is missing: copy it from the folder that {Path(__file__).name} comes from")
+        if hashlib.sha256(path.read_bytes()).hexdigest()[:16] != content:
+            raise ImportError(f"{path} is not the one that {Path(__file__).name} was emitted with: emit it again")
+        found = importlib.util.spec_from_file_location(name, path)
+        assert found is not None and found.loader is not None
+        module = importlib.util.module_from_spec(found)
+        found.loader.exec_module(module)
+        sys.modules[name] = module
+    return sys.modules[name]
+
+
+rt = load_beside("refold_runtime.py", "of the runtime")
+_exp, _larger = rt._exp, rt._larger
+TABLES = rt.Tables(
+    name="poly_loss", inputs={"x": ("i", "c",), "target": ("i",)}, outputs={"loss": ("i",)},
+    dtypes={"x": "float", "target": "int64"},
+    limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), streams=1, rereads=False, shared=0,
+    words={"a": "float"},
+)
+
+
+@triton.jit
+def _step(m, l, j0, x_ptr, i, in_i, x_c, x_i, size_c, BLOCK_N: tl.constexpr, INDEX: tl.constexpr, MASKED: tl.constexpr):
+    # One tile: the state, moved to the new anchors, and what the tile adds.
+    c = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
+    in_c = c < size_c if MASKED else tl.full([BLOCK_N], True, tl.int1)
+    x = tl.load(x_ptr + i[:, None] * x_i + c[None, :] * x_c, mask=in_i[:, None] & in_c[None, :], other=0.0).to(tl.float32)
+    if MASKED:
+        x = tl.where(in_c[None, :], x, -float("inf"))
+    m_new = tl.maximum(m, tl.max(x, 1))
+    r_hat = _larger(0.0, m_new)
+    alpha = _exp(_larger(0.0, m) - r_hat)
+    p = _exp(x - r_hat[:, None])
+    l_new = l * alpha + tl.sum(p, 1)
+    return m_new, l_new
+
+
+@triton.jit
+def _merge(m, l, m_part, l_part):
+    # Two states, each moved to the anchors of both together, then joined.
+    m_new = tl.maximum(m, m_part)
+    r_hat = _larger(0.0, m_new)
+    alpha = _exp(_larger(0.0, m) - r_hat)
+    alpha_2 = _exp(_larger(0.0, m_part) - r_hat)
+    l_new = l * alpha + l_part * alpha_2
+    return m_new, l_new
+
+
+@triton.jit
+def poly_loss_rolling(
+    loss_ptr, target_ptr, x_ptr, a, loss_i, loss_lead0, loss_lead1, target_i, target_lead0, target_lead1, x_c, x_i,
+    x_lead0, x_lead1, size_c, size_i, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, INDEX: tl.constexpr,
+    ONE_TILE: tl.constexpr, RAGGED: tl.constexpr,
+):
+    # One program holds its rows and goes over all of axis c.
+    pid = tl.program_id(0)
+    tiles = tl.cdiv(size_i, BLOCK_M)
+    i0 = pid % tiles * BLOCK_M
+    batch = pid // tiles
+    i = (i0 + tl.arange(0, BLOCK_M)).to(INDEX)  # [BLOCK_M]
+    in_i = i < size_i
+    lead = batch
+    lead0 = (lead // size_lead).to(tl.int64)
+    lead1 = (lead % size_lead).to(tl.int64)
+    x_ptr += lead0 * x_lead0 + lead1 * x_lead1
+    target_ptr += lead0 * target_lead0 + lead1 * target_lead1
+    loss_ptr += lead0 * loss_lead0 + lead1 * loss_lead1
+    target = tl.load(target_ptr + i * target_i, mask=in_i, other=0)
+    inside = (target >= 0) & (target < size_c)
+    x_2 = tl.where(in_i & (inside == 0), float("nan"), tl.load(x_ptr + i * x_i + target.to(INDEX) * x_c, mask=in_i & inside, other=0.0)).to(tl.float32)
+    alpha_4 = _exp(x_2)
+    m = tl.full([BLOCK_M], -float("inf"), tl.float32)
+    l = tl.full([BLOCK_M], 0.0, tl.float32)
+    last = 0 if ONE_TILE else (tl.cdiv(size_c, BLOCK_N) - 1) * BLOCK_N
+    if not ONE_TILE:
+        for j0 in range(0, last, BLOCK_N):
+            m, l = _step(m, l, j0, x_ptr, i, in_i, x_c, x_i, size_c, BLOCK_N, INDEX, False)
+    m, l = _step(m, l, last, x_ptr, i, in_i, x_c, x_i, size_c, BLOCK_N, INDEX, RAGGED)
+    m_safe = tl.where(m != -float("inf"), m, 0.0)
+    alpha_3 = _exp(_larger(0.0, m_safe) * (-1.0))
+    f = tl.log(l)
+    loss = tl.where(m != -float("inf"), (1.0 - alpha_3 * alpha_4 / l) * a + _larger(0.0, m_safe) + f - x_2, float("nan"))
+    tl.store(loss_ptr + i * loss_i, loss.to(loss_ptr.dtype.element_ty), mask=in_i)
+
+
+@triton.jit
+def poly_loss_parts(
+    part_l_ptr, part_m_ptr, x_ptr, chunk, x_c, x_i, x_lead0, x_lead1, size_batch, size_c, size_i, size_lead,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, INDEX: tl.constexpr, OVERLAP: tl.constexpr, RAGGED: tl.constexpr,
+):
+    # One program leaves the state of one part of axis c.
+    pid = tl.program_id(0)
+    tiles = tl.cdiv(size_i, BLOCK_M)
+    i0 = pid % tiles * BLOCK_M
+    batch = pid // tiles
+    i = (i0 + tl.arange(0, BLOCK_M)).to(INDEX)  # [BLOCK_M]
+    in_i = i < size_i
+    lead = batch
+    lead0 = (lead // size_lead).to(tl.int64)
+    lead1 = (lead % size_lead).to(tl.int64)
+    x_ptr += lead0 * x_lead0 + lead1 * x_lead1
+    part = tl.program_id(1)
+    if OVERLAP:
+        tl.extra.cuda.gdc_launch_dependents()
+    m = tl.full([BLOCK_M], -float("inf"), tl.float32)
+    l = tl.full([BLOCK_M], 0.0, tl.float32)
+    lo = part * chunk
+    hi = tl.minimum(size_c, (part + 1) * chunk)
+    full_hi = hi
+    hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
+    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, full_hi, BLOCK_N):
+        m, l = _step(m, l, j0, x_ptr, i, in_i, x_c, x_i, size_c, BLOCK_N, INDEX, False)
+    if RAGGED:
+        for j0 in range(full_hi, hi, BLOCK_N):
+            m, l = _step(m, l, j0, x_ptr, i, in_i, x_c, x_i, size_c, BLOCK_N, INDEX, True)
+    tl.store(part_m_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), m, mask=in_i)
+    tl.store(part_l_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), l, mask=in_i)
+
+
+@triton.jit
+def poly_loss_finish(
+    loss_ptr, part_l_ptr, part_m_ptr, target_ptr, x_ptr, a, loss_i, loss_lead0, loss_lead1, parts, target_i,
+    target_lead0, target_lead1, x_c, x_i, x_lead0, x_lead1, size_batch, size_c, size_i, size_lead,
+    BLOCK_M: tl.constexpr, INDEX: tl.constexpr, OVERLAP: tl.constexpr,
+):
+    # Merges the states of all parts and writes.
+    pid = tl.program_id(0)
+    tiles = tl.cdiv(size_i, BLOCK_M)
+    i0 = pid % tiles * BLOCK_M
+    batch = pid // tiles
+    i = (i0 + tl.arange(0, BLOCK_M)).to(INDEX)  # [BLOCK_M]
+    in_i = i < size_i
+    lead = batch
+    lead0 = (lead // size_lead).to(tl.int64)
+    lead1 = (lead % size_lead).to(tl.int64)
+    x_ptr += lead0 * x_lead0 + lead1 * x_lead1
+    target_ptr += lead0 * target_lead0 + lead1 * target_lead1
+    loss_ptr += lead0 * loss_lead0 + lead1 * loss_lead1
+    target = tl.load(target_ptr + i * target_i, mask=in_i, other=0)
+    inside = (target >= 0) & (target < size_c)
+    x_2 = tl.where(in_i & (inside == 0), float("nan"), tl.load(x_ptr + i * x_i + target.to(INDEX) * x_c, mask=in_i & inside, other=0.0)).to(tl.float32)
+    alpha_4 = _exp(x_2)
+    m = tl.full([BLOCK_M], -float("inf"), tl.float32)
+    l = tl.full([BLOCK_M], 0.0, tl.float32)
+    if OVERLAP:
+        tl.extra.cuda.gdc_wait()  # begun early: the parts are not all there yet
+    for part in tl.range(0, parts, loop_unroll_factor=8):
+        m_part = tl.load(part_m_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), mask=in_i, other=-float("inf"))
+        l_part = tl.load(part_l_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), mask=in_i, other=0.0)
+        m, l = _merge(m, l, m_part, l_part)
+    m_safe = tl.where(m != -float("inf"), m, 0.0)
+    alpha_3 = _exp(_larger(0.0, m_safe) * (-1.0))
+    f = tl.log(l)
+    loss = tl.where(m != -float("inf"), (1.0 - alpha_3 * alpha_4 / l) * a + _larger(0.0, m_safe) + f - x_2, float("nan"))
+    tl.store(loss_ptr + i * loss_i, loss.to(loss_ptr.dtype.element_ty), mask=in_i)
+
+
+def poly_loss(x, target, *, a, out=None, schedule="auto",
+              splits=None, block_m=None, block_n=None, num_warps=None, num_stages=None):
+    """x [..., i, c]; target [..., i] -> loss [..., i].
+
+    Leading dimensions broadcast, strides are free. `schedule` is auto, rolling or split; `splits` are parts
+    of the axis; `block_m` and `block_n` are powers of two. Raises ValueError or TypeError for other inputs.
+    """
+    if torch.compiler.is_compiling() and out is None:
+        return _OPERATOR(x, target, a, schedule, splits, block_m, block_n, num_warps, num_stages)
+    return _call((x, target), out, (a, schedule, splits, block_m, block_n, num_warps, num_stages))
+
+
+def _prepare(x, target, given, a, schedule, splits, block_m, block_n, num_warps, num_stages):
+    """Checks what is given and lays out the call."""
+    inputs = {"x": x, "target": target}
+    size = rt.sizes(TABLES, inputs)
+    a = rt.scalar(TABLES, "a", a, integer=False, positive=False)
+    device = x.device
+    lead, views, copied = rt.leading(TABLES, inputs)
+    layout, outputs = rt.outputs(TABLES, given, inputs, lead, size)
+    if not any(o.numel() for o in outputs.values()):
+        return rt.Call(TABLES, device, layout)
+    views.update(outputs)
+    pads = {}
+    batch = math.prod(lead)
+    block_m, block_n = rt.row_blocks(TABLES, block_m, block_n, size["i"], size["c"], batch, x.element_size(), rt.units(device))
+    num_warps = num_warps or rt.row_warps(TABLES, block_m, block_n, size["c"], x.element_size())
+    slots = 2 * rt.units(device)
+    programs = batch * triton.cdiv(size["i"], block_m)
+    parts, chunk = rt.schedule(TABLES, schedule, splits, programs, size["c"], block_n, slots)
+    rt.check_parts(TABLES, chunk, block_n, parts * chunk, size["c"])
+    rt.check_launch(TABLES, (block_m, block_n, *pads.values()), batch * parts, size["c"] + parts * chunk)
+    args = {
+        "a": a, "size_c": size["c"], "size_i": size["i"], "size_lead": lead[-1] if lead else 1, "size_batch": batch,
+        "parts": parts, "chunk": chunk, "BLOCK_M": block_m, "BLOCK_N": block_n, **pads,
+        "ONE_TILE": size["c"] <= block_n, "RAGGED": size["c"] % block_n > 0 or size["c"] == 0,
+        "OPERAND": rt.operand(x.dtype), "STAGES": num_stages or 3, "OVERLAP": parts > 1 and rt.overlaps(device),
+    }
+    rt.strides(TABLES, args, views)
+    options = rt.options(TABLES, num_warps, num_stages, block_m * block_n)
+    if parts == 1:
+        launches = [(poly_loss_rolling, (programs,), args, options)]
+        return rt.Call(TABLES, device, layout, launches, copied=copied)
+    work = {
+        "part_m_ptr": ((parts, batch, size["i"]), torch.float32),
+        "part_l_ptr": ((parts, batch, size["i"]), torch.float32),
+    }
+    options_2 = options | ({"launch_pdl": True} if args["OVERLAP"] else {})
+    few, options_2 = rt.merging(size["i"] * batch, block_m, max(pads.values(), default=1), options_2, device)
+    launches = [
+        (poly_loss_parts, (programs, parts), args, options),
+        (poly_loss_finish, (batch * triton.cdiv(size["i"], few), 1), args | {"BLOCK_M": few}, options_2),
+    ]
+    return rt.Call(TABLES, device, layout, launches, work, copied)
+
+
+_call = rt.Calls(TABLES, _prepare)
+_OPERATOR = rt.operator(TABLES, __file__, _call)
+
+
+def reference(x, target, *, a):
+    """The pipeline as it is written, in eager torch, in the dtype of the inputs: the oracle in float64."""
+    inputs = {"x": x, "target": target}
+    size = rt.sizes(TABLES, inputs, check=False)
+    dtype, device = x.dtype, x.device
+    lead = rt.broadcast(TABLES, inputs)
+    out = {}
+    i = torch.arange(size["i"], device=device)
+    x_2 = rt.take(x, 1, i, target)
+    l = torch.exp(x).sum(-1)
+    out["loss"] = rt.full(rt.where(size["c"] == 0, math.nan, (1 - torch.exp(x_2) / l) * a + torch.log(l) - x_2, dtype, device), lead + (size["i"],), dtype, device)
+    return rt.result(out)

@@ -1,0 +1,267 @@
+"""swiglu_rms_norm: y and its kernels, emitted by refold from a proved plan.
+
+    y[i,j] = weight[j]·a[i,j]·b[i,j]·sigmoid(a[i,j])/√(eps + (Σ_j a[i,j]²·b[i,j]²·(sigmoid(a[i,j]))²)/|j|)
+
+The proof is swiglu_rms_norm.proof.json, the test test_swiglu_rms_norm.py. Needs torch and triton alone.
+It has not been run yet.
+"""
+
+import hashlib
+import importlib.util
+import math
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import torch
+import triton
+import triton.language as tl
+
+
+def load_beside(file: str, content: str) -> ModuleType:
+    """A file beside this one, as a module of its content: other bundles may have another of that name."""
+    name, path = f"{Path(file).stem}_{content}", Path(__file__).with_name(file)
+    if name not in sys.modules:
+        if not path.is_file():
+            raise ImportError(f"{path} is missing: copy it from the folder that {Path(__file__).name} comes from")
+        if hashlib.sha256(path.read_bytes()).hexdigest()[:16] != content:
+            raise ImportError(f"{path} is not the one that {Path(__file__).name} was emitted with: emit it again")
+        found = importlib.util.spec_from_file_location(name, path)
+        assert found is not None and found.loader is not None
+        module = importlib.util.module_from_spec(found)
+        found.loader.exec_module(module)
+        sys.modules[name] = module
+    return sys.modules[name]
+
+
+rt = load_beside("refold_runtime.py", "of the runtime")
+_sigmoid, _ratio = rt._sigmoid, rt.ratio
+TABLES = rt.Tables(
+    name="swiglu_rms_norm", inputs={"a": ("i", "j",), "b": ("i", "j",), "weight": ("j",)}, outputs={"y": ("i", "j",)},
+    dtypes={"a": "float", "b": "float", "weight": "float"},
+    limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), costly=True, streams=2,
+    rereads=True, shared=1, words={"eps": "float"},
+)
+
+
+@triton.jit
+def _step(
+    t, j0, a_ptr, b_ptr, a_i, a_j, b_i, b_j, i, in_i, size_j, BLOCK_N: tl.constexpr, EVICT: tl.constexpr,
+    INDEX: tl.constexpr, MASKED: tl.constexpr,
+):
+    # One tile: the state, moved to the new anchors, and what the tile adds.
+    j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
+    in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
+    a = tl.load(a_ptr + i[:, None] * a_i + j[None, :] * a_j, mask=in_i[:, None] & in_j[None, :], other=0.0, eviction_policy=EVICT).to(tl.float32)
+    b = tl.load(b_ptr + i[:, None] * b_i + j[None, :] * b_j, mask=in_i[:, None] & in_j[None, :], other=0.0, eviction_policy=EVICT).to(tl.float32)
+    f = _sigmoid(a)
+    c = a * a * (b * b) * (f * f)
+    c_2 = c
+    if MASKED:
+        c_2 = tl.where(in_j[None, :], c_2, 0.0)
+    t_new = t + tl.sum(c_2, 1)
+    return t_new,
+
+
+@triton.jit
+def _merge(t, t_part):
+    # Two states, each moved to the anchors of both together, then joined.
+    t_new = t + t_part
+    return t_new,
+
+
+@triton.jit
+def _write(
+    j0, a_ptr, b_ptr, weight_ptr, y_ptr, a_i, a_j, b_i, b_j, i, in_i, still_2, weight_j, y_i, y_j, size_j,
+    BLOCK_N: tl.constexpr, EVICT: tl.constexpr, INDEX: tl.constexpr, MASKED: tl.constexpr,
+):
+    # One tile of what varies with axis j.
+    j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
+    in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
+    weight = tl.load(weight_ptr + j * weight_j, mask=in_j, other=0.0).to(tl.float32)
+    a = tl.load(a_ptr + i[:, None] * a_i + j[None, :] * a_j, mask=in_i[:, None] & in_j[None, :], other=0.0, eviction_policy=EVICT).to(tl.float32)
+    b = tl.load(b_ptr + i[:, None] * b_i + j[None, :] * b_j, mask=in_i[:, None] & in_j[None, :], other=0.0, eviction_policy=EVICT).to(tl.float32)
+    f = _sigmoid(a)
+    y = weight[None, :] * a * b * f * (1.0 / still_2)[:, None]
+    tl.store(y_ptr + i[:, None] * y_i + j[None, :] * y_j, y.to(y_ptr.dtype.element_ty), mask=in_i[:, None] & in_j[None, :], eviction_policy=EVICT)
+
+
+@triton.jit
+def swiglu_rms_norm_rolling(
+    a_ptr, b_ptr, weight_ptr, y_ptr, a_i, a_j, a_lead0, a_lead1, b_i, b_j, b_lead0, b_lead1, eps, scale_2, weight_j,
+    weight_lead0, weight_lead1, y_i, y_j, y_lead0, y_lead1, size_i, size_j, size_lead, BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr, INDEX: tl.constexpr, ONE_TILE: tl.constexpr, RAGGED: tl.constexpr,
+):
+    # One program holds its rows and goes over all of axis j.
+    pid = tl.program_id(0)
+    tiles = tl.cdiv(size_i, BLOCK_M)
+    i0 = pid % tiles * BLOCK_M
+    batch = pid // tiles
+    i = (i0 + tl.arange(0, BLOCK_M)).to(INDEX)  # [BLOCK_M]
+    in_i = i < size_i
+    lead = batch
+    lead0 = (lead // size_lead).to(tl.int64)
+    lead1 = (lead % size_lead).to(tl.int64)
+    a_ptr += lead0 * a_lead0 + lead1 * a_lead1
+    b_ptr += lead0 * b_lead0 + lead1 * b_lead1
+    weight_ptr += lead0 * weight_lead0 + lead1 * weight_lead1
+    y_ptr += lead0 * y_lead0 + lead1 * y_lead1
+    t = tl.full([BLOCK_M], 0.0, tl.float32)
+    last = 0 if ONE_TILE else (tl.cdiv(size_j, BLOCK_N) - 1) * BLOCK_N
+    if not ONE_TILE:
+        for j0 in range(0, last, BLOCK_N):
+            (t,) = _step(t, j0, a_ptr, b_ptr, a_i, a_j, b_i, b_j, i, in_i, size_j, BLOCK_N, "evict_last", INDEX, False)
+    (t,) = _step(
+        t, last, a_ptr, b_ptr, a_i, a_j, b_i, b_j, i, in_i, size_j, BLOCK_N, "" if ONE_TILE else "evict_first",
+        INDEX, RAGGED,
+    )
+    still_2 = tl.sqrt(t * scale_2 + eps)
+    _write(
+        last, a_ptr, b_ptr, weight_ptr, y_ptr, a_i, a_j, b_i, b_j, i, in_i, still_2, weight_j, y_i, y_j, size_j,
+        BLOCK_N, "" if ONE_TILE else "evict_first", INDEX, RAGGED,
+    )
+    if not ONE_TILE:
+        for back in range(BLOCK_N, last + BLOCK_N, BLOCK_N):
+            _write(
+                last - back, a_ptr, b_ptr, weight_ptr, y_ptr, a_i, a_j, b_i, b_j, i, in_i, still_2, weight_j, y_i, y_j,
+                size_j, BLOCK_N, "evict_first", INDEX, False,
+            )
+
+
+@triton.jit
+def swiglu_rms_norm_parts(
+    a_ptr, b_ptr, part_t_ptr, a_i, a_j, a_lead0, a_lead1, b_i, b_j, b_lead0, b_lead1, chunk, size_batch, size_i, size_j,
+    size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, INDEX: tl.constexpr, OVERLAP: tl.constexpr,
+    RAGGED: tl.constexpr,
+):
+    # One program leaves the state of one part of axis j.
+    pid = tl.program_id(0)
+    tiles = tl.cdiv(size_i, BLOCK_M)
+    i0 = pid % tiles * BLOCK_M
+    batch = pid // tiles
+    i = (i0 + tl.arange(0, BLOCK_M)).to(INDEX)  # [BLOCK_M]
+    in_i = i < size_i
+    lead = batch
+    lead0 = (lead // size_lead).to(tl.int64)
+    lead1 = (lead % size_lead).to(tl.int64)
+    a_ptr += lead0 * a_lead0 + lead1 * a_lead1
+    b_ptr += lead0 * b_lead0 + lead1 * b_lead1
+    part = tl.program_id(1)
+    if OVERLAP:
+        tl.extra.cuda.gdc_launch_dependents()
+    t = tl.full([BLOCK_M], 0.0, tl.float32)
+    lo = part * chunk
+    hi = tl.minimum(size_j, (part + 1) * chunk)
+    full_hi = hi
+    hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
+    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, full_hi, BLOCK_N):
+        (t,) = _step(t, j0, a_ptr, b_ptr, a_i, a_j, b_i, b_j, i, in_i, size_j, BLOCK_N, "evict_last", INDEX, False)
+    if RAGGED:
+        for j0 in range(full_hi, hi, BLOCK_N):
+            (t,) = _step(t, j0, a_ptr, b_ptr, a_i, a_j, b_i, b_j, i, in_i, size_j, BLOCK_N, "evict_last", INDEX, True)
+    tl.store(part_t_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), t, mask=in_i)
+
+
+@triton.jit
+def swiglu_rms_norm_finish(
+    a_ptr, b_ptr, part_t_ptr, weight_ptr, y_ptr, a_i, a_j, a_lead0, a_lead1, b_i, b_j, b_lead0, b_lead1, chunk, eps,
+    parts, scale_2, weight_j, weight_lead0, weight_lead1, y_i, y_j, y_lead0, y_lead1, size_batch, size_i, size_j,
+    size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, INDEX: tl.constexpr, OVERLAP: tl.constexpr,
+    RAGGED: tl.constexpr,
+):
+    # Merges the states of all parts and writes.
+    pid = tl.program_id(0)
+    tiles = tl.cdiv(size_i, BLOCK_M)
+    i0 = pid % tiles * BLOCK_M
+    batch = pid // tiles
+    i = (i0 + tl.arange(0, BLOCK_M)).to(INDEX)  # [BLOCK_M]
+    in_i = i < size_i
+    lead = batch
+    lead0 = (lead // size_lead).to(tl.int64)
+    lead1 = (lead % size_lead).to(tl.int64)
+    a_ptr += lead0 * a_lead0 + lead1 * a_lead1
+    b_ptr += lead0 * b_lead0 + lead1 * b_lead1
+    weight_ptr += lead0 * weight_lead0 + lead1 * weight_lead1
+    y_ptr += lead0 * y_lead0 + lead1 * y_lead1
+    t = tl.full([BLOCK_M], 0.0, tl.float32)
+    if OVERLAP:
+        tl.extra.cuda.gdc_wait()  # begun early: the parts are not all there yet
+    for part in tl.range(0, parts, loop_unroll_factor=8):
+        t_part = tl.load(part_t_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), mask=in_i, other=0.0)
+        (t,) = _merge(t, t_part)
+    still_2 = tl.sqrt(t * scale_2 + eps)
+    start = tl.program_id(1) * chunk
+    for j0 in range(start, tl.minimum(start + chunk, size_j), BLOCK_N):
+        _write(
+            j0, a_ptr, b_ptr, weight_ptr, y_ptr, a_i, a_j, b_i, b_j, i, in_i, still_2, weight_j, y_i, y_j, size_j,
+            BLOCK_N, "evict_first", INDEX, RAGGED,
+        )
+
+
+def swiglu_rms_norm(a, b, weight, *, eps, out=None, schedule="auto",
+                    splits=None, block_m=None, block_n=None, num_warps=None, num_stages=None):
+    """a [..., i, j]; b [..., i, j]; weight [..., j] -> y [..., i, j].
+
+    Leading dimensions broadcast, strides are free. `schedule` is auto, rolling or split; `splits` are parts
+    of the axis; `block_m` and `block_n` are powers of two. Raises ValueError or TypeError for other inputs.
+    """
+    if torch.compiler.is_compiling() and out is None:
+        return _OPERATOR(a, b, weight, eps, schedule, splits, block_m, block_n, num_warps, num_stages)
+    return _call((a, b, weight), out, (eps, schedule, splits, block_m, block_n, num_warps, num_stages))
+
+
+def _prepare(a, b, weight, given, eps, schedule, splits, block_m, block_n, num_warps, num_stages):
+    """Checks what is given and lays out the call."""
+    inputs = {"a": a, "b": b, "weight": weight}
+    size = rt.sizes(TABLES, inputs)
+    eps = rt.scalar(TABLES, "eps", eps, integer=False, positive=True)
+    device = a.device
+    lead, views, copied = rt.leading(TABLES, inputs)
+    layout, outputs = rt.outputs(TABLES, given, inputs, lead, size)
+    if not any(o.numel() for o in outputs.values()):
+        return rt.Call(TABLES, device, layout)
+    views.update(outputs)
+    pads = {}
+    batch = math.prod(lead)
+    block_m, block_n = rt.row_blocks(TABLES, block_m, block_n, size["i"], size["j"], batch, a.element_size(), rt.units(device))
+    num_warps = num_warps or rt.row_warps(TABLES, block_m, block_n, size["j"], a.element_size())
+    slots = 2 * rt.units(device)
+    programs = batch * triton.cdiv(size["i"], block_m)
+    parts, chunk = rt.schedule(TABLES, schedule, splits, programs, size["j"], block_n, slots)
+    rt.check_parts(TABLES, chunk, block_n, parts * chunk, size["j"])
+    rt.check_launch(TABLES, (block_m, block_n, *pads.values()), batch * parts, size["j"] + parts * chunk)
+    args = {
+        "scale_2": _ratio(1, size["j"]), "eps": eps, "size_i": size["i"], "size_j": size["j"],
+        "size_lead": lead[-1] if lead else 1, "size_batch": batch, "parts": parts, "chunk": chunk, "BLOCK_M": block_m,
+        "BLOCK_N": block_n, **pads, "ONE_TILE": size["j"] <= block_n,
+        "RAGGED": size["j"] % block_n > 0 or size["j"] == 0, "OPERAND": rt.operand(a.dtype), "STAGES": num_stages or 3,
+        "OVERLAP": parts > 1 and rt.overlaps(device),
+    }
+    rt.strides(TABLES, args, views)
+    options = rt.options(TABLES, num_warps, num_stages, block_m * block_n)
+    if parts == 1:
+        launches = [(swiglu_rms_norm_rolling, (programs,), args, options)]
+        return rt.Call(TABLES, device, layout, launches, copied=copied)
+    work = {"part_t_ptr": ((parts, batch, size["i"]), torch.float32)}
+    options_2 = options | ({"launch_pdl": True} if args["OVERLAP"] else {})
+    launches = [
+        (swiglu_rms_norm_parts, (programs, parts), args, options),
+        (swiglu_rms_norm_finish, (programs, max(1, triton.cdiv(size["j"], chunk))), args, options_2),
+    ]
+    return rt.Call(TABLES, device, layout, launches, work, copied)
+
+
+_call = rt.Calls(TABLES, _prepare)
+_OPERATOR = rt.operator(TABLES, __file__, _call)
+
+
+def reference(a, b, weight, *, eps):
+    """The pipeline as it is written, in eager torch, in the dtype of the inputs: the oracle in float64."""
+    inputs = {"a": a, "b": b, "weight": weight}
+    size = rt.sizes(TABLES, inputs, check=False)
+    dtype, device = a.dtype, a.device
+    lead = rt.broadcast(TABLES, inputs)
+    out = {}
+    out["y"] = rt.full(weight[..., None, :] * a * b * torch.sigmoid(a) / torch.sqrt((a ** 2 * b ** 2 * torch.sigmoid(a) ** 2).sum(-1) / size["j"] + eps)[..., :, None], lead + (size["i"], size["j"],), dtype, device)
+    return rt.result(out)

@@ -1,0 +1,373 @@
+"""The formula of every example by hand in NumPy, which shares no code with refold: rows and heads by loops."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+Arrays = dict[str, Any]
+
+
+def softmax(s: Any) -> Any:
+    p = np.exp(s - s.max(-1, keepdims=True))
+    return p / p.sum(-1, keepdims=True)
+
+
+def attend(s: Any, v: Any) -> Any:
+    """Rows of softmax(s) v by a loop over what is not masked; 0 where all is."""
+    out = np.zeros((*s.shape[:-1], v.shape[-1]))
+    for row in np.ndindex(s.shape[:-1]):
+        seen = s[row] > -np.inf
+        if seen.any():
+            out[row] = softmax(s[row][seen]) @ v[seen]
+    return out
+
+
+def scores(a: Arrays, seen: Callable[[int, int], bool] = lambda i, j: True) -> Any:
+    s = a["q"] @ a["k"].T / math.sqrt(a["q"].shape[-1])
+    return np.array([[s[i, j] if seen(i, j) else -np.inf for j in range(s.shape[1])] for i in range(s.shape[0])])
+
+
+def heads(a: Arrays, bias: Callable[[int, int, int], float], group: int = 1) -> Any:
+    """One head after the other."""
+    out = []
+    for h in range(a["q"].shape[0]):
+        one = {"q": a["q"][h], "k": a["k"][h // group]}
+        s = scores(one)
+        s = s + np.array([[bias(h, i, j) for j in range(s.shape[1])] for i in range(s.shape[0])])
+        out.append(attend(s, a["v"][h // group]))
+    return np.array(out)
+
+
+def lse(x: Any) -> Any:
+    return np.log(np.exp(x).sum(-1))
+
+
+def sink_attention(a: Arrays) -> Any:
+    h, i = a["q"].shape[:2]
+    out = np.zeros((h, i, a["v"].shape[-1]))
+    for n in range(h):
+        s = scores({"q": a["q"][n], "k": a["k"][n]})
+        p = softmax(np.concatenate([s, np.full((i, 1), a["sink"][n])], axis=1))
+        out[n] = p[:, :-1] @ a["v"][n]
+    return out
+
+
+def paged(a: Arrays) -> Any:
+    """Each sequence's keys and values gathered from their pages, head by head."""
+    out = np.zeros((*a["q"].shape[:2], a["v"].shape[-1]))
+    for b, length in enumerate(a["length"]):
+        for h, q in enumerate(a["q"][b]):
+            k, v = (a[x][a["table"][b], h // 2].reshape(-1, a[x].shape[-1])[:length] for x in ("k", "v"))
+            out[b, h] = attend(k @ q / math.sqrt(len(q)), v)
+    return out
+
+
+def nll(a: Arrays, z: float = 0.0) -> Any:
+    return np.array([0.0 if t == -100 else lse(x) - x[t] + z * lse(x) ** 2
+                     for x, t in zip(a["x"], a["target"], strict=True)])  # fmt: skip
+
+
+def layer_norm(a: Arrays) -> Any:
+    x = a["x"]
+    return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + a["eps"]) * a["weight"] + a["bias"]
+
+
+def performer(a: Arrays) -> Any:
+    r1 = a["c1"].max(-1, keepdims=True)
+    p = np.exp(a["c1"] - r1 - a["b"] * a["c2"] * a["c3"])
+    return (a["a"] * a["c3"] * p / p.sum(-1, keepdims=True)).sum(-1)
+
+
+HAND: dict[str, Callable[[Arrays], Any]] = {
+    "softmax": lambda a: softmax(a["x"]),
+    "log_softmax": lambda a: np.log(softmax(a["x"])),
+    "logsumexp": lambda a: lse(a["x"]),
+    "cross_entropy": nll,
+    "z_loss": lambda a: nll(a, a["z"]),
+    "rms_norm": lambda a: a["weight"] * a["x"] / np.sqrt((a["x"] ** 2).mean(-1, keepdims=True) + a["eps"]),
+    "layer_norm": layer_norm,
+    "entropy": lambda a: -(softmax(a["x"]) * np.log(softmax(a["x"]))).sum(-1),
+    "kl": lambda a: (softmax(a["x"]) * np.log(softmax(a["x"]) / softmax(a["y"]))).sum(-1),
+    "kurtosis": lambda a: ((a["x"] - a["x"].mean(-1, keepdims=True)) ** 4).mean(-1) / a["x"].var(-1) ** 2 - 3,
+    "covariance": lambda a: (a["x"] * a["y"]).mean(-1) - a["x"].mean(-1) * a["y"].mean(-1),
+    "circular_mean": lambda a: np.cos(a["x"] - a["x"].mean(-1, keepdims=True)).mean(-1),
+    "argmax": lambda a: {"at": a["x"].argmax(-1), "top": a["x"].max(-1)},
+    "attention": lambda a: attend(scores(a), a["v"]),
+    "naive_attention": lambda a: attend(scores(a), a["v"]),
+    "causal_attention": lambda a: attend(scores(a, lambda i, j: j <= i), a["v"]),
+    "causal_attention_bottom_right": lambda a: attend(
+        scores(a, lambda i, j: j - len(a["k"]) <= i - len(a["q"])), a["v"]
+    ),
+    "window_attention": lambda a: attend(scores(a, lambda i, j: 0 <= i - j < a["window"]), a["v"]),
+    "alibi": lambda a: heads(a, lambda h, i, j: -a["slope"][h] * (i - j) if j <= i else -np.inf),
+    "softcap": lambda a: attend(a["cap"] * np.tanh(scores(a) / a["cap"]), a["v"]),
+    "gqa": lambda a: heads(a, lambda h, i, j: 0.0, group=len(a["q"]) // len(a["k"])),
+    "decode": lambda a: attend(a["k"] @ a["q"] / math.sqrt(len(a["q"])), a["v"]),
+    "gqa_decode": lambda a: np.array(
+        [attend(a["k"][h // 2] @ q / math.sqrt(len(q)), a["v"][h // 2]) for h, q in enumerate(a["q"])]
+    ),
+    "paged_decode": paged,
+    "attention_sink": sink_attention,
+    "sigmoid_attention": lambda a: 1 / (1 + np.exp(-scores(a) - a["b"])) @ a["v"],
+    "performer_g3": performer,
+    "dilated_window": lambda a: attend(
+        scores(a, lambda i, j: j <= i < j + a["window"] * a["step"] and (i - j) % a["step"] == 0), a["v"]
+    ),
+    "global_window": lambda a: attend(
+        scores(a, lambda i, j: j <= i and (j < a["shared"] or i < j + a["window"])), a["v"]
+    ),
+    "prefix_lm": lambda a: attend(scores(a, lambda i, j: j < a["prefix"] or j <= i), a["v"]),
+    "block_diffusion": lambda a: attend(scores(a, lambda i, j: j // a["block"] <= i // a["block"]), a["v"]),
+    "document": lambda a: attend(scores(a, lambda i, j: j <= i and a["key"][j] == a["row"][i]), a["v"]),
+    "mask_tensor": lambda a: attend(scores(a, lambda i, j: a["mask"][i, j] > 0), a["v"]),
+}
+
+
+def mean(x: Any, axis: int | tuple[int, ...] = -1) -> Any:
+    return x.mean(axis, keepdims=True)
+
+
+def logistic(x: Any) -> Any:
+    return 1 / (1 + np.exp(-x))
+
+
+def normal(x: Any, eps: float = 0.0, axis: int | tuple[int, ...] = -1) -> Any:
+    return (x - mean(x, axis)) / np.sqrt(x.var(axis, keepdims=True) + eps)
+
+
+def root_mean_square(x: Any, eps: float) -> Any:
+    return x / np.sqrt(mean(x**2) + eps)
+
+
+def each(a: Arrays, names: str, f: Callable[[Arrays], Any]) -> Any:
+    """The first axis of some inputs, one position after the other."""
+    own = names.split()
+    return np.array([f(a | {name: a[name][n] for name in own}) for n in range(len(a[own[0]]))])
+
+
+def cases(a: Arrays) -> Any:
+    """The row, the target and the softmax of every case of a classification."""
+    return [(x, t, softmax(x)) for x, t in zip(a["x"], a["target"], strict=True)]
+
+
+def of_target(a: Arrays, f: Callable[[Any, int, Any], float]) -> Any:
+    return np.array([f(x, t, p) for x, t, p in cases(a)])
+
+
+def products(a: Arrays, divisor: float = 1.0) -> Any:
+    return a["q"] @ a["k"].T / divisor
+
+
+def additive(a: Arrays) -> Any:
+    return np.array([[(a["w"] * np.tanh(q + k)).sum() for k in a["k"]] for q in a["q"]])
+
+
+def attention_free(a: Arrays) -> Any:
+    out = np.zeros(a["q"].shape)
+    for row in np.ndindex(out.shape):
+        p = softmax(a["k"][:, row[1]] + a["w"][row[0]])
+        out[row] = logistic(a["q"][row]) * (p * a["v"][:, row[1]]).sum()
+    return out
+
+
+def sparse_pick(a: Arrays) -> Any:
+    s = scores(a)
+    m = np.maximum(0, s.max(-1, keepdims=True))
+    p = np.exp(s - m) - np.exp(-m)
+    return np.maximum(p, 0) @ a["v"] / (np.abs(p).sum(-1, keepdims=True) + a["eps"])
+
+
+def by_hash(a: Arrays) -> Any:
+    p = softmax(scores(a))
+    n, m = p.shape
+    keep = np.array([[(40503 * i + 30103 * j) % 65536 < a["keep_below"] for j in range(m)] for i in range(n)])
+    return (keep * p) @ a["v"] / (1 - a["rate"])
+
+
+def decoded(a: Arrays) -> Any:
+    k = a["k"] * a["k_scale"][:, None] + a["k_zero"][:, None]
+    v = a["v"] * a["v_scale"][:, None] + a["v_zero"][:, None]
+    return attend(k @ a["q"] / math.sqrt(len(a["q"])), v)
+
+
+def block_products(a: Arrays) -> Any:
+    inner = np.array([[softmax(a["r"][b, i]) @ a["v"][b] for i in range(a["r"].shape[1])] for b in range(len(a["r"]))])
+    return np.array([[softmax(a["l"][i, n]) @ inner[:, i] for i in range(len(a["l"]))] for n in range(a["l"].shape[1])])
+
+
+def contrast(a: Arrays) -> Any:
+    s = products(a, a["t"])
+    out = []
+    for n, row in enumerate(s):
+        others = np.array([x for m, x in enumerate(row) if m != n])
+        right = row[a["pair"][n]] if 0 <= a["pair"][n] < len(row) else 0.0
+        out.append((lse(others) if len(others) else -np.inf) - right)
+    return np.array(out)
+
+
+def paired(a: Arrays) -> Any:
+    s = a["t"] * products(a) + a["b"]
+    sign = np.array([[1 if m == n else -1 for m in range(s.shape[1])] for n in range(len(s))])
+    return np.log1p(np.exp(-sign * s)).sum(-1)
+
+
+def hinge(x: Any, t: int) -> list[float]:
+    return [1 + x[c] - x[t] for c in range(len(x)) if c != t]
+
+
+def masked(a: Arrays) -> Any:
+    out = np.zeros(a["x"].shape)
+    for row, n in enumerate(a["length"]):
+        if n > 0:
+            out[row, :n] = softmax(a["x"][row, :n] + a["b"][:n])
+    return out
+
+
+def pooled(a: Arrays) -> Any:
+    out = np.full((len(a["x"]), a["x"].shape[-1]), np.nan)
+    for b, keep in enumerate(a["mask"] != 0):
+        if keep.any():
+            out[b] = a["x"][b][keep].mean(0)
+    return out
+
+
+def huber(a: Arrays) -> Any:
+    gap, delta = np.abs(a["x"] - a["y"]), a["delta"]
+    return np.where(gap <= delta, gap**2 / 2, delta * (gap - delta / 2)).mean(-1)
+
+
+def graph_scores(a: Arrays, bias: Callable[[int, int, int], float], scale: float) -> Any:
+    return np.array([[[a["q"][h, i] @ a["k"][h, j] / scale + bias(h, i, j) for j in range(a["k"].shape[1])]
+                      for i in range(a["q"].shape[1])] for h in range(len(a["q"]))])  # fmt: skip
+
+
+def over_heads(s: Any, v: Any) -> Any:
+    return np.array([attend(one, other) for one, other in zip(s, v, strict=True)])
+
+
+HAND |= {
+    "mqa": lambda a: each(a, "q", lambda h: attend(scores(h), h["v"])),
+    "softmax1_attention": lambda a: np.exp(scores(a)) @ a["v"] / (1 + np.exp(scores(a)).sum(-1, keepdims=True)),
+    "relu_attention": lambda a: np.maximum(scores(a), 0) @ a["v"] / len(a["k"]),
+    "hstu_attention": lambda a: np.tril((s := products(a) + a["b"]) * logistic(s)) @ a["v"] / len(a["k"]),
+    "softpick": sparse_pick,
+    "evoformer_row": lambda a: logistic(a["gate"]) * over_heads(
+        graph_scores(a, lambda h, i, j: a["b"][h, i, j] + a["mask"][j], math.sqrt(a["q"].shape[-1])), a["v"]
+    ),
+    "cosine_attention": lambda a: attend(
+        products({n: x / np.linalg.norm(x, axis=-1, keepdims=True) for n, x in a.items() if n in "qk"}, a["tau"]),
+        a["v"],
+    ),
+    "gated_attention": lambda a: logistic(a["gate"]) * attend(scores(a, lambda i, j: j <= i), a["v"]),
+    "dropout_attention": lambda a: (a["keep"] * softmax(scores(a))) @ a["v"] / (1 - a["rate"]),
+    "hash_dropout_attention": by_hash,
+    "additive_attention": lambda a: attend(additive(a), a["v"]),
+    "laser_attention": lambda a: np.log(softmax(scores(a)) @ np.exp(a["v"])),
+    "aft": attention_free,
+    "attention_lse": lambda a: {"o": attend(scores(a), a["v"]), "lse": lse(scores(a))},
+    "selected_keys": lambda a: np.array(
+        [attend(a["k"][at] @ q / math.sqrt(len(q)), a["v"][at]) for q, at in zip(a["q"], a["at"], strict=True)]
+    ),
+    "performer": lambda a: (a["fq"] @ a["fk"].T) @ a["v"] / (a["fq"] @ a["fk"].T).sum(-1, keepdims=True),
+    "quantised_cache_decode": decoded,
+    "local_decode": lambda a: each(
+        a, "q k v", lambda h: attend(h["k"][-a["window"] :] @ h["q"] / math.sqrt(len(h["q"])), h["v"][-a["window"] :])
+    ),
+    "attention_pooling": lambda a: each(
+        a, "x tanhs gates", lambda b: attend((np.tanh(b["tanhs"]) * logistic(b["gates"])) @ b["w"], b["x"])
+    ),
+    "monarch": block_products,
+    "graphormer": lambda a: over_heads(
+        graph_scores(a, lambda h, i, j: a["spatial"][h, a["distance"][i, j]] + a["edges"][h, i, j],
+                     math.sqrt(a["q"].shape[-1])), a["v"]
+    ),
+    "kerple": lambda a: heads(
+        a, lambda h, i, j: -a["a"][h] * math.log(1 + a["b"][h] * (i - j)) if j <= i else -np.inf
+    ),
+    "chunked_attention": lambda a: attend(
+        scores(a, lambda i, j: j <= i and i // a["chunk"] == j // a["chunk"]), a["v"]
+    ),
+    "softcap_window": lambda a: attend(
+        np.where(np.isfinite(s := scores(a, lambda i, j: 0 <= i - j < a["window"])),
+                 a["cap"] * np.tanh(scores(a) / a["cap"]), s), a["v"]
+    ),
+    "strided_attention": lambda a: attend(
+        scores(a, lambda i, j: j <= i and (i - j < a["stride"] or (i - j) % a["stride"] == 0)), a["v"]
+    ),
+    "masked_softmax": masked,
+    "gumbel_softmax": lambda a: softmax((a["x"] + a["noise"]) / a["t"]),
+    "mellowmax": lambda a: np.log(np.exp(a["w"] * a["x"]).mean(-1)) / a["w"],
+    "boltzmann_maximum": lambda a: (softmax(a["w"] * a["x"]) * a["x"]).sum(-1),
+    "correlation": lambda a: (normal(a["x"]) * normal(a["y"])).mean(-1),
+    "standardise": lambda a: normal(a["x"], a["eps"]),
+    "masked_mean": pooled,
+    "power_mean": lambda a: (a["x"] ** a["p"]).mean(-1) ** (1 / a["p"]),
+    "geometric_mean": lambda a: a["x"].prod(-1) ** (1 / a["x"].shape[-1]),
+    "harmonic_mean": lambda a: 1 / (1 / a["x"]).mean(-1),
+    "nrm2": lambda a: np.linalg.norm(a["x"], axis=-1),
+    "p_norm": lambda a: np.linalg.norm(a["x"], ord=a["p"], axis=-1),
+    "cosine_similarity": lambda a: (a["x"] * a["z"]).sum(-1)
+    / np.maximum(np.linalg.norm(a["x"], axis=-1) * np.linalg.norm(a["z"], axis=-1), a["eps"]),
+    "min_max_scaling": lambda a: (a["x"] - a["x"].min(-1, keepdims=True))
+    / (np.ptp(a["x"], axis=-1, keepdims=True) + a["eps"]),
+    "hmm_forward": lambda a: np.log(np.exp(a["a"]) @ np.exp(a["t"])) + a["b"],
+    "label_smoothing": lambda a: of_target(
+        a, lambda x, t, p: -((1 - a["a"]) * np.log(p[t]) + a["a"] * np.log(p).mean())
+    ),
+    "focal_loss": lambda a: of_target(a, lambda x, t, p: -((1 - p[t]) ** a["gamma"]) * np.log(p[t])),
+    "poly_loss": lambda a: of_target(a, lambda x, t, p: -np.log(p[t]) + a["a"] * (1 - p[t])),
+    "soft_cross_entropy": lambda a: -(a["t"] * np.log(softmax(a["x"]))).sum(-1),
+    "distillation": lambda a: a["t"] ** 2
+    * ((p := softmax(a["teacher"] / a["t"])) * np.log(p / softmax(a["x"] / a["t"]))).sum(-1),
+    "hellinger": lambda a: ((np.sqrt(softmax(a["x"])) - np.sqrt(softmax(a["y"]))) ** 2).sum(-1) / 2,
+    "hinge_loss": lambda a: of_target(a, lambda x, t, p: sum(max(0.0, x) for x in hinge(x, t))),
+    "crammer_singer": lambda a: of_target(a, lambda x, t, p: max([0.0, *hinge(x, t)])),
+    "huber_loss": huber,
+    "log_cosh_loss": lambda a: np.log(np.cosh(a["x"] - a["y"])).mean(-1),
+    "bce_with_logits": lambda a: -(
+        a["t"] * np.log(logistic(a["x"])) + (1 - a["t"]) * np.log(1 - logistic(a["x"]))
+    ).mean(-1),
+    "nt_xent": contrast,
+    "siglip": paired,
+    "dice_loss": lambda a: 1
+    - (2 * ((p := logistic(a["x"])) * a["t"]).sum(-1) + a["a"]) / ((p**2 + a["t"] ** 2).sum(-1) + a["a"]),
+    "soft_iou": lambda a: 1
+    - np.minimum(p := logistic(a["x"]), a["t"]).sum(-1) / (np.maximum(p, a["t"]).sum(-1) + a["eps"]),
+    "residual_rms_norm": lambda a: {
+        "z": a["x"] + a["r"], "y": a["weight"] * root_mean_square(a["x"] + a["r"], a["eps"]),
+    },
+    "gated_rms_norm": lambda a: a["weight"] * root_mean_square(a["x"], a["eps"]) * a["g"] * logistic(a["g"]),
+    "ada_layer_norm": lambda a: (1 + a["scale"][:, None]) * normal(a["x"], a["eps"]) + a["shift"][:, None],
+    "l2_normalise": lambda a: a["x"] / np.maximum(np.linalg.norm(a["x"], axis=-1, keepdims=True), a["eps"]),
+    "scale_norm": lambda a: a["g"] * a["x"] / np.maximum(np.linalg.norm(a["x"], axis=-1, keepdims=True), a["eps"]),
+    "perplexity": lambda a: np.exp(a["log_p"]).prod(-1) ** (-1 / a["log_p"].shape[-1]),
+    "swiglu_rms_norm": lambda a: a["weight"] * root_mean_square(a["a"] * logistic(a["a"]) * a["b"], a["eps"]),
+    "switch_router": lambda a: {"expert": a["x"].argmax(-1), "gate": softmax(a["x"]).max(-1)},
+    "t5_bias": lambda a: over_heads(
+        graph_scores(a, lambda h, i, j: a["weight"][h, a["bucket"][i, j]], 1.0), a["v"]
+    ),
+    "transfusion_mask": lambda a: attend(
+        scores(a, lambda i, j: j <= i or a["row"][i] == a["key"][j] >= 0), a["v"]
+    ),
+    "tree_mask": lambda a: attend(
+        scores(a, lambda i, j: a["first"][j] <= a["enter"][i] <= a["last"][j]), a["v"]
+    ),
+    "triangle_attention": lambda a: logistic(a["gate"]) * over_heads(
+        graph_scores(a, lambda r, i, j: a["b"][i, j], math.sqrt(a["q"].shape[-1])), a["v"]
+    ),
+    "triplet_loss": lambda a: np.array([
+        max(0.0, a["margin"] + max((d for d, c in zip(row, a["label"], strict=True) if c == mine), default=-np.inf)
+            - min((d for d, c in zip(row, a["label"], strict=True) if c != mine), default=np.inf))
+        for row, mine in zip(a["distance"], a["mine"], strict=True)
+    ]),
+    "variance": lambda a: {"mean": a["x"].mean(-1), "variance": a["x"].var(-1, ddof=1)},
+    "viterbi_step": lambda a: {
+        "y": (s := a["a"][:, :, None] + a["t"]).max(1) + a["b"], "come_from": s.argmax(1),
+    },
+    "weight_standardisation": lambda a: (a["w"] - mean(a["w"])) / (a["w"].std(-1, keepdims=True) + a["eps"]),
+    "weighted_mean": lambda a: (a["w"] * a["x"]).sum(-1) / a["w"].sum(-1),
+}  # fmt: skip
