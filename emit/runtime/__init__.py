@@ -1,7 +1,8 @@
 """The files of Python that bundles hold beside their kernels, as they stand here; none of them imports refold.
 
 `refold_runtime.py` is long and stays one file: a bundle has one beside its kernels, which is loaded by its content, and
-what a reader of a bundle finds is then a file of the repository, line by line, and not what some joiner made of several.
+what a reader of a bundle finds is then a file of the repository, line by line, and not what some joiner made of
+several.
 """
 
 from __future__ import annotations
