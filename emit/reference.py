@@ -205,7 +205,7 @@ class Eager:
         found: dict[tuple[Index, ...], list[sp.Expr]] = {}
         factors = sp.Mul.make_args(expr.body)
         axes = {f: self.real(f).axes for f in factors}
-        largest = sorted({*axes.values()}, key=len, reverse=True)
+        largest = sorted(dict.fromkeys(axes.values()), key=len, reverse=True)  # a set has no order
         for f in factors:
             home = next(a for a in largest if {*axes[f]} <= {*a})
             found.setdefault(home, []).append(f)
