@@ -6,6 +6,8 @@ STAMP := .venv/.stamp
 # Two `make`s at a time take turns, where the system can make them (no flock on macOS).
 LOCK := $(if $(shell command -v flock),flock .venv.lock)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Many tests start a process: each would compile all of refold again, where the environment says to keep no bytecode.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup demo test slow format clean
 .DEFAULT_GOAL := demo
