@@ -470,9 +470,13 @@ def test_another_entry_is_never_a_proof_and_is_replaced(what: str, slot: Path) -
 def compared(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Whether the kept proof of a plan is compared with its obligations when it is recalled."""
     asked = []
-    against = store.proof_against
-    monkeypatch.setattr(store, "proof_against", lambda found, plan: asked.append(plan) or against(found, plan))
-    store.recall(plan)
+
+    def against(found: File, plan: Plan) -> Proof:
+        asked.append(plan)
+        raise recheck.Rejected("what is compared decides")
+
+    monkeypatch.setattr(store, "proof_against", against)
+    assert (store.recall(plan) is None) == bool(asked)
     return bool(asked)
 
 
@@ -565,6 +569,7 @@ def test_one_solver_alone_is_told(
     name = next(iter(file["answers"]))
     file["answers"][name] = {"z3": "unsat", "cvc5": "unknown"}
     slot.write_text(json.dumps(seal(file)))
+    slot.with_suffix(store.SIGNED).write_text(str(signature.signature(slot.stem, slot.read_text())))
     assert steps.verify("logsumexp", format) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "one solver alone" in shown and ("cvc5 gave up on 1 of" in shown or format == "pretty")

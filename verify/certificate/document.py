@@ -19,7 +19,7 @@ from refold.verify.certificate.words import fingerprint
 from refold.verify.kernel.emitted import kernels_of
 from refold.verify.kernel.refinement import obligations_of
 from refold.verify.result import Proof, Record, Result
-from refold.verify.rounding.bounds import HOLDS
+from refold.verify.rounding.bounds import HOLDS, bounds
 
 
 def document(proof: Proof, name: str, texts: Mapping[str, str] = MappingProxyType({})) -> str:
@@ -29,17 +29,26 @@ def document(proof: Proof, name: str, texts: Mapping[str, str] = MappingProxyTyp
 
 def contents(proof: Proof, name: str, texts: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
     """A proof as data, without its key."""
-    everything = [c for r in proof.results for c in r.proof]
     return {
         "format": recheck.FORMAT,
         "name": name,
         "hashes": {"spec": fingerprint(proof.plan.spec), **{n: text_hash(text) for n, text in texts.items() if text}},
-        "spec": str(proof.plan.spec),
-        "plan": str(proof.plan),
-        "program": program(proof.plan),
-        "rounding": _rounding(proof),
+        **of_plan(proof.plan),
         "versions": dict(proof.versions),
-        "obligations": [_obligation(r) for r in proof.results],
+        **of_results(proof.results),
+    }
+
+
+def of_plan(plan: Plan) -> dict[str, Any]:
+    """What stands in a proof file for its plan alone, whatever was shown of it."""
+    return {"spec": str(plan.spec), "plan": str(plan), "program": program(plan), "rounding": _rounding(plan)}
+
+
+def of_results(results: tuple[Result, ...]) -> dict[str, Any]:
+    """What stands in a proof file for what was shown."""
+    everything = [c for r in results for c in r.proof]
+    return {
+        "obligations": [_obligation(r) for r in results],
         "answers": {s.name: dict(s.answers) for s in scripts(everything)},
     }
 
@@ -113,9 +122,9 @@ def certificates_of(found: dict[str, Any]) -> tuple[tuple[str, tuple[Certificate
     return tuple((o["name"], _result(o, found["answers"]).proof) for o in found["obligations"])
 
 
-def _rounding(proof: Proof) -> dict[str, Any]:
+def _rounding(plan: Plan) -> dict[str, Any]:
     """The bound of every output and dtype, and for what it holds."""
-    outputs = [{"output": b.output, "dtype": b.dtype, "bound": b.formula, "units": b.units} for b in proof.rounding]
+    outputs = [{"output": b.output, "dtype": b.dtype, "bound": b.formula, "units": b.units} for b in bounds(plan)]
     return {"holds for": HOLDS, "outputs": outputs}
 
 
