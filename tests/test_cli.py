@@ -756,7 +756,7 @@ def test_commands_to_come(command: str, refold: Callable[..., Ran]) -> None:
     [
         "frobnicate",
         "verify",
-        "verify a b",
+        "derive a b",
         "verify attention --format yaml",
         "emit attention",
         "derive --x softmax",

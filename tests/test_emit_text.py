@@ -104,7 +104,7 @@ NESTED = [
 SMALL = {I: st.integers(0, 6), J: st.integers(0, 6), WIDTH: st.integers(-4, 4), LENGTH: st.integers(1, 7)}
 
 
-@settings(max_examples=2 * max(1, COUNT // 150), derandomize=COUNT == 150, phases=[Phase.generate])
+@settings(max_examples=max(1, COUNT // 75 - 1), derandomize=COUNT == 150, phases=[Phase.generate])
 @given(exprs=st.lists(WHOLE, min_size=20, max_size=30, unique_by=str), data=st.data())
 def test_triton_gives_an_integer_expression_its_value(exprs: list[sp.Expr], data: st.DataObject) -> None:
     """Its interpreter has the compiler's meaning of `//` and `%`, which round toward zero."""

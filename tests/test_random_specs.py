@@ -21,7 +21,7 @@ from refold.errors import ShadowedAxis, UnsupportedSpec
 from refold.spec import Value
 from refold.verify import verify
 
-COUNT = int(os.environ.get("REFOLD_RANDOM_SPECS", "3"))
+COUNT = int(os.environ.get("REFOLD_RANDOM_SPECS", "2"))
 # A failure is shown as it was found: to shrink it would verify hundreds of pipelines more.
 PROFILE = settings(
     max_examples=COUNT,

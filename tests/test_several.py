@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from refold.report.several import files_of
+from refold.report import several
 
 HEAD = """from refold import Tensor, axes, exp, fold, log, pipeline
 (j,) = axes("j")
@@ -36,11 +37,16 @@ class Ran:
     err: str
 
 
-def verify(folder: Path, *args: str) -> Ran:
-    """Runs the command as a user does: its workers are processes, which have to find what they need by themselves."""
+def written(folder: Path) -> list[str]:
+    """The names of the files, written into a folder."""
     for name, text in FILES.items():
         (folder / f"{name}.py").write_text(text)
-    command = [sys.executable, "-m", "refold", "verify", *(f"{name}.py" for name in FILES), "--one-pass", *args]
+    return [f"{name}.py" for name in FILES]
+
+
+def verify(folder: Path, *args: str) -> Ran:
+    """Runs the command as a user does: its workers are processes, which have to find what they need by themselves."""
+    command = [sys.executable, "-m", "refold", "verify", *written(folder), "--one-pass", *args]
     ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert "Traceback" not in ended.stdout + ended.stderr, ended.stderr
     return Ran(ended.returncode, ended.stdout, ended.stderr)
@@ -56,12 +62,29 @@ def test_people_get_a_line_a_file_in_the_order_given(tmp_path: Path) -> None:
     assert ran.code == 2
 
 
-@pytest.mark.parametrize("format", ["json", "junit", "sarif", "github"])
-def test_machines_get_one_document(tmp_path: Path, format: str) -> None:
-    ran = verify(tmp_path, "--format", format)
+def test_machines_get_one_document_from_several_processes(tmp_path: Path) -> None:
+    ran = verify(tmp_path, "--format", "json", "--jobs", "2")
     assert ran.code == 2
+    json_document(ran.out)
+
+
+@pytest.mark.parametrize("format", ["json", "junit", "sarif", "github"])
+def test_machines_get_one_document(
+    format: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In one process, which is all that differs: what every file is verified by has to be loaded in each."""
+
+    def in_order(specs: list[str], question: several.Question, _: int) -> Iterator[several.Told]:
+        return (several.told(spec, question) for spec in specs)
+
+    monkeypatch.setattr(several, "_in_order", in_order)
+    monkeypatch.chdir(tmp_path)
+    question = several.Question(
+        format=format, against=None, fail_on="unknown", timeout=None, fresh=False, verbose=False, one_pass=True
+    )
+    assert several.verify(written(tmp_path), question, 1) == 2
     check: Any = {"json": json_document, "junit": junit_document, "sarif": sarif_document, "github": annotations}
-    check[format](ran.out)
+    check[format](capsys.readouterr().out)
 
 
 def json_document(text: str) -> None:
@@ -102,5 +125,5 @@ def test_a_folder_stands_for_its_files(tmp_path: Path) -> None:
     for name in ("a/two.py", "one.py", "_helper.py", "__init__.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    found = files_of([str(tmp_path), "softmax"])
+    found = several.files_of([str(tmp_path), "softmax"])
     assert found == [str(tmp_path / "a" / "two.py"), str(tmp_path / "one.py"), "softmax"]
