@@ -11,6 +11,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,7 @@ SCHEDULES: dict[str, dict[str, Any]] = {"rolling": {"schedule": "rolling"}, "spl
 LENGTHS = (0, 1, 5, 33)
 
 
+@cache
 def plan_of(name: str) -> Plan:
     plan = derive(SPECS[name])
     assert isinstance(plan, Plan), str(plan)

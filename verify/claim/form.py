@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal
 
 import sympy as sp
@@ -14,6 +15,8 @@ from refold.spec import Index
 from refold.verify.claim.claim import Claim
 
 
+# Every run of a claim asks for its form, whose expressions take longer to write than to compute.
+@lru_cache(maxsize=16)
 def form_of(claim: Claim) -> Monoid:
     """The monoid of a claim: as claimed it takes one element at a time, and no tile.
 
@@ -48,9 +51,12 @@ def _infinite(expr: sp.Expr) -> Literal[-1, 0, 1]:
 def _axes(claim: Claim, axis: Index) -> dict[State, tuple[Index, ...]]:
     """The axes over which each component varies: those of the elements and of the components that its step reads."""
     written = dict(claim.elements)
-    found: dict[sp.Basic, set[Index]] = {s: set() for s in claim.left}
+    # To write the elements out takes long: once a step.
+    found: dict[sp.Basic, set[Index]] = {
+        s: {i for i in step.xreplace(written).free_symbols if isinstance(i, Index)} - {axis}
+        for s, step in zip(claim.left, claim.step, strict=True)
+    }
     for _ in claim.left:
         for s, step in zip(claim.left, claim.step, strict=True):
-            own = {i for i in step.xreplace(written).free_symbols if isinstance(i, Index)} - {axis}
-            found[s] |= own.union(*(found[r] for r in step.free_symbols if r in found))
+            found[s].update(*(found[r] for r in step.free_symbols if r in found))
     return {s: tuple(sorted(found[s], key=lambda a: a.name)) for s in claim.left}
