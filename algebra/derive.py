@@ -16,6 +16,7 @@ from refold.algebra.normal import Demands, NormalForm
 from refold.algebra.plan import Plan, Refusal
 from refold.algebra.refuse import Apart, Refused
 from refold.algebra.rewrite import cancel_exponents, expand_logs, factor_scales, folds, map_folds
+from refold.algebra.roles import axes_of
 from refold.algebra.settle import settle
 from refold.errors import UnsupportedSpec, within_depth
 from refold.spec import Fold, Index, Output, Spec
@@ -91,11 +92,14 @@ def _derive(spec: Spec, written: tuple[Output, ...], axis: Index, demands: Deman
 
 
 def fold_axis(spec: Spec) -> Index:
-    """The axis that is fused: of the outermost folds, the one over which folds wait for each other."""
-    depth: dict[Index, int] = {}
+    """The axis that is fused: of the outermost folds, the one over which folds wait for each other.
+
+    Of several, the one whose folds have most in them that is computed for each row: the others are computed beside.
+    """
+    depth: dict[Index, tuple[int, int]] = {}
     for output in spec.outputs:
         for node in outermost(output.expr):
-            depth[node.axis] = max(depth.get(node.axis, 0), _chain(node))
+            depth[node.axis] = max(depth.get(node.axis, (0, 0)), (_chain(node), _nesting(node)))
     if not depth:
         raise UnsupportedSpec(
             "the pipeline has no fold: there is nothing to fuse; write at least one fold over an axis"
@@ -111,3 +115,10 @@ def fold_axis(spec: Spec) -> Index:
 def _chain(fold: Fold) -> int:
     inner = folds(fold.body, fold.axis)
     return 1 + max((_chain(f) for f in inner), default=0)
+
+
+def _nesting(fold: Fold) -> int:
+    """How many folds stand one in the other, whatever their axes, of those that are not the same for all rows."""
+    rows = axes_of(fold)
+    inner = (f for f in outermost(fold.body) if not rows or rows & axes_of(f))
+    return 1 + max(map(_nesting, inner), default=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import sympy as sp
@@ -14,10 +15,12 @@ from refold.spec import Fold, Index, Read, Size
 @dataclass(frozen=True, slots=True)
 class Roles:
     """`fold` is the loop, tiles of BLOCK_N; `rows` tiles of BLOCK_M over programs; `batch` one program each;
-    `inner` whole in registers.
+    `inner` are those that states have beside, or that are folded within the loop: whole in registers, or by pieces.
 
-    `group`, where set, says that rows are packed: `floor(rows / group)` is one value a program, as for the query
-    heads that share a key head. `contracts`: whether a `tl.dot` is to be had, which asks for tiles of at least 16.
+    `pieces`: those of them that are folded a piece after the other, or one position after the other where another one
+    of them is folded within; these are the `singles`. `group`, where set, says that rows are packed: `floor(rows /
+    group)` is one value a program, as for the query heads that share a key head. `contracts`: whether a `tl.dot` is to
+    be had, which asks for tiles of at least 16.
     """
 
     fold: Index
@@ -26,11 +29,14 @@ class Roles:
     inner: tuple[Index, ...]
     group: sp.Expr | None
     contracts: bool
+    pieces: tuple[Index, ...] = ()
+    singles: tuple[Index, ...] = ()
 
     @property
     def tiles(self) -> tuple[Index, ...]:
         """The axes of a tile in their canonical order."""
-        return (*((self.rows,) if self.rows else ()), self.fold, *self.inner)
+        inner = (a for a in self.inner if a not in self.singles)
+        return (*((self.rows,) if self.rows else ()), self.fold, *inner)
 
     @property
     def packed(self) -> sp.Expr | None:
@@ -84,11 +90,27 @@ def assign(plan: Plan) -> Roles:
         rows = rest[-1]
     batch = tuple(a for a in rest if a != rows)
     inside = tuple(sorted((bound | inner) - {fold}, key=lambda a: (a in shared, a.name)))
-    if len(inside) > 2:
-        names = ", ".join(a.name for a in inside)
-        raise EmitError(f"axes {names} would all be held in registers: fold or index with at most two of them")
     _one_writer(plan, {*batch, *([rows] if rows is not None else [])})
-    return Roles(fold, rows, batch, inside, group, bool(rows is not None and (pairs or dots)))
+    singles = tuple(a for a in inside if a not in shared and _holds_another(written, a))
+    pieces = _in_pieces(inside, singles, shared)
+    return Roles(fold, rows, batch, inside, group, bool(rows is not None and (pairs or dots)), pieces, singles)
+
+
+def _in_pieces(inner: tuple[Index, ...], singles: tuple[Index, ...], shared: Sequence[Index]) -> tuple[Index, ...]:
+    """The inner axes that are folded piece after piece, so that they may be as long as they like.
+
+    Where no state has an inner axis a tile holds scores alone, and each piece is a part of their product. Where one
+    has, as the values of attention, its tile fills the registers anyhow, and rows that are held whole are read once for
+    all tiles of the fold's axis: at most one more axis is.
+    """
+    folded = tuple(a for a in inner if a not in shared)
+    return folded if len(folded) == len(inner) or len(inner) > 2 else singles
+
+
+def _holds_another(written: Iterable[sp.Expr], axis: Index) -> bool:
+    """Whether folds over other axes stand in those over an axis, and vary with it."""
+    folds = (n for x in written for n in sp.preorder_traversal(x) if isinstance(n, Fold) and n.axis == axis)
+    return any(isinstance(n, Fold) and axis in axes_of(n) for f in folds for n in sp.preorder_traversal(f.body))
 
 
 def _columns(plan: Plan) -> set[Index]:
@@ -110,7 +132,7 @@ def _one_writer(plan: Plan, over: set[Index]) -> None:
 
 
 def layout(plan: Plan) -> Roles | None:
-    """The roles of all axes; None for a plan with more axes than registers hold, which has no kernel."""
+    """The roles of all axes; None for a plan whose outputs have no kernel together."""
     try:
         return assign(plan)
     except EmitError:

@@ -228,11 +228,6 @@ def _indices(expr: sp.Basic) -> set[Index]:
     return {s for s in expr.free_symbols if isinstance(s, Index)}
 
 
-def _depth(fold: Fold) -> int:
-    """How many folds stand one in the other, whatever their axes."""
-    return 1 + max((_depth(f) for f in _within(fold.body)), default=0)
-
-
 def _chain(fold: Fold, axis: Index) -> int:
     """How many folds over an axis wait for each other."""
     return int(fold.axis == axis) + max((_chain(f, axis) for f in _within(fold.body)), default=0)

@@ -107,7 +107,13 @@ def _tile_entry(place: Place) -> str:
 def _choices(plan: Plan, k: Kernels, warps: Hopper | None) -> dict[str, str]:
     """What the launcher chooses by, where it is not the default of `Tables`."""
     masked = bool(k.ranges.full_bounds or k.ranges.asked)
-    flags = {"dots": k.roles.contracts, "masks": masked, "costly": k.costly, "rises": warps is not None and warps.rises}
+    flags = {
+        "dots": k.roles.contracts,
+        "pieces": bool(k.roles.pieces) and k.roles.pieces == k.roles.inner,
+        "masks": masked,
+        "costly": k.costly,
+        "rises": warps is not None and warps.rises,
+    }
     found = {n: "True" for n, value in flags.items() if value}
     found |= {"fused": "False"} if _computed_twice(plan) else {}
     found |= _streams(plan, k) if k.roles.row_reduction else {}

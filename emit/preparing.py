@@ -98,7 +98,10 @@ class Preparing:
         if roles.group is not None and roles.rows is not None:
             body += [f"group = {host(roles.group)}", f"groups = -(-{_length(roles.rows)} // group)"]
         least = 16 if roles.contracts else 1
-        pads = ", ".join(f'"BLOCK_{a.name}": rt.pad({_length(a)}, {least})' for a in roles.inner)
+        pads = ", ".join(
+            f'"BLOCK_{a.name}": rt.{"piece" if a in roles.pieces else "pad"}({_length(a)}, {least})'
+            for a in roles.inner if a not in roles.singles
+        )  # fmt: skip
         body += [f"pads = {{{pads}}}"]
         body += ["pinned = any((block_m, block_n, num_warps, num_stages))"] if self.warps else []
         body += ["batch = math.prod(lead)" + "".join(f" * {_length(a)}" for a in roles.batch)]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from refold.schedule.execute import Machine, Object
 
 # The compiler's constant loops of at most so many iterations are written out.
-WRITTEN_OUT = 1
+WRITTEN_OUT = 2
 
 
 def loop(machine: Machine, node: ir.For) -> None:

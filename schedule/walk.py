@@ -145,7 +145,7 @@ def needed(straight: Iterable[ir.Statement], body: Iterable[ir.Statement]) -> li
     wanted = {*free_names(body)}
     kept: list[ir.Statement] = []
     for s in reversed([*straight]):
-        if isinstance(s, ir.Let) and s.target.text in wanted:
+        if isinstance(s, ir.Let | ir.For) and wanted & {*assigned([s])}:
             kept.append(s)
             wanted |= reads(s)
     return kept[::-1]

@@ -18,7 +18,6 @@ from refold.emit.host import host
 from refold.emit.launcher import module_text
 from refold.emit.runtime import refold_runtime
 from refold.emit.triton import function_text
-from refold.errors import EmitError
 from refold.schedule import ir
 from refold.schedule.lower.kernels import kernels
 from refold.schedule.lower.names import Names
@@ -117,15 +116,6 @@ def test_what_does_not_vary_leaves_the_loop() -> None:
     made = kernels(plan, "f")
     loads = {s.target.text for s in made.rolling.body if isinstance(s, ir.Let) and contains(s.value, ir.Load)}
     assert loads & {"q", "w"}
-
-
-def test_three_axes_in_registers_are_refused() -> None:
-    a, b = axes("a b")
-    s = fold.sum(fold.sum(Tensor("x", i, a, b)[i, a, b] * Tensor("y", j, a, b)[j, a, b], over=a), over=b)
-    plan = derive(attention(s))
-    assert isinstance(plan, Plan)
-    with pytest.raises(EmitError, match=r"axes a, b, e would all be held in registers: .* at most two"):
-        kernels(plan, "f")
 
 
 def test_no_name_of_a_user_is_reserved() -> None:

@@ -57,9 +57,10 @@ class Tables:
     `called`: what the kernels call an output whose own name means something else to them.
     `dtypes`: "float" is float32, float16 or bfloat16, the same for all. `whole`: the outputs that are integers;
     `exact`: those that are float32 whatever is given, since another kernel goes on with them.
-    `dots`: whether tiles are multiplied. `masks`: whether some tiles have masks, whichever the rows. `costly`: whether
-    a score takes more than a product and a sum. `fused`: whether a product and a sum may round as one; not where scores
-    are computed twice, once to be summed and once to be divided by the sum: both have to round alike.
+    `dots`: whether tiles are multiplied. `pieces`: whether all inner axes are folded by pieces. `masks`: whether
+    some tiles have masks, whichever the rows. `costly`: whether a score takes more than a product and a sum.
+    `fused`: whether a product and a sum may round as one; not where scores are computed twice, once to be summed
+    and once to be divided by the sum: both have to round alike.
 
     Of row reductions: `streams` tensors are read element by element, and again to be written if `rereads`; all rows
     share `shared` more. `boxes`: the tile of every tensor that tensor descriptors can read, its two leading dimensions
@@ -79,6 +80,7 @@ class Tables:
     whole: tuple[str, ...] = ()
     exact: tuple[str, ...] = ()
     dots: bool = False
+    pieces: bool = False
     masks: bool = False
     costly: bool = False
     fused: bool = True
@@ -343,6 +345,11 @@ def pad(n: int, least: int) -> int:
     return max(least, triton.next_power_of_2(n))
 
 
+def piece(n: int, least: int) -> int:
+    """The length of a piece of an axis that is folded a piece after the other."""
+    return min(pad(n, least), 64)
+
+
 def units(device: torch.device) -> int:
     """The multiprocessors of a device."""
     return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 2
@@ -353,6 +360,11 @@ def _shared_memory(device: torch.device) -> int:
     if device.type != "cuda":
         return 0
     return getattr(torch.cuda.get_device_properties(device), "shared_memory_per_block_optin", 0)
+
+
+def _held(pads: Sizes) -> int:
+    """What inner axes take of the registers: the longest, or, of several, half of all together."""
+    return pad(max(*pads.values(), sum(pads.values()) // 2, 1), 1)
 
 
 def _streaming(
@@ -380,9 +392,11 @@ def _wide_tile(
     Measured on an H200. Tall tiles share what is read; where masks cut tiles or there are few, more of them on a
     multiprocessor are worth more.
     """
-    inner = max(pads.values(), default=1)
+    inner = _held(pads)
     if not tables.dots or itemsize != 2 or rows < 64 or inner > 256 or _shared_memory(device) < 200_000:
         return None
+    if tables.pieces:
+        return 128, 256, 8, 4
     if inner == 128:
         few = batch * triton.cdiv(rows, 128) <= units(device)
         return (64, 64, 4, 3) if tables.masks or few else (128, 64, 4, 2)
@@ -407,7 +421,7 @@ def _blocks(
     wide: tuple[int, int, int, int] | None,
 ) -> tuple[int, int]:  # fmt: skip
     """Tile sizes: for dots at least 16 a side and what shared memory holds, else what registers hold."""
-    inner = max(pads.values(), default=1)
+    inner = _held(pads)
     if wide is not None:
         block_m, block_n = block_m or wide[0], block_n or min(pad(fold, 16), wide[1])
     elif tables.dots:

@@ -1,8 +1,7 @@
-"""A fold inside of the body: a product of two tiles, or a tile reduced over one of its axes."""
+"""Values to which many elements go: a product of two tiles, or a tile reduced over one of its axes."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
 import sympy as sp
@@ -15,34 +14,11 @@ from refold.schedule.lower.padding import vanishes
 from refold.schedule.lower.reads import load
 from refold.schedule.lower.scope import Scope
 from refold.schedule.lower.words import OPERAND, ZERO, within
-from refold.spec import Fold, Index, Read
+from refold.spec import Index, Read
 
-# The value of what does not count in a fold along an inner axis.
-_UNITS = {"sum": 0.0, "count": 0.0, "any": 0.0, "all": 1.0, "prod": 1.0, "max": -math.inf, "min": math.inf}
 _REDUCE: dict[str, ir.Reducer] = {
     "sum": "sum", "count": "sum", "max": "max", "any": "max", "min": "min", "all": "min", "prod": "prod",
 }  # fmt: skip
-
-
-def fold(scope: Scope, expr: Fold) -> ir.Value:
-    """A fold inside of the body: a dot where two groups of factors share the axis alone."""
-    if expr.kind == "sum":
-        dot = scope.dot(list(sp.Mul.make_args(expr.body)), expr.axis)
-        if dot is not None:
-            scope.memo[expr] = scope.name("dot", dot)
-            return scope.memo[expr]
-    body = scope.value(expr.body)
-    axis = expr.axis
-    order = scope.union(body, within(axis))
-    tile = scope.spread(body, order)
-    if expr.kind not in _UNITS:
-        raise EmitError(f"{expr.kind} over {axis.name}, inside of the fused loop: fold {axis.name} by sum, max or min")
-    factors = sp.Mul.make_args(expr.body)
-    if not (expr.kind == "sum" and vanishes(factors, axis) and all(scope.finite(f, axis) for f in factors)):
-        tile = ir.Select(scope.spread(within(axis), order), tile, ir.Number(_UNITS[expr.kind]))
-    val = (extremum if expr.kind in ("max", "min") else reduced)(expr.kind, tile, axis, scope.host)
-    scope.memo[expr] = scope.name("r", val)
-    return scope.memo[expr]
 
 
 def dot(

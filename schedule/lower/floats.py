@@ -12,9 +12,9 @@ from refold.algebra.base2 import exp2
 from refold.algebra.tiles import Loop
 from refold.errors import EmitError
 from refold.schedule import ir
-from refold.schedule.lower.dots import fold
 from refold.schedule.lower.heads import KERNEL
 from refold.schedule.lower.host import is_count, is_host
+from refold.schedule.lower.inner import fold
 from refold.schedule.lower.reads import read
 from refold.schedule.lower.scope import Scope
 from refold.schedule.lower.words import MINUS_ONE, ONE

@@ -10,6 +10,7 @@ from refold.schedule.lower.definitions import UNITS, tile_axes
 from refold.schedule.lower.scope import Scope, chain
 from refold.schedule.lower.words import BLOCK_M, GROUP, INDEX, block_of, pointer, scalar, size, within
 from refold.schedule.passes.programs import heaviest_first
+from refold.spec import Index
 
 BATCH, LEAD, PART = (scalar(n) for n in ("batch", "lead", "part"))
 
@@ -23,13 +24,19 @@ def indices(scope: Scope, ranges: TileRanges) -> list[ir.Statement]:
     lines += [ir.Let(LEAD, BATCH), *batch_lines(roles)]
     scope.whole |= {axis: scalar(axis.name) for axis in roles.batch}
     for axis in roles.inner:
-        at, block = ir.Name(axis.name, (axis,)), block_of(axis, roles)
-        lines += [
-            ir.Let(at, ir.Cast(ir.Lanes(block, (axis,)), INDEX), f"[{block.text}]"),
-            ir.Let(within(axis), ir.Binary("<", at, size(axis, roles))),
-        ]
-        scope.whole[axis] = at
+        if axis not in roles.pieces:
+            lines += held_whole(scope, axis)
     return lines + [_shift(tensor) for tensor in dict.fromkeys(t for t, _ in scope.strides)]
+
+
+def held_whole(scope: Scope, axis: Index) -> list[ir.Statement]:
+    """The positions along an axis that one tile has, and which of them there are."""
+    at, block = ir.Name(axis.name, (axis,)), block_of(axis, scope.roles)
+    scope.whole[axis] = at
+    return [
+        ir.Let(at, ir.Cast(ir.Lanes(block, (axis,)), INDEX), f"[{block.text}]"),
+        ir.Let(within(axis), ir.Binary("<", at, size(axis, scope.roles))),
+    ]
 
 
 def _shift(tensor: str) -> ir.Statement:

@@ -43,10 +43,10 @@ def descriptors(
             k = k_ptr.load([lead0, lead1, j0, 0]).reshape(BLOCK_N, BLOCK_d) if BOX else load(... as before)
 
     `strides` has the tensors that can have one, and of each the argument for every stride, in the order of its
-    dimensions. The tile has two axes in that order, one position of the program along every other dimension, and no
-    mask but the ends of those two: beyond the ends of a tensor a descriptor gives 0, as the masked load does. A
-    descriptor takes the place of the pointer, so that all loads of a tensor are at one place. In a module a function
-    stands before those that call it.
+    dimensions. The tile has two axes in that order, the second the tensor's last, one position of the program along
+    every other dimension, and no mask but the ends of those two: beyond the ends of a tensor a descriptor gives 0, as
+    the masked load does. A descriptor takes the place of the pointer, so that all loads of a tensor are at one place.
+    In a module a function stands before those that call it.
 
     Obligations `index loads`: both sides read the same positions, those that the mask leaves out are beyond an end of
     the tensor, and the others are inside of it; `refinement` is about the loads. Trusted: that the launcher makes the
@@ -98,7 +98,9 @@ def _box(
         corner.append(start)
         blocks.append(block)
     leading = len(_terms(shift.value)) - 1
-    return Box(tuple(corner), tuple(blocks[leading:])) if len(axes) == 2 and (*axes,) == load.axes else None
+    # What lies side by side in memory is a side of the tile: a descriptor fetches 16 bytes of it at least.
+    fits = len(axes) == 2 and (*axes,) == load.axes and blocks[-1] is not None
+    return Box(tuple(corner), tuple(blocks[leading:])) if fits else None
 
 
 def _with(

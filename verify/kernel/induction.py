@@ -108,12 +108,12 @@ def _iterated(subject: Subject, loop: Loop, whole_conditions: frozenset[Term]) -
         both = subject.both(Case(truths, asked, whole_conditions), loop)
         there = subject.there(both.case, positions)
         facts = subject.on_axis(map(both.kernel.number, there))
-        updates: dict[tuple[Term, ...], dict[State, Any]] = {}
+        updates: dict[tuple[tuple[Index, Term], ...], dict[State, Any]] = {}
         for c in loop.carried:
             component, kept = subject.prover.components[c.name], subject.prover.kept[c.name]
             for n, term in enumerate(terms(c.then)):
                 lane = subject.lane(c.name, n)
-                key = tuple(lane.values())
+                key = tuple(lane.items())
                 updates[key] = updates.get(key) or subject.applied(update, both, there, lane)
                 wanted = updates[key][component.symbol]
                 found[c.name].require(subject.own(term, "state", loop, lane), "it reads the state of another lane")

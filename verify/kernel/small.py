@@ -1,4 +1,7 @@
-"""Executes the kernels of a plan at small tiles: one row, two positions, two lanes of every axis that is held whole."""
+"""Executes the kernels of a plan at small tiles: one row, two positions, two lanes of every axis that is held whole.
+
+An axis that is folded by pieces has two pieces of one lane.
+"""
 
 from __future__ import annotations
 
@@ -67,10 +70,11 @@ def arguments(made: Kernels, kernel: ir.Function) -> tuple[dict[str, str], dict[
     }
     real = {text for expr, text in made.host.items() if not expr.is_integer}
     constants: dict[str, Any] = {}
+    known = _KNOWN | {f"BLOCK_{a.name}": 1 for a in made.roles.pieces}
     for parameter in kernel.parameters:
         name = parameter.text
         if parameter.kind == "constant":
-            constants[name] = _KNOWN.get(name, LANES)
+            constants[name] = known.get(name, LANES)
         elif name not in types:
             types[name] = "fp32" if name in real else "i32"
     return types, constants

@@ -104,8 +104,11 @@ class Execution:
     def _constants(self) -> dict[str, Object]:
         operands = self.arithmetic.operands
         found: dict[str, Object] = {"OPERAND": operands, "FAST": operands != "float32", "BLOCK_M": self.rows}
-        inner = {f"{word}_{a.name}": self.length(a) for word in ("SIZE", "BLOCK") for a in self.made.roles.inner}
-        return found | {"BLOCK_N": self.arithmetic.block} | inner
+        roles = self.made.roles
+        inner = {f"{word}_{a.name}": self.length(a) for word in ("SIZE", "BLOCK") for a in roles.inner}
+        # One by one, an element goes through as many additions as it does in pieces of any size.
+        pieces = {f"BLOCK_{a.name}": 1 for a in roles.pieces}
+        return found | {"BLOCK_N": self.arithmetic.block} | inner | pieces
 
     def _integers(self) -> dict[str, int]:
         spec, roles = self.made.given.spec, self.made.roles
