@@ -1,4 +1,4 @@
-"""The cross-entropy of a vocabulary and the product that gives its logits, which are nowhere in memory.
+"""Linear + cross-entropy: the loss of a vocabulary whose logits, x w^T, are nowhere in memory.
 
 Wijmans et al., Cut Your Losses in Large-Vocabulary Language Models, arXiv 2411.09009.
 """

@@ -259,9 +259,9 @@ def test_a_tile_that_data_chooses_is_nan_off_its_axis_however_it_is_read() -> No
     q, k, t = Tensor("q", b, i, d), Tensor("k", g, j, d), Tensor("t", b, dtype="int32")
     p = exp(fold.sum(q[b, i, d] * k[t[b], j, d], over=d))
     made = kernels_of(pipeline(o=fold.sum(p, over=j)[b, i]))
-    (line,) = (x for x in lines(made.functions[0].body) if x.startswith("k = "))
+    (line,) = (x.strip() for x in lines(made.functions[0].body) if x.strip().startswith("k = "))
     at = "tl.minimum(tl.maximum(t, 0), size_g - 1).to(INDEX)"
-    corner = f"[lead0.to(tl.int32), lead1.to(tl.int32), {at}.to(tl.int32), j0, 0]"
+    corner = f"[lead0.to(tl.int32), lead1.to(tl.int32), {at}.to(tl.int32), j0, d0]"
     assert line.startswith(f'k = tl.where((in_j & (inside == 0))[:, None], float("nan"), k_ptr.load({corner})')
 
 
