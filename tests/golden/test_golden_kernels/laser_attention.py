@@ -43,22 +43,27 @@ _ratio = rt.ratio
 TABLES = rt.Tables(
     name="laser_attention", inputs={"q": ("i", "d",), "k": ("j", "d",), "v": ("j", "e",)}, outputs={"o": ("i", "e",)},
     dtypes={"q": "float", "k": "float", "v": "float"},
-    limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), dots=True,
+    limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), dots=True, pieces=True,
     boxes={"k": (1, 1, "BLOCK_N", "BLOCK_d"), "q": (1, 1, "BLOCK_M", "BLOCK_d")},
 )
 
 
 @triton.jit
 def _step(
-    m, m2, l, l2, j0, k_ptr, v_ptr, d, e, in_d, k_d, k_j, lead0, lead1, q, scale_2, v_e, v_j, size_j,
-    BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr, MASKED: tl.constexpr,
-    OPERAND: tl.constexpr,
+    m, m2, l, l2, j0, k_ptr, q_ptr, v_ptr, e, i, i0, in_i, k_d, k_j, lead0, lead1, q_d, q_i, scale_2, v_e, v_j, size_j,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
+    MASKED: tl.constexpr, OPERAND: tl.constexpr, SIZE_d: tl.constexpr,
 ):
     # One tile: the state, moved to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
-    k = k_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_d) if BOX else tl.load(k_ptr + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
-    dot = tl.dot(q.to(OPERAND), tl.trans(k.to(OPERAND)), input_precision="ieee")
+    dot = tl.full([BLOCK_M, BLOCK_N], 0.0, tl.float32)
+    for d0 in range(0, SIZE_d, BLOCK_d):
+        d = (d0 + tl.arange(0, BLOCK_d)).to(INDEX)
+        in_d = d < SIZE_d
+        q = q_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, d0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
+        k = k_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, d0]).reshape(BLOCK_N, BLOCK_d) if BOX else tl.load(k_ptr + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
+        dot = tl.dot(q.to(OPERAND), tl.trans(k.to(OPERAND)), dot, input_precision="ieee")
     if MASKED:
         dot = tl.where(in_j[None, :], dot, -float("inf"))
     m_new = tl.maximum(m, tl.max(dot, 1) * scale_2)
@@ -113,13 +118,10 @@ def laser_attention_rolling(
     lead = lead // size_e
     lead0 = (lead // size_lead).to(tl.int64)
     lead1 = (lead % size_lead).to(tl.int64)
-    d = tl.arange(0, BLOCK_d).to(INDEX)  # [BLOCK_d]
-    in_d = d < SIZE_d
     q_ptr = q_ptr if BOX else q_ptr + lead0 * q_lead0 + lead1 * q_lead1
     k_ptr = k_ptr if BOX else k_ptr + lead0 * k_lead0 + lead1 * k_lead1
     v_ptr += lead0 * v_lead0 + lead1 * v_lead1
     o_ptr += lead0 * o_lead0 + lead1 * o_lead1
-    q = q_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
     m = tl.full([BLOCK_M], -float("inf"), tl.float32)
     m2 = tl.full([BLOCK_M], -float("inf"), tl.float32)
     l = tl.full([BLOCK_M], 0.0, tl.float32)
@@ -131,13 +133,13 @@ def laser_attention_rolling(
     full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
     for j0 in range(lo, full_hi, BLOCK_N):
         m, m2, l, l2 = _step(
-            m, m2, l, l2, j0, k_ptr, v_ptr, d, e, in_d, k_d, k_j, lead0, lead1, q, scale_2, v_e, v_j, size_j,
-            BLOCK_N, BLOCK_d, BOX, INDEX, False, OPERAND,
+            m, m2, l, l2, j0, k_ptr, q_ptr, v_ptr, e, i, i0, in_i, k_d, k_j, lead0, lead1, q_d, q_i, scale_2, v_e,
+            v_j, size_j, BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, False, OPERAND, SIZE_d,
         )
     for j0 in range(full_hi, hi, BLOCK_N):
         m, m2, l, l2 = _step(
-            m, m2, l, l2, j0, k_ptr, v_ptr, d, e, in_d, k_d, k_j, lead0, lead1, q, scale_2, v_e, v_j, size_j,
-            BLOCK_N, BLOCK_d, BOX, INDEX, True, OPERAND,
+            m, m2, l, l2, j0, k_ptr, q_ptr, v_ptr, e, i, i0, in_i, k_d, k_j, lead0, lead1, q_d, q_i, scale_2, v_e,
+            v_j, size_j, BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, True, OPERAND, SIZE_d,
         )
     l_safe = tl.where(l != 0.0, l, 1.0)
     f = tl.log(l2 / l_safe)
@@ -164,12 +166,9 @@ def laser_attention_parts(
     lead = lead // size_e
     lead0 = (lead // size_lead).to(tl.int64)
     lead1 = (lead % size_lead).to(tl.int64)
-    d = tl.arange(0, BLOCK_d).to(INDEX)  # [BLOCK_d]
-    in_d = d < SIZE_d
     q_ptr = q_ptr if BOX else q_ptr + lead0 * q_lead0 + lead1 * q_lead1
     k_ptr = k_ptr if BOX else k_ptr + lead0 * k_lead0 + lead1 * k_lead1
     v_ptr += lead0 * v_lead0 + lead1 * v_lead1
-    q = q_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
     part = tl.program_id(1)
     if OVERLAP:
         tl.extra.cuda.gdc_launch_dependents()
@@ -184,13 +183,13 @@ def laser_attention_parts(
     full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
     for j0 in range(lo, full_hi, BLOCK_N):
         m, m2, l, l2 = _step(
-            m, m2, l, l2, j0, k_ptr, v_ptr, d, e, in_d, k_d, k_j, lead0, lead1, q, scale_2, v_e, v_j, size_j,
-            BLOCK_N, BLOCK_d, BOX, INDEX, False, OPERAND,
+            m, m2, l, l2, j0, k_ptr, q_ptr, v_ptr, e, i, i0, in_i, k_d, k_j, lead0, lead1, q_d, q_i, scale_2, v_e,
+            v_j, size_j, BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, False, OPERAND, SIZE_d,
         )
     for j0 in range(full_hi, hi, BLOCK_N):
         m, m2, l, l2 = _step(
-            m, m2, l, l2, j0, k_ptr, v_ptr, d, e, in_d, k_d, k_j, lead0, lead1, q, scale_2, v_e, v_j, size_j,
-            BLOCK_N, BLOCK_d, BOX, INDEX, True, OPERAND,
+            m, m2, l, l2, j0, k_ptr, q_ptr, v_ptr, e, i, i0, in_i, k_d, k_j, lead0, lead1, q_d, q_i, scale_2, v_e,
+            v_j, size_j, BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, True, OPERAND, SIZE_d,
         )
     tl.store(part_m_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), m, mask=in_i)
     tl.store(part_m2_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), m2, mask=in_i)
@@ -257,7 +256,7 @@ def _prepare(q, k, v, given, schedule, splits, block_m, block_n, num_warps, num_
     if not any(o.numel() for o in outputs.values()):
         return rt.Call(TABLES, device, layout)
     views.update(outputs)
-    pads = {"BLOCK_d": rt.pad(size["d"], 16)}
+    pads = {"BLOCK_d": rt.piece(size["d"], 16)}
     batch = math.prod(lead) * size["e"]
     block_m, block_n, num_warps, num_stages, slots = rt.tiles(
         TABLES, block_m, block_n, num_warps, num_stages, size["i"], size["j"], batch, pads, q.element_size(), device,

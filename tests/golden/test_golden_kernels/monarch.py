@@ -39,20 +39,20 @@ def load_beside(file: str, content: str) -> ModuleType:
 
 
 rt = load_beside("refold_runtime.py", "of the runtime")
-_exp, _largest = rt._exp, rt._largest
+_exp, _larger, _largest = rt._exp, rt._larger, rt._largest
 TABLES = rt.Tables(
     name="monarch", inputs={"r": ("b", "i", "j",), "l": ("i", "a", "b",), "v": ("b", "j", "e",)},
     outputs={"o": ("a", "i", "e",)}, dtypes={"r": "float", "l": "float", "v": "float"},
-    limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), dots=True,
-    boxes={"l": (1, 1, 1, "BLOCK_M", "BLOCK_N"), "r": (1, 1, "BLOCK_N", 1, "BLOCK_j"), "v": (1, 1, "BLOCK_N", "BLOCK_j", 1)},
+    limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), dots=True, pieces=True,
+    boxes={"l": (1, 1, 1, "BLOCK_M", "BLOCK_N")},
 )
 
 
 @triton.jit
 def _step(
-    m, l2, acc, j0, l_ptr, r_ptr, v_ptr, a, e, i, i0, in_a, in_j, j, l_a, l_b, l_i, lead0, lead1, r_b, r_i, r_j, v_b,
-    v_e, v_j, size_b, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_j: tl.constexpr, BOX: tl.constexpr,
-    INDEX: tl.constexpr, MASKED: tl.constexpr,
+    m, l2, acc, j0, l_ptr, r_ptr, v_ptr, a, e, i, i0, in_a, l_a, l_b, l_i, lead0, lead1, r_b, r_i, r_j, v_b, v_e, v_j,
+    size_b, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_j: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
+    MASKED: tl.constexpr, SIZE_j: tl.constexpr,
 ):
     # One tile: the state, moved to the new anchors, and what the tile adds.
     b = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
@@ -65,13 +65,28 @@ def _step(
     alpha = _exp(m - m_hat)
     p = _exp(l - m_hat[:, None])
     l2_new = l2 * alpha + tl.sum(p, 1)
-    v = (v_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0, e.to(tl.int32)]).reshape(BLOCK_N, BLOCK_j) if BOX else tl.load(v_ptr + b[:, None] * v_b + j[None, :] * v_j + e * v_e, mask=in_b[:, None] & in_j[None, :], other=0.0)).to(tl.float32)
-    r = (r_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, i.to(tl.int32), 0]).reshape(BLOCK_N, BLOCK_j) if BOX else tl.load(r_ptr + b[:, None] * r_b + i * r_i + j[None, :] * r_j, mask=in_b[:, None] & in_j[None, :], other=0.0)).to(tl.float32)
-    r_2 = _largest(tl.where(in_j[None, :], r, -float("inf")), 1)
-    p_2 = _exp(r - r_2[:, None])
-    r_3 = tl.sum(tl.where(in_j[None, :], v * p_2, 0.0), 1)
-    r_4 = tl.sum(tl.where(in_j[None, :], p_2, 0.0), 1)
-    s = r_3 / r_4
+    r_3 = tl.full([BLOCK_N], -float("inf"), tl.float32)
+    for j0_3 in range(0, SIZE_j, BLOCK_j):
+        j = (j0_3 + tl.arange(0, BLOCK_j)).to(INDEX)
+        in_j = j < SIZE_j
+        r_2 = tl.load(r_ptr + b[:, None] * r_b + i * r_i + j[None, :] * r_j, mask=in_b[:, None] & in_j[None, :], other=0.0).to(tl.float32)
+        r_3 = _larger(r_3, _largest(tl.where(in_j[None, :], r_2, -float("inf")), 1))
+    r_4 = tl.full([BLOCK_N], 0.0, tl.float32)
+    for j0_2 in range(0, SIZE_j, BLOCK_j):
+        j = (j0_2 + tl.arange(0, BLOCK_j)).to(INDEX)
+        in_j = j < SIZE_j
+        v = tl.load(v_ptr + b[:, None] * v_b + j[None, :] * v_j + e * v_e, mask=in_b[:, None] & in_j[None, :], other=0.0).to(tl.float32)
+        r = tl.load(r_ptr + b[:, None] * r_b + i * r_i + j[None, :] * r_j, mask=in_b[:, None] & in_j[None, :], other=0.0).to(tl.float32)
+        p_2 = _exp(r - r_3[:, None])
+        r_4 = r_4 + tl.sum(tl.where(in_j[None, :], v * p_2, 0.0), 1)
+    r_6 = tl.full([BLOCK_N], 0.0, tl.float32)
+    for j0_4 in range(0, SIZE_j, BLOCK_j):
+        j = (j0_4 + tl.arange(0, BLOCK_j)).to(INDEX)
+        in_j = j < SIZE_j
+        r_5 = tl.load(r_ptr + b[:, None] * r_b + i * r_i + j[None, :] * r_j, mask=in_b[:, None] & in_j[None, :], other=0.0).to(tl.float32)
+        p_3 = _exp(r_5 - r_3[:, None])
+        r_6 = r_6 + tl.sum(tl.where(in_j[None, :], p_3, 0.0), 1)
+    s = r_4 / r_6
     c = s[None, :] * p
     if MASKED:
         c = tl.where(in_b[None, :], c, 0.0)
@@ -111,11 +126,9 @@ def monarch_rolling(
     lead = lead // size_i
     lead0 = (lead // size_lead).to(tl.int64)
     lead1 = (lead % size_lead).to(tl.int64)
-    j = tl.arange(0, BLOCK_j).to(INDEX)  # [BLOCK_j]
-    in_j = j < SIZE_j
-    r_ptr = r_ptr if BOX else r_ptr + lead0 * r_lead0 + lead1 * r_lead1
+    r_ptr += lead0 * r_lead0 + lead1 * r_lead1
     l_ptr = l_ptr if BOX else l_ptr + lead0 * l_lead0 + lead1 * l_lead1
-    v_ptr = v_ptr if BOX else v_ptr + lead0 * v_lead0 + lead1 * v_lead1
+    v_ptr += lead0 * v_lead0 + lead1 * v_lead1
     o_ptr += lead0 * o_lead0 + lead1 * o_lead1
     m = tl.full([BLOCK_M], -float("inf"), tl.float32)
     l2 = tl.full([BLOCK_M], 0.0, tl.float32)
@@ -127,13 +140,13 @@ def monarch_rolling(
     full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
     for j0 in range(lo, full_hi, BLOCK_N):
         m, l2, acc = _step(
-            m, l2, acc, j0, l_ptr, r_ptr, v_ptr, a, e, i, i0, in_a, in_j, j, l_a, l_b, l_i, lead0, lead1, r_b, r_i,
-            r_j, v_b, v_e, v_j, size_b, BLOCK_M, BLOCK_N, BLOCK_j, BOX, INDEX, False,
+            m, l2, acc, j0, l_ptr, r_ptr, v_ptr, a, e, i, i0, in_a, l_a, l_b, l_i, lead0, lead1, r_b, r_i, r_j, v_b,
+            v_e, v_j, size_b, BLOCK_M, BLOCK_N, BLOCK_j, BOX, INDEX, False, SIZE_j,
         )
     for j0 in range(full_hi, hi, BLOCK_N):
         m, l2, acc = _step(
-            m, l2, acc, j0, l_ptr, r_ptr, v_ptr, a, e, i, i0, in_a, in_j, j, l_a, l_b, l_i, lead0, lead1, r_b, r_i,
-            r_j, v_b, v_e, v_j, size_b, BLOCK_M, BLOCK_N, BLOCK_j, BOX, INDEX, True,
+            m, l2, acc, j0, l_ptr, r_ptr, v_ptr, a, e, i, i0, in_a, l_a, l_b, l_i, lead0, lead1, r_b, r_i, r_j, v_b,
+            v_e, v_j, size_b, BLOCK_M, BLOCK_N, BLOCK_j, BOX, INDEX, True, SIZE_j,
         )
     l2_safe = tl.where(l2 != 0.0, l2, 1.0)
     o = tl.where(l2 != 0.0, acc / l2_safe, float("nan"))
@@ -161,11 +174,9 @@ def monarch_parts(
     lead = lead // size_i
     lead0 = (lead // size_lead).to(tl.int64)
     lead1 = (lead % size_lead).to(tl.int64)
-    j = tl.arange(0, BLOCK_j).to(INDEX)  # [BLOCK_j]
-    in_j = j < SIZE_j
-    r_ptr = r_ptr if BOX else r_ptr + lead0 * r_lead0 + lead1 * r_lead1
+    r_ptr += lead0 * r_lead0 + lead1 * r_lead1
     l_ptr = l_ptr if BOX else l_ptr + lead0 * l_lead0 + lead1 * l_lead1
-    v_ptr = v_ptr if BOX else v_ptr + lead0 * v_lead0 + lead1 * v_lead1
+    v_ptr += lead0 * v_lead0 + lead1 * v_lead1
     part = tl.program_id(1)
     if OVERLAP:
         tl.extra.cuda.gdc_launch_dependents()
@@ -179,13 +190,13 @@ def monarch_parts(
     full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
     for j0 in range(lo, full_hi, BLOCK_N):
         m, l2, acc = _step(
-            m, l2, acc, j0, l_ptr, r_ptr, v_ptr, a, e, i, i0, in_a, in_j, j, l_a, l_b, l_i, lead0, lead1, r_b, r_i,
-            r_j, v_b, v_e, v_j, size_b, BLOCK_M, BLOCK_N, BLOCK_j, BOX, INDEX, False,
+            m, l2, acc, j0, l_ptr, r_ptr, v_ptr, a, e, i, i0, in_a, l_a, l_b, l_i, lead0, lead1, r_b, r_i, r_j, v_b,
+            v_e, v_j, size_b, BLOCK_M, BLOCK_N, BLOCK_j, BOX, INDEX, False, SIZE_j,
         )
     for j0 in range(full_hi, hi, BLOCK_N):
         m, l2, acc = _step(
-            m, l2, acc, j0, l_ptr, r_ptr, v_ptr, a, e, i, i0, in_a, in_j, j, l_a, l_b, l_i, lead0, lead1, r_b, r_i,
-            r_j, v_b, v_e, v_j, size_b, BLOCK_M, BLOCK_N, BLOCK_j, BOX, INDEX, True,
+            m, l2, acc, j0, l_ptr, r_ptr, v_ptr, a, e, i, i0, in_a, l_a, l_b, l_i, lead0, lead1, r_b, r_i, r_j, v_b,
+            v_e, v_j, size_b, BLOCK_M, BLOCK_N, BLOCK_j, BOX, INDEX, True, SIZE_j,
         )
     tl.store(part_m_ptr + ((part * size_batch + batch).to(tl.int64) * size_a + a), m, mask=in_a)
     tl.store(part_l2_ptr + ((part * size_batch + batch).to(tl.int64) * size_a + a), l2, mask=in_a)
@@ -250,7 +261,7 @@ def _prepare(r, l, v, given, schedule, splits, block_m, block_n, num_warps, num_
     if not any(o.numel() for o in outputs.values()):
         return rt.Call(TABLES, device, layout)
     views.update(outputs)
-    pads = {"BLOCK_j": rt.pad(size["j"], 16)}
+    pads = {"BLOCK_j": rt.piece(size["j"], 16)}
     batch = math.prod(lead) * size["i"] * size["e"]
     block_m, block_n, num_warps, num_stages, slots = rt.tiles(
         TABLES, block_m, block_n, num_warps, num_stages, size["a"], size["b"], batch, pads, r.element_size(), device,

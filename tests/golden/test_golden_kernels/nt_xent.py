@@ -40,21 +40,27 @@ _position, _ratio = rt._position, rt.ratio
 TABLES = rt.Tables(
     name="nt_xent", inputs={"q": ("i", "d",), "k": ("j", "d",), "pair": ("i",)}, outputs={"loss": ("i",)},
     dtypes={"q": "float", "k": "float", "pair": "int32"},
-    limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), dots=True, masks=True,
+    limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), dots=True, pieces=True, masks=True,
     boxes={"k": (1, 1, "BLOCK_N", "BLOCK_d"), "q": (1, 1, "BLOCK_M", "BLOCK_d")}, words={"t": "float"},
 )
 
 
 @triton.jit
 def _step(
-    t2, m, l, j0, k_ptr, d, i, in_d, k_d, k_j, lead0, lead1, pair, q, scale_2, scale_3, size_j, BLOCK_N: tl.constexpr,
-    BLOCK_d: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr, MASKED: tl.constexpr, OPERAND: tl.constexpr,
+    t2, m, l, j0, k_ptr, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i, scale_2, scale_3, size_j,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
+    MASKED: tl.constexpr, OPERAND: tl.constexpr, SIZE_d: tl.constexpr,
 ):
     # One tile: the state, moved to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
-    k = k_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_d) if BOX else tl.load(k_ptr + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
-    dot = tl.dot(q.to(OPERAND), tl.trans(k.to(OPERAND)), input_precision="ieee")
+    dot = tl.full([BLOCK_M, BLOCK_N], 0.0, tl.float32)
+    for d0 in range(0, SIZE_d, BLOCK_d):
+        d = (d0 + tl.arange(0, BLOCK_d)).to(INDEX)
+        in_d = d < SIZE_d
+        q = q_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, d0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
+        k = k_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, d0]).reshape(BLOCK_N, BLOCK_d) if BOX else tl.load(k_ptr + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
+        dot = tl.dot(q.to(OPERAND), tl.trans(k.to(OPERAND)), dot, input_precision="ieee")
     s = dot * scale_2
     if MASKED:
         s = tl.where(j[None, :] == pair[:, None], s, 0.0)
@@ -102,14 +108,11 @@ def nt_xent_rolling(
     lead = batch
     lead0 = (lead // size_lead).to(tl.int64)
     lead1 = (lead % size_lead).to(tl.int64)
-    d = tl.arange(0, BLOCK_d).to(INDEX)  # [BLOCK_d]
-    in_d = d < SIZE_d
     q_ptr = q_ptr if BOX else q_ptr + lead0 * q_lead0 + lead1 * q_lead1
     k_ptr = k_ptr if BOX else k_ptr + lead0 * k_lead0 + lead1 * k_lead1
     pair_ptr += lead0 * pair_lead0 + lead1 * pair_lead1
     loss_ptr += lead0 * loss_lead0 + lead1 * loss_lead1
     pair = tl.load(pair_ptr + i * pair_i, mask=in_i, other=0)
-    q = q_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
     t2 = tl.full([BLOCK_M], 0.0, tl.float32)
     m = tl.full([BLOCK_M], -float("inf"), tl.float32)
     l = tl.full([BLOCK_M], 0.0, tl.float32)
@@ -124,18 +127,18 @@ def nt_xent_rolling(
     full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, full_lo), hi)
     for j0 in range(lo, full_lo, BLOCK_N):
         t2, m, l = _step(
-            t2, m, l, j0, k_ptr, d, i, in_d, k_d, k_j, lead0, lead1, pair, q, scale_2, scale_3, size_j, BLOCK_N,
-            BLOCK_d, BOX, INDEX, True, OPERAND,
+            t2, m, l, j0, k_ptr, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i, scale_2, scale_3,
+            size_j, BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, True, OPERAND, SIZE_d,
         )
     for j0 in range(full_lo, full_hi, BLOCK_N):
         t2, m, l = _step(
-            t2, m, l, j0, k_ptr, d, i, in_d, k_d, k_j, lead0, lead1, pair, q, scale_2, scale_3, size_j, BLOCK_N,
-            BLOCK_d, BOX, INDEX, False, OPERAND,
+            t2, m, l, j0, k_ptr, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i, scale_2, scale_3,
+            size_j, BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, False, OPERAND, SIZE_d,
         )
     for j0 in range(full_hi, hi, BLOCK_N):
         t2, m, l = _step(
-            t2, m, l, j0, k_ptr, d, i, in_d, k_d, k_j, lead0, lead1, pair, q, scale_2, scale_3, size_j, BLOCK_N,
-            BLOCK_d, BOX, INDEX, True, OPERAND,
+            t2, m, l, j0, k_ptr, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i, scale_2, scale_3,
+            size_j, BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, True, OPERAND, SIZE_d,
         )
     f = tl.log(l)
     loss = m * 0.6931471805599453 + f - t2
@@ -159,13 +162,10 @@ def nt_xent_parts(
     lead = batch
     lead0 = (lead // size_lead).to(tl.int64)
     lead1 = (lead % size_lead).to(tl.int64)
-    d = tl.arange(0, BLOCK_d).to(INDEX)  # [BLOCK_d]
-    in_d = d < SIZE_d
     q_ptr = q_ptr if BOX else q_ptr + lead0 * q_lead0 + lead1 * q_lead1
     k_ptr = k_ptr if BOX else k_ptr + lead0 * k_lead0 + lead1 * k_lead1
     pair_ptr += lead0 * pair_lead0 + lead1 * pair_lead1
     pair = tl.load(pair_ptr + i * pair_i, mask=in_i, other=0)
-    q = q_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
     part = tl.program_id(1)
     if OVERLAP:
         tl.extra.cuda.gdc_launch_dependents()
@@ -183,18 +183,18 @@ def nt_xent_parts(
     full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, full_lo), hi)
     for j0 in range(lo, full_lo, BLOCK_N):
         t2, m, l = _step(
-            t2, m, l, j0, k_ptr, d, i, in_d, k_d, k_j, lead0, lead1, pair, q, scale_2, scale_3, size_j, BLOCK_N,
-            BLOCK_d, BOX, INDEX, True, OPERAND,
+            t2, m, l, j0, k_ptr, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i, scale_2, scale_3,
+            size_j, BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, True, OPERAND, SIZE_d,
         )
     for j0 in range(full_lo, full_hi, BLOCK_N):
         t2, m, l = _step(
-            t2, m, l, j0, k_ptr, d, i, in_d, k_d, k_j, lead0, lead1, pair, q, scale_2, scale_3, size_j, BLOCK_N,
-            BLOCK_d, BOX, INDEX, False, OPERAND,
+            t2, m, l, j0, k_ptr, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i, scale_2, scale_3,
+            size_j, BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, False, OPERAND, SIZE_d,
         )
     for j0 in range(full_hi, hi, BLOCK_N):
         t2, m, l = _step(
-            t2, m, l, j0, k_ptr, d, i, in_d, k_d, k_j, lead0, lead1, pair, q, scale_2, scale_3, size_j, BLOCK_N,
-            BLOCK_d, BOX, INDEX, True, OPERAND,
+            t2, m, l, j0, k_ptr, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i, scale_2, scale_3,
+            size_j, BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, True, OPERAND, SIZE_d,
         )
     tl.store(part_t2_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), t2, mask=in_i)
     tl.store(part_m_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), m, mask=in_i)
@@ -256,7 +256,7 @@ def _prepare(q, k, pair, given, t, schedule, splits, block_m, block_n, num_warps
     if not any(o.numel() for o in outputs.values()):
         return rt.Call(TABLES, device, layout)
     views.update(outputs)
-    pads = {"BLOCK_d": rt.pad(size["d"], 16)}
+    pads = {"BLOCK_d": rt.piece(size["d"], 16)}
     batch = math.prod(lead)
     block_m, block_n, num_warps, num_stages, slots = rt.tiles(
         TABLES, block_m, block_n, num_warps, num_stages, size["i"], size["j"], batch, pads, q.element_size(), device,

@@ -44,23 +44,28 @@ TABLES = rt.Tables(
     inputs={"q": ("d",), "k": ("j", "d",), "v": ("j", "e",), "k_scale": ("j",), "k_zero": ("j",), "v_scale": ("j",), "v_zero": ("j",)},
     outputs={"o": ("e",)},
     dtypes={"q": "float", "k": "float", "v": "float", "k_scale": "float", "k_zero": "float", "v_scale": "float", "v_zero": "float"},
-    limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62),
+    limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), pieces=True,
 )
 
 
 @triton.jit
 def _step(
-    m, l, acc, j0, k_ptr, k_scale_ptr, k_zero_ptr, v_ptr, v_scale_ptr, v_zero_ptr, d, e, in_d, in_e, k_d, k_j,
-    k_scale_j, k_zero_j, q, scale_2, v_e, v_j, v_scale_j, v_zero_j, size_j, BLOCK_N: tl.constexpr, INDEX: tl.constexpr,
-    MASKED: tl.constexpr,
+    m, l, acc, j0, k_ptr, k_scale_ptr, k_zero_ptr, q_ptr, v_ptr, v_scale_ptr, v_zero_ptr, e, in_e, k_d, k_j, k_scale_j,
+    k_zero_j, q_d, scale_2, v_e, v_j, v_scale_j, v_zero_j, size_j, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr,
+    INDEX: tl.constexpr, MASKED: tl.constexpr, SIZE_d: tl.constexpr,
 ):
     # One tile: the state, moved to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
     k_scale = tl.load(k_scale_ptr + j * k_scale_j, mask=in_j, other=0.0).to(tl.float32)
-    k = tl.load(k_ptr + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0).to(tl.float32)
     k_zero = tl.load(k_zero_ptr + j * k_zero_j, mask=in_j, other=0.0).to(tl.float32)
-    r = tl.sum((k_scale[:, None] * k + k_zero[:, None]) * q[None, :], 1)
+    r = tl.full([BLOCK_N], 0.0, tl.float32)
+    for d0 in range(0, SIZE_d, BLOCK_d):
+        d = (d0 + tl.arange(0, BLOCK_d)).to(INDEX)
+        in_d = d < SIZE_d
+        k = tl.load(k_ptr + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0).to(tl.float32)
+        q = tl.load(q_ptr + d * q_d, mask=in_d, other=0.0).to(tl.float32)
+        r = r + tl.sum((k * k_scale[:, None] + k_zero[:, None]) * q[None, :], 1)
     if MASKED:
         r = tl.where(in_j, r, -float("inf"))
     m_new = tl.maximum(m, tl.max(r, 0) * scale_2)
@@ -106,8 +111,6 @@ def quantised_cache_decode_rolling(
     lead = batch
     lead0 = (lead // size_lead).to(tl.int64)
     lead1 = (lead % size_lead).to(tl.int64)
-    d = tl.arange(0, BLOCK_d).to(INDEX)  # [BLOCK_d]
-    in_d = d < SIZE_d
     q_ptr += lead0 * q_lead0 + lead1 * q_lead1
     k_ptr += lead0 * k_lead0 + lead1 * k_lead1
     v_ptr += lead0 * v_lead0 + lead1 * v_lead1
@@ -116,7 +119,6 @@ def quantised_cache_decode_rolling(
     v_scale_ptr += lead0 * v_scale_lead0 + lead1 * v_scale_lead1
     v_zero_ptr += lead0 * v_zero_lead0 + lead1 * v_zero_lead1
     o_ptr += lead0 * o_lead0 + lead1 * o_lead1
-    q = tl.load(q_ptr + d * q_d, mask=in_d, other=0.0).to(tl.float32)
     m = tl.full([], -float("inf"), tl.float32)
     l = tl.full([], 0.0, tl.float32)
     acc = tl.full([BLOCK_M], 0.0, tl.float32)
@@ -124,12 +126,14 @@ def quantised_cache_decode_rolling(
     if not ONE_TILE:
         for j0 in range(0, last, BLOCK_N):
             m, l, acc = _step(
-                m, l, acc, j0, k_ptr, k_scale_ptr, k_zero_ptr, v_ptr, v_scale_ptr, v_zero_ptr, d, e, in_d, in_e, k_d,
-                k_j, k_scale_j, k_zero_j, q, scale_2, v_e, v_j, v_scale_j, v_zero_j, size_j, BLOCK_N, INDEX, False,
+                m, l, acc, j0, k_ptr, k_scale_ptr, k_zero_ptr, q_ptr, v_ptr, v_scale_ptr, v_zero_ptr, e, in_e, k_d, k_j,
+                k_scale_j, k_zero_j, q_d, scale_2, v_e, v_j, v_scale_j, v_zero_j, size_j, BLOCK_N, BLOCK_d, INDEX,
+                False, SIZE_d,
             )
     m, l, acc = _step(
-        m, l, acc, last, k_ptr, k_scale_ptr, k_zero_ptr, v_ptr, v_scale_ptr, v_zero_ptr, d, e, in_d, in_e, k_d,
-        k_j, k_scale_j, k_zero_j, q, scale_2, v_e, v_j, v_scale_j, v_zero_j, size_j, BLOCK_N, INDEX, RAGGED,
+        m, l, acc, last, k_ptr, k_scale_ptr, k_zero_ptr, q_ptr, v_ptr, v_scale_ptr, v_zero_ptr, e, in_e, k_d,
+        k_j, k_scale_j, k_zero_j, q_d, scale_2, v_e, v_j, v_scale_j, v_zero_j, size_j, BLOCK_N, BLOCK_d, INDEX,
+        RAGGED, SIZE_d,
     )
     l_safe = tl.where(l != 0.0, l, 1.0)
     o = tl.where(l != 0.0, acc * (1.0 / l_safe), float("nan"))
@@ -155,8 +159,6 @@ def quantised_cache_decode_parts(
     lead = batch
     lead0 = (lead // size_lead).to(tl.int64)
     lead1 = (lead % size_lead).to(tl.int64)
-    d = tl.arange(0, BLOCK_d).to(INDEX)  # [BLOCK_d]
-    in_d = d < SIZE_d
     q_ptr += lead0 * q_lead0 + lead1 * q_lead1
     k_ptr += lead0 * k_lead0 + lead1 * k_lead1
     v_ptr += lead0 * v_lead0 + lead1 * v_lead1
@@ -164,7 +166,6 @@ def quantised_cache_decode_parts(
     k_zero_ptr += lead0 * k_zero_lead0 + lead1 * k_zero_lead1
     v_scale_ptr += lead0 * v_scale_lead0 + lead1 * v_scale_lead1
     v_zero_ptr += lead0 * v_zero_lead0 + lead1 * v_zero_lead1
-    q = tl.load(q_ptr + d * q_d, mask=in_d, other=0.0).to(tl.float32)
     part = tl.program_id(1)
     if OVERLAP:
         tl.extra.cuda.gdc_launch_dependents()
@@ -178,14 +179,16 @@ def quantised_cache_decode_parts(
     full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
     for j0 in tl.range(lo, full_hi, BLOCK_N, num_stages=STAGES):
         m, l, acc = _step(
-            m, l, acc, j0, k_ptr, k_scale_ptr, k_zero_ptr, v_ptr, v_scale_ptr, v_zero_ptr, d, e, in_d, in_e, k_d,
-            k_j, k_scale_j, k_zero_j, q, scale_2, v_e, v_j, v_scale_j, v_zero_j, size_j, BLOCK_N, INDEX, False,
+            m, l, acc, j0, k_ptr, k_scale_ptr, k_zero_ptr, q_ptr, v_ptr, v_scale_ptr, v_zero_ptr, e, in_e, k_d, k_j,
+            k_scale_j, k_zero_j, q_d, scale_2, v_e, v_j, v_scale_j, v_zero_j, size_j, BLOCK_N, BLOCK_d, INDEX,
+            False, SIZE_d,
         )
     if RAGGED:
         for j0 in tl.range(full_hi, hi, BLOCK_N, num_stages=STAGES):
             m, l, acc = _step(
-                m, l, acc, j0, k_ptr, k_scale_ptr, k_zero_ptr, v_ptr, v_scale_ptr, v_zero_ptr, d, e, in_d, in_e, k_d,
-                k_j, k_scale_j, k_zero_j, q, scale_2, v_e, v_j, v_scale_j, v_zero_j, size_j, BLOCK_N, INDEX, True,
+                m, l, acc, j0, k_ptr, k_scale_ptr, k_zero_ptr, q_ptr, v_ptr, v_scale_ptr, v_zero_ptr, e, in_e, k_d, k_j,
+                k_scale_j, k_zero_j, q_d, scale_2, v_e, v_j, v_scale_j, v_zero_j, size_j, BLOCK_N, BLOCK_d, INDEX, True,
+                SIZE_d,
             )
     tl.store(part_m_ptr + (part * size_batch + batch).to(tl.int64), m)
     tl.store(part_l_ptr + (part * size_batch + batch).to(tl.int64), l)
@@ -250,7 +253,7 @@ def _prepare(
     if not any(o.numel() for o in outputs.values()):
         return rt.Call(TABLES, device, layout)
     views.update(outputs)
-    pads = {"BLOCK_d": rt.pad(size["d"], 1)}
+    pads = {"BLOCK_d": rt.piece(size["d"], 1)}
     batch = math.prod(lead)
     block_m, block_n, num_warps, num_stages, slots = rt.tiles(
         TABLES, block_m, block_n, num_warps, num_stages, size["e"], size["j"], batch, pads, q.element_size(), device,
