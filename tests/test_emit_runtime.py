@@ -5,6 +5,10 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import json
+import math
+import os
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -12,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from emit_cases import kernel_of, plan_of
+from emit_cases import emitted, kernel_of, plan_of
 
 from refold import emit
 from refold.emit import Kernel, runtime
@@ -142,3 +146,22 @@ def test_the_text_of_tests_is_the_test_of_an_example() -> None:
     assert isinstance(plan, Plan)
     kernel = emit(Proof(plan, (Result("stand-in", "", "proved", 0.0, ""),), ()), "logsumexp")
     assert kernel.test == runtime.template()
+
+
+def test_a_constant_of_bfloat16_is_interpreted_where_triton_has_none(tmp_path: Path) -> None:
+    """As in Triton 3.6: what an index out of range reads is NaN, at which a kernel of bfloat16 failed."""
+    emitted(plan_of("cross_entropy"), "k").write(tmp_path)
+    code = """
+import torch
+from triton.runtime.interpreter import InterpreterBuilder
+if hasattr(InterpreterBuilder, "get_bf16"):
+    del InterpreterBuilder.get_bf16
+from k import k
+x, t = torch.tensor([[1.0, 3.0], [2.0, 0.5]], dtype=torch.bfloat16), torch.tensor([1, 7])
+print(k(x, t, ignore=-100).tolist())"""
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    env = os.environ | {"TRITON_INTERPRET": "1"}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    right, none = json.loads(done.stdout.replace("nan", "NaN"))
+    assert right == pytest.approx(math.log(1 + math.exp(-2)), rel=0.02) and math.isnan(none)

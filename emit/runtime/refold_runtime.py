@@ -1039,6 +1039,13 @@ def _power(x, n):
 # Whether Triton's interpreter runs what kernels call, and so the kernels.
 INTERPRETED = not isinstance(_exp, triton.runtime.JITFunction)
 
+if INTERPRETED:
+    from triton.runtime.interpreter import InterpreterBuilder
+
+    if not hasattr(InterpreterBuilder, "get_bf16"):
+        # Triton 3.6 interprets no constant of bfloat16, such as the NaN that stands where an index is out of range.
+        InterpreterBuilder.get_bf16 = lambda self, x: self.create_fp_trunc(self.get_fp32(x), tl.bfloat16)
+
 if gluon is not None:
     # Called async_load since Triton 3.9.
     _copy = tma.async_load if hasattr(tma, "async_load") else tma.async_copy_global_to_shared
