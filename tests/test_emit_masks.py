@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
@@ -33,7 +34,10 @@ MASKS: dict[str, tuple[Predicate, Callable[[int, int, int, int, int], bool]]] = 
 }
 
 
-def range_lines(mask: Predicate, suffix: str) -> str:
+@cache
+def range_lines(name: str, suffix: str) -> str:
+    """The lines of a kernel that say which tiles are visited."""
+    mask, _ = MASKS[name]
     plan = derive(attention(where(mask, score, -oo), empty=0))
     assert isinstance(plan, Plan)
     made = kernels(plan, "f")
@@ -41,9 +45,6 @@ def range_lines(mask: Predicate, suffix: str) -> str:
     first = next(n for n, line in enumerate(body) if line.startswith("lo = "))
     last = next(n for n, line in enumerate(body) if line.startswith("for j0"))
     return "\n".join(body[first:last])
-
-
-LINES = {name: {s: range_lines(mask, s) for s in ("rolling", "parts")} for name, (mask, _) in MASKS.items()}
 
 
 def tiles(lines: str, **values: int) -> tuple[range, range]:
@@ -69,7 +70,7 @@ def test_tiles(name: str, data: st.DataObject) -> None:
     last = min(i0 + block_m, rows) - 1
     values = {"size_i": rows, "size_j": length, "BLOCK_N": block_n, "first_row": i0, "last_row": last, "window": w}
     for suffix, start, stop in (("rolling", 0, length), ("parts", part * chunk, min((part + 1) * chunk, length))):
-        visited, full = tiles(LINES[name][suffix], **values, chunk=chunk, part=part)
+        visited, full = tiles(range_lines(name, suffix), **values, chunk=chunk, part=part)
         live = {p for p in range(start, stop) if any(holds(r, p, rows, length, w) for r in range(i0, last + 1))}
         seen = {p for t in visited for p in range(t, t + block_n)}
         # Skipped tiles are wholly masked, tiles without masks wholly unmasked, and no tile is of another part.
@@ -133,7 +134,7 @@ def test_an_unmasked_sum_beside_a_masked_one_skips_nothing() -> None:
 
 
 def test_mask_touches_no_tile_but_those_at_the_edge() -> None:
-    lines = LINES["top left"]["rolling"]
+    lines = range_lines("top left", "rolling")
     values = {"size_i": 4096, "size_j": 4096, "BLOCK_N": 64, "first_row": 2048, "last_row": 2111, "window": 1}
     visited, full = tiles(lines, **values)
     assert len(visited) == 33
