@@ -9,7 +9,16 @@ from typing import Any
 import sympy as sp
 
 from refold.algebra.abstract import abstract
-from refold.algebra.corrections import given_by_others, never_zero, of_extremum, of_product, regular
+from refold.algebra.corrections import (
+    Terms,
+    given_by_others,
+    never_zero,
+    of_extremum,
+    of_others,
+    of_product,
+    regular,
+    total,
+)
 from refold.algebra.extended import infinities
 from refold.algebra.journal import Journal
 from refold.algebra.law import Law, separate, solve
@@ -23,6 +32,8 @@ from refold.spec import Fold, Index, Spec
 from refold.spec.heads import sigmoid
 from refold.spec.mathematics import text
 
+GIVEN = "given by the others"
+
 
 class Accumulation:
     """The accumulators and anchors of one derivation, found fold by fold from the innermost."""
@@ -33,6 +44,8 @@ class Accumulation:
         self.anchors: list[Anchor] = []
         self.accumulators: list[Accumulator] = []
         self.values: dict[Fold, sp.Expr] = {}
+        # The accumulators behind each value, with coefficients that do not vary.
+        self.terms: dict[Fold, Terms] = {}
         # What every anchor stands for, over the folds in normal form.
         self.meanings: dict[sp.Symbol, sp.Expr] = {}
 
@@ -48,6 +61,11 @@ class Accumulation:
         axes = tuple(sorted((s for s in fold.free_symbols if isinstance(s, Index)), key=lambda a: a.name))
         if fold.kind == "argmax":
             return self.argmax(fold, body, used, axes)
+        if fold.kind == "sum" and (terms := self.given(body, used)) is not None:
+            self.terms[fold] = terms
+            value = total(terms, self.anchors)
+            self.journal.step("drop", fold, value, GIVEN)
+            return value
         if not used:
             return self.add(fold, fold.kind, body, None, axes, 1, (), self.names.accumulator(fold, body, axes))
         varying = tuple(e.symbol for e in self.elements.values() if e.symbol in body.free_symbols)
@@ -65,6 +83,28 @@ class Accumulation:
             raise self.refused(fold, body, used)
         name = self.names.accumulator(fold, body, axes)
         return self.add(fold, fold.kind, body, move(State(name)), axes, 1, tuple(a.stale for a in used), name)
+
+    def given(self, body: sp.Expr, used: list[Anchor]) -> Terms | None:
+        """A sum that others determine: 0, a multiple of one of them, or, of data alone, `sum x^2 = M2 + n mean^2`.
+
+        A sum about an anchor that is a difference of others stays: it may be far smaller than they are.
+        """
+        back = {a.fresh: a.stale for a in self.anchors}
+        guarded = {a.stale for a in used if a.default != 0}
+        terms = of_others(body.xreplace(back), self.sources(), back, self.elements.values(), guarded)
+        if terms is None or any(c.has(sp.exp) for _, c in terms):
+            return None
+        at = {a.stale: a.expr for a in self.anchors}
+        terms = tuple((s, sp.factor(c.xreplace(at))) for s, c in terms)
+        return terms if not used or not total(terms, self.anchors).is_Add else None
+
+    def sources(self) -> list[Accumulator]:
+        """The accumulators that are sums."""
+        return [a for a in self.accumulators if a.reducer in ("sum", "count")]
+
+    def terms_of(self, fold: Fold) -> Terms:
+        """The accumulators of a fold that has its value, with coefficients."""
+        return self.terms.get(fold) or ((self.values[fold], sp.S.One),)
 
     def refused(self, fold: Fold, body: sp.Expr, used: list[Anchor]) -> Refused:
         """A fold for which there is no law here, with the evidence for that."""
@@ -84,12 +124,11 @@ class Accumulation:
         values: list[sp.Expr | None] = [None] * rank
         states: list[State | None] = [None] * rank
         back: dict[Any, Any] = {a.fresh: a.stale for a in self.anchors}
-        sources = [a for a in self.accumulators if a.reducer in ("sum", "count")]
         self.never_zero(law, used)
         guarded = {a.stale for a in used if a.default != 0}
-        dropped = given_by_others(law, sources, back, tuple(e.symbol for e in self.elements.values()), guarded)
+        dropped = given_by_others(law, self.sources(), back, self.elements.values(), guarded)
         for k, terms in dropped.items():
-            values[k] = sp.factor(sp.Add(*(c * symbol for symbol, c in terms)))
+            values[k] = total(terms, self.anchors)
         fresh_rows = [k for k in range(rank) if values[k] is None]
         for k in fresh_rows:
             name = base if k == 0 else self.names.member(base, law.basis[k])
@@ -104,9 +143,7 @@ class Accumulation:
         for k in reversed(range(rank)):
             state = states[k]
             if state is None:
-                self.journal.step(
-                    "drop", Fold("sum", law.basis[k].xreplace(back), self.axis), values[k], "given by the others"
-                )
+                self.journal.step("drop", Fold("sum", law.basis[k].xreplace(back), self.axis), values[k], GIVEN)
                 continue
             moved = sp.Add(*(law.matrix[k, c] * values[c] for c in range(rank)))
             family = Family(law.basis, law.matrix, tuple(sp.sympify(v) for v in values), tuple(dropped.items()), k)
@@ -192,7 +229,9 @@ class Accumulation:
             mean = Fold("sum", sums[0].body * counts[0], self.axis)
             self.journal.step("mean", expr, mean, "a ratio of folds as one fold, carried as the mean itself")
             value = self.value(mean)
-            self.values[sums[0]] = value * self.value(counts[0].base)
+            count = self.value(counts[0].base)
+            self.values[sums[0]] = value * count
+            self.terms[sums[0]] = tuple((s, c * count) for s, c in self.terms_of(mean))
         else:
             value = map_folds(expr, self.axis, self.value)
         for known in self.anchors:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import sympy as sp
 
 from refold.algebra.law import Law, express, has_value
-from refold.algebra.plan import Accumulator, Anchor, State, counts
+from refold.algebra.plan import Accumulator, Anchor, Element, State, counts
 from refold.algebra.rewrite import walk
 from refold.spec import Fold, Where
 from refold.spec.heads import UNITS
@@ -59,22 +59,63 @@ def of_product(g: sp.Expr, used: Sequence[Anchor], varying: Varyings, count: Cal
 
 
 def given_by_others(
-    law: Law, known: Sequence[Accumulator], back: Mapping[Any, Any], varying: Varyings, guarded: set[State]
+    law: Law, known: Sequence[Accumulator], back: Mapping[Any, Any], elements: Collection[Element], guarded: set[State]
 ) -> dict[int, Terms]:
-    """The components of a law but its first that are sums of known accumulators, which need not be carried.
+    """The components of a law but its first that are sums of known accumulators, which need not be carried."""
+    found = {}
+    for k in reversed(range(1, len(law.basis))):
+        terms = of_others(law.basis[k].xreplace(back), known, back, elements, guarded)
+        if terms is not None:
+            found[k] = terms
+    return found
+
+
+def of_others(
+    phi: sp.Expr,
+    known: Sequence[Accumulator],
+    back: Mapping[Any, Any],
+    elements: Collection[Element],
+    guarded: set[State],
+) -> Terms | None:
+    """A function of stale anchors as a sum of those of known accumulators with coefficients, or None.
 
     All elements vary, those of other accumulators too: a coefficient must hold none of them. The name of a guarded
     anchor stands for its default where there is nothing, and not for the accumulator.
     """
-    found: dict[int, Terms] = {}
-    for k in reversed(range(1, len(law.basis))):
-        factors = express(law.basis[k].xreplace(back), [a.element.xreplace(back) for a in known], tuple(varying))
-        if factors is None:
-            continue
-        terms = tuple((a.symbol, c) for a, c in zip(known, factors, strict=True) if c != 0)
-        if not any(symbol in guarded for symbol, _ in terms):
-            found[k] = terms
-    return found
+    spelled, varying = spell_out(elements)
+    sources = [a.element.xreplace(back).xreplace(spelled) for a in known]
+    factors = express(phi.xreplace(spelled), sources, varying)
+    if factors is None:
+        return None
+    terms = tuple((a.symbol, c) for a, c in zip(known, factors, strict=True) if c != 0)
+    return None if any(symbol in guarded for symbol, _ in terms) else terms
+
+
+def spell_out(elements: Collection[Element]) -> tuple[dict[sp.Symbol, sp.Expr], tuple[sp.Symbol, ...]]:
+    """Elements as polynomials in what has no sum and no product: of `x` and `x^2` one is the square of the other."""
+    leaves: dict[sp.Expr, sp.Symbol] = {e.expr: e.symbol for e in elements if not _is_polynomial(e.expr)}
+
+    def spell(expr: sp.Expr) -> sp.Expr:
+        if expr.is_number:
+            return expr
+        if _is_polynomial(expr):
+            return expr.func(*(spell(a) for a in expr.args))
+        return leaves.setdefault(expr, sp.Dummy())
+
+    spelled = {e.symbol: spell(e.expr) for e in elements}
+    return spelled, tuple(leaves.values())
+
+
+def _is_polynomial(expr: sp.Expr) -> bool:
+    return isinstance(expr, sp.Add | sp.Mul) or bool(
+        isinstance(expr, sp.Pow) and expr.exp.is_Integer and expr.exp.is_positive
+    )
+
+
+def total(terms: Terms, anchors: Sequence[Anchor]) -> sp.Expr:
+    """`sum_i k_i A_i`, and 0 where it is that by what the anchors are: `acc - l r` for `r = acc/l`."""
+    value = sp.factor(sp.Add(*(c * symbol for symbol, c in terms)))
+    return sp.S.Zero if sp.cancel(value.xreplace({a.stale: a.expr for a in anchors})) == 0 else value
 
 
 def regular(value: sp.Expr, accumulators: list[Accumulator], *, divided: bool) -> sp.Basic:

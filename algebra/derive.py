@@ -21,6 +21,7 @@ from refold.algebra.settle import settle
 from refold.errors import UnsupportedSpec, within_depth
 from refold.spec import Fold, Index, Output, Spec
 from refold.spec.heads import outermost
+from refold.spec.mathematics import text
 
 
 @within_depth()
@@ -61,9 +62,11 @@ def _derive(spec: Spec, written: tuple[Output, ...], axis: Index, demands: Deman
     found = Accumulation(spec, axis, journal, names)
     meant = [map_folds(e, axis, form.normalise) for e in form.count_positions([o.expr for o in written])]
     meant = [expand_logs(cancel_exponents(factor_scales(e, form.scales))) for e in meant]
-    for expr in sorted(meant, key=lambda e: -max((_chain(f) for f in folds(e, axis)), default=0)):
-        # The longest chain first: a fold that others wait for may be carried in another form, a sum as a mean.
-        map_folds(expr, axis, found.value)
+    longest = sorted(meant, key=lambda e: -max((_chain(f) for f in folds(e, axis)), default=0))
+    # The longest chain first: a fold that others wait for may be carried in another form, a sum as a mean. Sums of data
+    # alone come last: sums about an anchor may determine them, and round less.
+    for fold in sorted((f for e in longest for f in folds(e, axis)), key=lambda f: f.kind == "sum" and _chain(f) == 1):
+        found.value(fold)
     ending = Ending(form, found, spec.empty)
     outputs = []
     for output, expr in zip(written, meant, strict=True):
@@ -72,6 +75,9 @@ def _derive(spec: Spec, written: tuple[Output, ...], axis: Index, demands: Deman
         journal.step("finish", sp.Symbol(output.name), value)
     finish = tuple(outputs)
     accumulators = ending.drop_unused(finish)
+    if not accumulators:
+        values = ", ".join(f"{f.name} = {text(f.expr)}" for f in finish)
+        raise UnsupportedSpec(f"{values} whatever is reduced: there is nothing to carry along {axis.name}")
     used = {s for a in accumulators for s in a.anchors}
     moving = {s for a in accumulators for s in a.element.free_symbols}
     plan = Plan(

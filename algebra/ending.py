@@ -107,18 +107,11 @@ class Ending:
             for scale, main in parts:
                 if scale == 0:
                     continue
-                symbol = self.carried(value(main))
-                whole = map_folds(scale * main, self.axis, value).xreplace(length)
-                terms.append((symbol, sp.Mul(whole, sp.Pow(symbol, -1))))
+                factor = map_folds(scale, self.axis, value).xreplace(length)
+                terms += [(symbol, factor * c) for symbol, c in self.found.terms_of(main)]
             expr = map_folds(expr, self.axis, value).xreplace(length)
             found.append(Reading(fold.xreplace(length), expr, tuple(terms)))
         return tuple(found)
-
-    def carried(self, value: sp.Expr) -> State:
-        """The accumulator among the factors of a fold's value: of several that which has anchors, as a mean."""
-        symbols = [s for s in sp.Mul.make_args(value) if isinstance(s, State)]
-        anchored = {a.symbol for a in self.found.accumulators if a.anchors}
-        return next((s for s in symbols if s in anchored), symbols[0])
 
     def unit_of(self, symbol: State) -> float:
         unit = next(a.unit for a in self.found.accumulators if a.symbol == symbol)

@@ -242,9 +242,11 @@ def express(target: sp.Expr, sources: list[sp.Expr], varying: Symbols) -> list[s
     """
     if not sources:
         return None
-    unknowns = sp.symbols(f"k:{len(sources)}")
     wanted = _monomials(target, varying)
     given = [_monomials(function, varying) for function in sources]
+    if not wanted.keys() <= {key for function in given for key in function}:
+        return None
+    unknowns = sp.symbols(f"k:{len(sources)}")
     equations = []
     for key in {k for m in [wanted, *given] for k in m}:
         terms = [u * m[key] for u, m in zip(unknowns, given, strict=True) if key in m]

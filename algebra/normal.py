@@ -13,6 +13,7 @@ from refold.algebra.masked import refuse_infinite_factor, refuse_partial_factor
 from refold.algebra.rewrite import expand_logs, folds, has_fold, map_folds, push_masks, replace_size, summands
 from refold.algebra.signs import split_signs
 from refold.algebra.stabilise import shift
+from refold.algebra.weights import by_weight
 from refold.spec import Fold, Index, Size
 
 
@@ -67,29 +68,45 @@ class NormalForm:
         body = map_folds(fold.body, self.axis, self.normalise)
         body = sp.powsimp(expand_logs(push_masks(body, self.varies, self.waits)), combine="exp")
         body = split_signs(body, self.axis, self.varies, self.waits)
-        scale: sp.Expr = sp.S.One
         if fold.kind == "sum":
-            scale, body = self.hoist(body)
-            shifted = shift(body, self.axis, self.varies, self.maxima, self.demands.floors)
-            if shifted is not None:
-                stable, log_scale = shifted
-                self.scales.append(log_scale)
-                tops = (f for f in folds(log_scale, self.axis) if f.kind == "max" and not self.waits(f.body))
-                self.maxima |= dict.fromkeys(tops)
-                before, after = Fold("sum", body, self.axis), Fold("sum", stable, self.axis)
-                note = "shifted by its maximum, so that every exponent is at most 0"
-                self.journal.step("stabilise", before, sp.exp(log_scale) * after, note)
-                scale, body = scale * sp.exp(log_scale), stable
+            yield from self.sums(body)
+            return
         main = Fold(fold.kind, body, self.axis)
         if fold.kind == "max" and not self.waits(body):
             self.maxima[main] = None
+        yield sp.S.One, main
+
+    def sums(self, body: sp.Expr) -> Iterator[tuple[sp.Expr, Fold]]:
+        """The same for a sum over a body of normal folds: one for each weight of its terms, constants out, shifted."""
+        terms = by_weight(body, self.varies, self.waits)
+        if terms != (body,):
+            yield from self.cut(body, terms, "terms of different weights: each is scaled by its own")
+            return
+        scale, body = self.hoist(body)
+        shifted = shift(body, self.axis, self.varies, self.maxima, self.demands.floors)
+        if shifted is not None:
+            stable, log_scale = shifted
+            self.scales.append(log_scale)
+            tops = (f for f in folds(log_scale, self.axis) if f.kind == "max" and not self.waits(f.body))
+            self.maxima |= dict.fromkeys(tops)
+            before, after = Fold("sum", body, self.axis), Fold("sum", stable, self.axis)
+            note = "shifted by its maximum, so that every exponent is at most 0"
+            self.journal.step("stabilise", before, sp.exp(log_scale) * after, note)
+            scale, body = scale * sp.exp(log_scale), stable
+        main = Fold("sum", body, self.axis)
         if main not in self.demands.apart:
             yield scale, main
             return
-        terms = [Fold("sum", term, self.axis) for term in summands(body)]
-        self.journal.step("split", main, sp.Add(*terms), "each term has a law without a divisor that can be 0")
+        note = "each term has a law without a divisor that can be 0"
+        yield from ((scale * factor, part) for factor, part in self.cut(body, summands(body), note))
+
+    def cut(self, body: sp.Expr, terms: tuple[sp.Expr, ...], note: str) -> Iterator[tuple[sp.Expr, Fold]]:
+        """`sum_j (a + b) -> sum_j a + sum_j b`."""
+        if len(terms) > 1:
+            whole, parts = Fold("sum", body, self.axis), [Fold("sum", term, self.axis) for term in terms]
+            self.journal.step("split", whole, sp.Add(*parts), note)
         for term in terms:
-            yield from ((scale * factor, part) for factor, part in self.parts(term))
+            yield from self.sums(term)
 
     def hoist(self, body: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
         """Constant factors leave a sum; a divisor with a running maximum stays, since it is to scale what is summed.

@@ -27,11 +27,22 @@ def _cancels(moving: sp.Expr, shift: sp.Expr, axis: Index) -> bool:
     if isinstance(shift, Fold):
         return bool(shift.kind == "max" and shift.axis == axis and sp.expand(shift.body - moving) == 0)
     if isinstance(shift, sp.Add):
-        return any(_cancels(moving - shift + t, t, axis) for t in shift.args if t.has(Fold))
+        # Of several maxima each takes its own: `u + v - max_j u - max_j v`.
+        several = ((t, top) for t in shift.args if (top := _ranged_over(t, axis)) is not None)
+        return any(_cancels(moving - shift + t, t, axis) for t in shift.args if t.has(Fold)) or any(
+            _cancels(sp.expand(moving - top), shift - t, axis) for t, top in several
+        )
     factor, rest = shift.as_coeff_Mul()
     if factor < 0 and isinstance(rest, Fold) and rest.kind == "min":
         return bool(rest.axis == axis and sp.expand(factor * rest.body - moving) == 0)
     return bool(factor > 0 and factor != 1 and _cancels(moving / factor, rest, axis))
+
+
+def _ranged_over(bound: sp.Expr, axis: Index) -> sp.Expr | None:
+    """`a u` for `a max_j u` with a number a > 0, or `a min_j u` with a < 0: what that is never below."""
+    factor, fold = bound.as_coeff_Mul()
+    kind = "max" if factor > 0 else "min"
+    return factor * fold.body if isinstance(fold, Fold) and (fold.kind, fold.axis) == (kind, axis) else None
 
 
 def primitive(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
