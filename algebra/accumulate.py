@@ -11,10 +11,10 @@ import sympy as sp
 from refold.algebra.abstract import abstract
 from refold.algebra.corrections import (
     Terms,
+    given,
     given_by_others,
     never_zero,
     of_extremum,
-    of_others,
     of_product,
     regular,
     total,
@@ -61,11 +61,12 @@ class Accumulation:
         axes = tuple(sorted((s for s in fold.free_symbols if isinstance(s, Index)), key=lambda a: a.name))
         if fold.kind == "argmax":
             return self.argmax(fold, body, used, axes)
-        if fold.kind == "sum" and (terms := self.given(body, used)) is not None:
-            self.terms[fold] = terms
-            value = total(terms, self.anchors)
-            self.journal.step("drop", fold, value, GIVEN)
-            return value
+        if fold.kind == "sum":
+            terms = given(body, used, self.sources(), self.anchors, self.elements.values())
+            if terms is not None:
+                self.terms[fold], value = terms, total(terms, self.anchors)
+                self.journal.step("drop", fold, value, GIVEN)
+                return value
         if not used:
             return self.add(fold, fold.kind, body, None, axes, 1, (), self.names.accumulator(fold, body, axes))
         varying = tuple(e.symbol for e in self.elements.values() if e.symbol in body.free_symbols)
@@ -83,20 +84,6 @@ class Accumulation:
             raise self.refused(fold, body, used)
         name = self.names.accumulator(fold, body, axes)
         return self.add(fold, fold.kind, body, move(State(name)), axes, 1, tuple(a.stale for a in used), name)
-
-    def given(self, body: sp.Expr, used: list[Anchor]) -> Terms | None:
-        """A sum that others determine: 0, a multiple of one of them, or, of data alone, `sum x^2 = M2 + n mean^2`.
-
-        A sum about an anchor that is a difference of others stays: it may be far smaller than they are.
-        """
-        back = {a.fresh: a.stale for a in self.anchors}
-        guarded = {a.stale for a in used if a.default != 0}
-        terms = of_others(body.xreplace(back), self.sources(), back, self.elements.values(), guarded)
-        if terms is None or any(c.has(sp.exp) for _, c in terms):
-            return None
-        at = {a.stale: a.expr for a in self.anchors}
-        terms = tuple((s, sp.factor(c.xreplace(at))) for s, c in terms)
-        return terms if not used or not total(terms, self.anchors).is_Add else None
 
     def sources(self) -> list[Accumulator]:
         """The accumulators that are sums."""

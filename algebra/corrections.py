@@ -70,6 +70,26 @@ def given_by_others(
     return found
 
 
+def given(
+    body: sp.Expr,
+    used: Sequence[Anchor],
+    known: Sequence[Accumulator],
+    anchors: Sequence[Anchor],
+    elements: Collection[Element],
+) -> Terms | None:
+    """A sum that others determine: 0, a multiple of one of them, or, of data alone, `sum x^2 = M2 + n mean^2`.
+
+    A sum about an anchor that is a difference of others is carried all the same: it may be far smaller than they are.
+    """
+    back = {a.fresh: a.stale for a in anchors}
+    terms = of_others(body.xreplace(back), known, back, elements, {a.stale for a in used if a.default != 0})
+    if terms is None or any(c.has(sp.exp) for _, c in terms):
+        return None
+    at = {a.stale: a.expr for a in anchors}
+    terms = tuple((s, sp.factor(c.xreplace(at))) for s, c in terms)
+    return terms if not used or not total(terms, anchors).is_Add else None
+
+
 def of_others(
     phi: sp.Expr,
     known: Sequence[Accumulator],

@@ -7,6 +7,7 @@ from dataclasses import replace
 import sympy as sp
 
 from refold.algebra.accumulate import Accumulation
+from refold.algebra.centred import centre
 from refold.algebra.choices import write_out
 from refold.algebra.ending import Ending
 from refold.algebra.journal import Journal
@@ -21,7 +22,6 @@ from refold.algebra.settle import settle
 from refold.errors import UnsupportedSpec, within_depth
 from refold.spec import Fold, Index, Output, Spec
 from refold.spec.heads import outermost
-from refold.spec.mathematics import text
 
 
 @within_depth()
@@ -29,12 +29,17 @@ def derive(spec: Spec) -> Plan | Refusal:
     """The `Plan` of a pipeline, or a `Refusal` with its reason and evidence.
 
     Raises `UnsupportedSpec` where the pipeline has no fold, folds over several axes that wait for each other, or a
-    fold that waits for one which a masked position makes infinite.
+    fold that waits for one which a masked position makes infinite, and where `centred=` finds nothing to centre.
     """
     try:
-        return plan_of(spec)
+        plan = plan_of(spec)
     except Refused as refused:
         return refused.refusal()
+    if spec.centred and not any(step.rule == "centre" for step in plan.steps):
+        raise UnsupportedSpec(
+            "centred=True, and no output is a difference of moments of one weight, as E[x·y] - E[x]·E[y]: leave it out"
+        )
+    return plan
 
 
 def plan_of(spec: Spec) -> Plan:
@@ -62,10 +67,19 @@ def _derive(spec: Spec, written: tuple[Output, ...], axis: Index, demands: Deman
     found = Accumulation(spec, axis, journal, names)
     meant = [map_folds(e, axis, form.normalise) for e in form.count_positions([o.expr for o in written])]
     meant = [expand_logs(cancel_exponents(factor_scales(e, form.scales))) for e in meant]
+    raw = meant
+    if spec.centred:
+        meant = [centre(e, axis) for e in raw]
+        for before, after in zip(raw, meant, strict=True):
+            if before != after:
+                journal.step("centre", before, after, "moments about their means, which round less")
     longest = sorted(meant, key=lambda e: -max((_chain(f) for f in folds(e, axis)), default=0))
     # The longest chain first: a fold that others wait for may be carried in another form, a sum as a mean. Sums of data
     # alone come last: sums about an anchor may determine them, and round less.
     for fold in sorted((f for e in longest for f in folds(e, axis)), key=lambda f: f.kind == "sum" and _chain(f) == 1):
+        found.value(fold)
+    for fold in (f for e in raw for f in folds(e, axis)):
+        # What was written, for the proof that it is the same: given by what is carried.
         found.value(fold)
     ending = Ending(form, found, spec.empty)
     outputs = []
@@ -75,9 +89,6 @@ def _derive(spec: Spec, written: tuple[Output, ...], axis: Index, demands: Deman
         journal.step("finish", sp.Symbol(output.name), value)
     finish = tuple(outputs)
     accumulators = ending.drop_unused(finish)
-    if not accumulators:
-        values = ", ".join(f"{f.name} = {text(f.expr)}" for f in finish)
-        raise UnsupportedSpec(f"{values} whatever is reduced: there is nothing to carry along {axis.name}")
     used = {s for a in accumulators for s in a.anchors}
     moving = {s for a in accumulators for s in a.element.free_symbols}
     plan = Plan(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import sympy as sp
 
+from refold.algebra.fewest import fewest_sums
 from refold.algebra.plan import Accumulator, Plan, Refusal, State, Step
+from refold.algebra.sections import Line, Section, point, sections_text
 from refold.algebra.stages import Staged
 from refold.spec import Fold, Index, Size, Spec
 from refold.spec.abbreviate import substitute
@@ -16,40 +18,6 @@ from refold.spec.mathematics import definition, latex, text
 
 _SIGN = {"sum": "Σ", "count": "Σ", "prod": "Π"}
 _INFIX = {"sum": "+", "count": "+", "prod": "·"}
-
-
-LONGEST_NUMBER = 12  # characters
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line of a section: a word or a left side, the mathematics, and a remark."""
-
-    label: str
-    formula: str
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """A title over lines whose labels stand in one column."""
-
-    title: str
-    lines: tuple[Line, ...]
-
-
-def sections_text(sections: Sequence[Section]) -> str:
-    """Sections as plain text, a blank line between them."""
-    blocks = []
-    for section in sections:
-        width = max((len(line.label) for line in section.lines), default=0)
-        rows = [section.title] if section.title else []
-        for line in section.lines:
-            note = f"   ({line.note})" if line.note else ""
-            gap = " " if line.formula[:1] in ("=", "←") else "  "
-            rows.append(f"  {line.label.ljust(width)}{gap}{line.formula}{note}".rstrip())
-        blocks.append("\n".join(rows))
-    return "\n\n".join(blocks)
 
 
 def spec_section(spec: Spec, prefer: Mapping[sp.Expr, str] | None = None) -> Section:
@@ -73,6 +41,7 @@ def plan_sections(plan: Plan) -> tuple[Section, ...]:
         Section(f"Derivation ({_walks(plan)})", steps),
         *_fused(plan),
         Section("Conditions", tuple(_conditions(plan))),
+        fewest_sums(plan, partial(short, plan)),
     ]  # fmt: skip
     return tuple(section for section in found if section.lines)
 
@@ -173,24 +142,16 @@ def refusal_sections(refusal: Refusal) -> tuple[Section, ...]:
     proof = refusal.evidence
     if proof is not None:
         n = len(proof.rows)
-        columns = ", ".join(_point(p) for p in proof.columns)
+        columns = ", ".join(point(p) for p in proof.columns)
         rows = zip(proof.rows, proof.added, _matrix(proof.matrix), strict=True)
         lines = [Line(f"{text(symbol)} = {text(value)}", "") for symbol, value in proof.constants]
-        for point, added, row in rows:
+        for anchors, added, row in rows:
             part = "r of these elements" if added is None else f"with {text(added)} added"
-            lines.append(Line(f"r = {_point(point)}", row, part))
+            lines.append(Line(f"r = {point(anchors)}", row, part))
         lines.append(Line("det", determinant_text(refusal), "not 0"))
         lines.append(Line("so", f"no {n - 1} accumulators can do: at least {n} are needed"))
         found.append(Section(f"Evidence: g at the elements c = {columns}, with r of these and more", tuple(lines)))
     return tuple(found)
-
-
-def _point(point: sp.Basic) -> str:
-    """Numbers of a sample, to four digits where they are long: what stands beside them has to fit a screen."""
-    if isinstance(point, sp.Tuple):
-        return f"({', '.join(map(_point, point))})"
-    exact = plain(point)
-    return exact if len(exact) <= LONGEST_NUMBER or not point.is_number else f"≈ {point.evalf(4)}"
 
 
 def determinant_text(refusal: Refusal) -> str:
@@ -290,7 +251,7 @@ def _step(plan: Plan, step: Step, table: dict[Any, Any]) -> list[Line]:
 
 def _matrix(matrix: Any) -> list[str]:
     """The rows of a matrix, its columns aligned."""
-    entries = [[_point(x) for x in matrix.row(n)] for n in range(matrix.rows)]
+    entries = [[point(x) for x in matrix.row(n)] for n in range(matrix.rows)]
     widths = [max(len(row[c]) for row in entries) for c in range(matrix.cols)]
     return ["[ " + "  ".join(x.rjust(w) for x, w in zip(row, widths, strict=True)) + " ]" for row in entries]
 

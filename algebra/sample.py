@@ -14,11 +14,12 @@ from refold.algebra.interval import middle
 from refold.spec import Fold, Index, Param, Read, Size, Spec, TensorName, Where
 from refold.spec.heads import UNITS
 
-# The length of the axis that the part is of; all other axes that are folded have one position.
-LENGTH = 17
-# Where the elements of the part are, and where others may be added: before, between and after them.
-POSITIONS = (1, 4, 7, 10, 13)
-GAPS = (14, 2, 11, 5, 8, 0)
+
+def room(count: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Where the elements of a part are, and where others may be added: after, before and between them."""
+    between = [3 * n + 2 for n in range(count)]
+    ends = [between.pop(-1 if n % 2 == 0 else 0) for n in range(count)]
+    return tuple(3 * n + 1 for n in range(count)), (*ends, 0)
 
 
 class NoValue(Exception):
@@ -40,6 +41,9 @@ def ordered() -> Iterator[None]:
 class Sample:
     """A part of the axis: `positions`, and by `values` what the first tensor that varies along it is at each.
 
+    `elements` of them are those of the part that others are added to. Of all other axes that are folded there is one
+    position.
+
     What other tensors hold follows from the place that is read and from `seed`, so that one place has one value.
     """
 
@@ -49,25 +53,27 @@ class Sample:
     values: tuple[sp.Expr, ...]
     constants: dict[sp.Basic, sp.Expr]
     seed: int
+    elements: int
 
     @classmethod
     def of(cls, spec: Spec, axis: Index, values: tuple[sp.Expr, ...], seed: int, *, far: bool) -> Sample:
         """The first positions, with these values; `far` puts the other axes at their last position, else the first."""
-        rng = random.Random(seed)
-        constants: dict[sp.Basic, sp.Expr] = {axis.size: sp.Integer(LENGTH)}
+        rng, length = random.Random(seed), 3 * len(values) + 2
+        constants: dict[sp.Basic, sp.Expr] = {axis.size: sp.Integer(length)}
         folded = {n.axis for o in spec.outputs for n in sp.preorder_traversal(o.expr) if isinstance(n, Fold)}
         for other in spec.axes:
             if other != axis:
-                constants[other.size] = sp.S.One if other in folded else sp.Integer(LENGTH)
-                constants[other] = sp.S.Zero if other in folded or not far else sp.Integer(LENGTH - 1)
+                constants[other.size] = sp.S.One if other in folded else sp.Integer(length)
+                constants[other] = sp.S.Zero if other in folded or not far else sp.Integer(length - 1)
         for param in spec.params:
             whole = rng.choice((1, 2, 3)) if far else rng.choice((5, 7))
             constants[param] = sp.Integer(whole) if param.is_integer else sp.Rational(2 * whole + 1, 4)
-        return cls(spec, axis, POSITIONS, values, constants, seed)
+        return cls(spec, axis, room(len(values))[0], values, constants, seed, len(values))
 
     def with_added(self, values: tuple[sp.Expr, ...], gap: int) -> Sample:
         """The same part with further elements, from a gap on."""
-        more = tuple(GAPS[(gap + n) % len(GAPS)] for n in range(len(values)))
+        gaps = room(self.elements)[1]
+        more = tuple(gaps[(gap + n) % len(gaps)] for n in range(len(values)))
         return replace(self, positions=self.positions + more, values=self.values + values)
 
     def value(self, expr: sp.Basic, position: int | None = None) -> Any:
@@ -147,15 +153,18 @@ class Sample:
         rng = random.Random(f"{self.seed} {tensor.name} {numbers}")
         if tensor.is_integer:
             return sp.Integer(rng.randint(0, 3))
-        if beside is not None and position not in POSITIONS:
+        own = self.positions[: self.elements]
+        if beside is not None and position not in own:
             # Where an element is added, the other tensors differ with it, so that their folds do.
             return beside + sp.Rational(1 + self.spec.tensors.index(tensor), 2)
         size = rng.randint(1, 9)
-        if position in POSITIONS and beside is not None:
+        if position in own and beside is not None:
             # Along the axis no two are equal: equal columns have no determinant.
             others = [n for n, axis in zip(numbers, tensor.axes, strict=True) if axis != self.axis]
-            sizes = random.Random(f"{self.seed} {tensor.name} {others}").sample(range(1, 10), len(POSITIONS))
-            size = sizes[POSITIONS.index(position)]
+            sizes = random.Random(f"{self.seed} {tensor.name} {others}").sample(
+                range(1, max(10, 2 * len(own))), len(own)
+            )
+            size = sizes[own.index(position)]
         return sp.Rational(size * rng.choice((1, 1 if tensor.sign else -1)), 2)
 
     def _leads(self, tensor: TensorName, numbers: list[int]) -> bool:

@@ -54,7 +54,8 @@ class Staged:
         return ""
 
     def __str__(self) -> str:
-        from refold.algebra.display import sections_text, stage_sections
+        from refold.algebra.display import stage_sections
+        from refold.algebra.sections import sections_text
 
         return sections_text(stage_sections(self))
 

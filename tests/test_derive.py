@@ -164,7 +164,8 @@ ANCHORS: dict[str, Callable[[Any], Any]] = {
     "lse": lambda c: fold.logsumexp(c, over=j),
 }
 BODIES: dict[str, Callable[[Any, Any, Any], Any]] = {
-    "shift": lambda c, r, w: w * (c - r),
+    "shift": lambda c, r, w: c - r,
+    "weighted shift": lambda c, r, w: w * (c - r),
     "power": lambda c, r, w: (c - r) ** 3,
     "weighted": lambda c, r, w: w * (c - r) ** 2,
     "exp": lambda c, r, w: w * exp(c - r),
