@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from refold.spec import Fold
+from refold.algebra.names import is_count
 
 Test = Callable[[sp.Expr], bool]
 
@@ -56,7 +56,8 @@ def _by_weight(base: sp.Add, varies: Test, waits: Test) -> dict[Weight, sp.Expr]
     ratios = sorted({w.ratio for w in weights.values()}, key=lambda r: -len(sp.Mul.make_args(r)))
     for term in base.args:
         if term not in weights:
-            ratio = next((r for r in ratios if r == 1 or _is_multiple(term, r)), sp.S.One)
+            own = [_share(term, waits)] if _share(term, waits) != 1 else []
+            ratio = next((r for r in [*own, *ratios] if r != 1 and _is_multiple(term, r)), sp.S.One)
             weights[term] = Weight(ratio, sp.S.Zero)
     found: dict[Weight, sp.Expr] = {}
     for term in base.args:
@@ -77,8 +78,13 @@ def _still(exponent: sp.Expr, varies: Test) -> Iterator[sp.Expr]:
 
 def _divides(factor: sp.Expr) -> bool:
     """Whether a factor divides by a fold other than a number of positions, of which a mean is one value."""
-    counted = isinstance(factor, sp.Pow) and isinstance(factor.base, Fold) and factor.base.kind == "count"
-    return bool(isinstance(factor, sp.Pow) and factor.exp.is_negative and not counted)
+    return bool(isinstance(factor, sp.Pow) and factor.exp.is_negative and not is_count(factor.base))
+
+
+def _share(term: sp.Expr, waits: Test) -> sp.Expr:
+    """`2/n -> 1/n` for a number n of positions; 1 for a term that waits for anything else, such as a mean."""
+    waiting = [f for f in sp.Mul.make_args(term) if waits(f)]
+    return sp.Mul(*waiting) if all(is_count(f.as_base_exp()[0]) for f in waiting) else sp.S.One
 
 
 def _is_multiple(term: sp.Expr, ratio: sp.Expr) -> bool:

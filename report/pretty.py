@@ -98,7 +98,26 @@ def derivation(loaded: Loaded, outcome: Any) -> Group:
     rank = max((a.rank for a in outcome.accumulators), default=0)
     carried = f"{count} accumulator{'s' if count != 1 else ''}"
     last = Text.assemble(("✓ derived", "green"), f"   class {outcome.kind}, rank {rank}, {carried}")
-    return Group(heading(loaded), sections(plan_sections(outcome)), Text(), last)
+    return Group(heading(loaded), sections((*plan_sections(outcome), *forms(outcome))), Text(), last)
+
+
+def forms(plan: Any) -> tuple[Any, ...]:
+    """The bounds of both forms of what has a centred one, and how to ask for it."""
+    from refold.algebra.sections import Line, Section
+    from refold.verify.rounding.forms import ABOUT, LENGTH, both_forms
+
+    found = both_forms(plan)
+    if not found:
+        return ()
+    names = {False: "raw moments", True: "centred"}
+    lines = [
+        Line(names[form.centred], " and ".join(f"{bound:.1e}" for bound in form.bounds),
+             "this form" if form.centred == plan.spec.centred else "pipeline(..., centred=True) asks for it"
+             if form.centred else "as written")
+        for form in found
+    ]  # fmt: skip
+    data = f"{LENGTH} positions, data of deviation 1 about {' and '.join(map(str, ABOUT))}"
+    return (Section(f"Bound on float32 rounding in both forms ({data})", tuple(lines)),)
 
 
 def explanation(loaded: Loaded, chapters: Sequence[Any]) -> Group:

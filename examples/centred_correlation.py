@@ -1,0 +1,32 @@
+"""Pearson's correlation of two rows, written by raw moments and carried by centred ones:
+
+r = (E[x y] - E[x] E[y]) / sqrt((E[x^2] - E[x]^2) (E[y^2] - E[y]^2)).
+
+Schubert and Gertz, Numerically stable parallel computation of (co-)variance, SSDBM 2018.
+"""
+
+from typing import Any
+
+from refold import Tensor, axes, fold, pipeline, sqrt
+from refold.examples import show
+
+i, j = axes("i j")
+x, y = Tensor("x", i, j)[i, j], Tensor("y", i, j)[i, j]
+
+
+def mean(value: Any) -> Any:
+    """The mean over j."""
+    return fold.sum(value, over=j) / j.size
+
+
+spread = (mean(x**2) - mean(x) ** 2) * (mean(y**2) - mean(y) ** 2)
+SPEC = pipeline(r=((mean(x * y) - mean(x) * mean(y)) / sqrt(spread))[i], centred=True)
+
+
+def main() -> None:
+    """Prints the derivation and the verdicts."""
+    show(SPEC)
+
+
+if __name__ == "__main__":
+    main()
