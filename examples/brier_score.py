@@ -6,6 +6,8 @@ Brier, Verification of forecasts expressed in terms of probability, Monthly Weat
 from refold import Tensor, axes, exp, fold, pipeline
 from refold.examples import show
 
+GROUP = "losses"
+
 i, j = axes("i j")
 x, y = Tensor("x", i, j)[i, j], Tensor("y", i, j)[i, j]
 w = exp(x - fold.max(x, over=j))

@@ -10,6 +10,8 @@ from typing import Any
 from refold import Tensor, axes, fold, pipeline, sqrt
 from refold.examples import show
 
+GROUP = "statistics"
+
 i, j = axes("i j")
 x, y = Tensor("x", i, j)[i, j], Tensor("y", i, j)[i, j]
 

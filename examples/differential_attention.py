@@ -8,6 +8,8 @@ from typing import Any
 from refold import Scalar, Tensor, axes, exp, fold, pipeline, sqrt
 from refold.examples import show
 
+GROUP = "attention"
+
 i, j, d, e = axes("i j d e")
 q1, k1 = Tensor("q1", i, d), Tensor("k1", j, d)
 q2, k2 = Tensor("q2", i, d), Tensor("k2", j, d)

@@ -8,6 +8,8 @@ Sandia report SAND2008-6212.
 from refold import Tensor, axes, fold, pipeline
 from refold.examples import show
 
+GROUP = "statistics"
+
 i, j = axes("i j")
 x, y = Tensor("x", i, j)[i, j], Tensor("y", i, j)[i, j]
 mean_x, mean_y = fold.sum(x, over=j) / j.size, fold.sum(y, over=j) / j.size

@@ -8,6 +8,8 @@ from dataclasses import replace
 
 from refold.examples import score_variance_raw, show
 
+GROUP = "statistics"
+
 SPEC = replace(score_variance_raw.SPEC, centred=True)
 
 

@@ -7,6 +7,8 @@ compression: non-asymptotics and asymptotics, IEEE Transactions on Information T
 from refold import Tensor, axes, exp, fold, pipeline
 from refold.examples import show
 
+GROUP = "statistics"
+
 i, j = axes("i j")
 s = Tensor("s", i, j)[i, j]
 w = exp(s - fold.max(s, over=j))

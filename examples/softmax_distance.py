@@ -8,6 +8,8 @@ from typing import Any
 from refold import Tensor, axes, exp, fold, pipeline
 from refold.examples import show
 
+GROUP = "losses"
+
 i, j = axes("i j")
 
 

@@ -7,6 +7,8 @@ moments; the weights are those of attention.
 from refold import Tensor, axes, exp, fold, pipeline
 from refold.examples import show
 
+GROUP = "statistics"
+
 i, j = axes("i j")
 s, x, y = (Tensor(name, i, j)[i, j] for name in ("s", "x", "y"))
 w = exp(s - fold.max(s, over=j))

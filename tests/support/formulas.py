@@ -82,7 +82,49 @@ def performer(a: Arrays) -> Any:
     return (a["a"] * a["c3"] * p / p.sum(-1, keepdims=True)).sum(-1)
 
 
+def differential(a: Arrays) -> Any:
+    first, second = (softmax(scores({"q": a[f"q{n}"], "k": a[f"k{n}"]})) for n in (1, 2))
+    return first @ a["v"] - a["lam"] * second @ a["v"]
+
+
+def residual(a: Arrays) -> Any:
+    """By NumPy's own least squares; NaN of one position, which gives 0/0 for the slope."""
+    if a["x"].shape[1] < 2:
+        return np.full(len(a["x"]), np.nan)
+    lines = [np.polyfit(x, y, 1) for x, y in zip(a["x"], a["y"], strict=True)]
+    return np.array([((y - np.polyval(f, x)) ** 2).sum() for f, x, y in zip(lines, a["x"], a["y"], strict=True)])
+
+
+def expected(p: Any, x: Any) -> Any:
+    return (p * x).sum(-1, keepdims=True)
+
+
+def weighted_covariance(a: Arrays) -> Any:
+    p = softmax(a["s"])
+    return (p * (a["x"] - expected(p, a["x"])) * (a["y"] - expected(p, a["y"]))).sum(-1)
+
+
+def correlation(a: Arrays) -> Any:
+    """By NumPy's own; 0/0 of one position."""
+    if a["x"].shape[1] < 2:
+        return np.full(len(a["x"]), np.nan)
+    return np.array([np.corrcoef(x, y)[0, 1] for x, y in zip(a["x"], a["y"], strict=True)])
+
+
+def score_variance(a: Arrays) -> Any:
+    p = softmax(a["s"])
+    return (p * (a["s"] - expected(p, a["s"])) ** 2).sum(-1)
+
+
 HAND: dict[str, Callable[[Arrays], Any]] = {
+    "differential_attention": differential,
+    "regression_residual": residual,
+    "weighted_covariance": weighted_covariance,
+    "centred_correlation": correlation,
+    "score_variance": score_variance,
+    "score_variance_raw": score_variance,
+    "brier_score": lambda a: ((softmax(a["x"]) - a["y"]) ** 2).sum(-1),
+    "softmax_distance": lambda a: ((softmax(a["x"]) - softmax(a["y"])) ** 2).sum(-1),
     "softmax": lambda a: softmax(a["x"]),
     "log_softmax": lambda a: np.log(softmax(a["x"])),
     "logsumexp": lambda a: lse(a["x"]),
