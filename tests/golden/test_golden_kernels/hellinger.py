@@ -49,8 +49,8 @@ TABLES = rt.Tables(
 
 @triton.jit
 def _step(
-    m, l, m2, l2, m3, l3, j0, x_ptr, y_ptr, i, in_i, x_c, x_i, y_c, y_i, size_c, BLOCK_N: tl.constexpr,
-    INDEX: tl.constexpr, MASKED: tl.constexpr,
+    m, l, m2, l2, l3, j0, x_ptr, y_ptr, i, in_i, x_c, x_i, y_c, y_i, size_c, BLOCK_N: tl.constexpr, INDEX: tl.constexpr,
+    MASKED: tl.constexpr,
 ):
     # One tile: the state, moved to the new anchors, and what the tile adds.
     c = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
@@ -71,19 +71,21 @@ def _step(
     alpha_2 = _exp(m2 - m2_hat)
     p_2 = _exp(y - m2_hat[:, None])
     l2_new = l2 * alpha_2 + tl.sum(p_2, 1)
+    m2_safe = tl.where(m2_new != -float("inf"), m2_new, 0.0)
+    m_safe = tl.where(m_new != -float("inf"), m_new, 0.0)
+    r_hat = tl.where((m2_new != -float("inf")) & (m_new != -float("inf")), m_safe * 0.5 + m2_safe * 0.5, 0.0)
     c2 = x * 0.5 + y * 0.5
+    alpha_3 = _exp(m * 0.5 + m2 * 0.5 - r_hat)
+    p_3 = _exp(c2 - r_hat[:, None])
+    c_2 = p_3
     if MASKED:
-        c2 = tl.where(in_c[None, :], c2, -float("inf"))
-    m3_new = tl.maximum(m3, tl.max(c2, 1))
-    m3_hat = tl.where(m3_new != -float("inf"), m3_new, 0.0)
-    alpha_3 = _exp(m3 - m3_hat)
-    p_3 = _exp(c2 - m3_hat[:, None])
-    l3_new = l3 * alpha_3 + tl.sum(p_3, 1)
-    return m_new, l_new, m2_new, l2_new, m3_new, l3_new
+        c_2 = tl.where(in_c[None, :], c_2, 0.0)
+    l3_new = l3 * alpha_3 + tl.sum(c_2, 1)
+    return m_new, l_new, m2_new, l2_new, l3_new
 
 
 @triton.jit
-def _merge(m, l, m2, l2, m3, l3, m_part, l_part, m2_part, l2_part, m3_part, l3_part):
+def _merge(m, l, m2, l2, l3, m_part, l_part, m2_part, l2_part, l3_part):
     # Two states, each moved to the anchors of both together, then joined.
     m_new = tl.maximum(m, m_part)
     m_hat = tl.where(m_new != -float("inf"), m_new, 0.0)
@@ -95,12 +97,13 @@ def _merge(m, l, m2, l2, m3, l3, m_part, l_part, m2_part, l2_part, m3_part, l3_p
     alpha_3 = _exp(m2 - m2_hat)
     alpha_4 = _exp(m2_part - m2_hat)
     l2_new = l2 * alpha_3 + l2_part * alpha_4
-    m3_new = tl.maximum(m3, m3_part)
-    m3_hat = tl.where(m3_new != -float("inf"), m3_new, 0.0)
-    alpha_5 = _exp(m3 - m3_hat)
-    alpha_6 = _exp(m3_part - m3_hat)
+    m2_safe = tl.where(m2_new != -float("inf"), m2_new, 0.0)
+    m_safe = tl.where(m_new != -float("inf"), m_new, 0.0)
+    r_hat = tl.where((m2_new != -float("inf")) & (m_new != -float("inf")), m_safe * 0.5 + m2_safe * 0.5, 0.0)
+    alpha_5 = _exp(m * 0.5 + m2 * 0.5 - r_hat)
+    alpha_6 = _exp(m2_part * 0.5 + m_part * 0.5 - r_hat)
     l3_new = l3 * alpha_5 + l3_part * alpha_6
-    return m_new, l_new, m2_new, l2_new, m3_new, l3_new
+    return m_new, l_new, m2_new, l2_new, l3_new
 
 
 @triton.jit
@@ -126,29 +129,27 @@ def hellinger_rolling(
     l = tl.full([BLOCK_M], 0.0, tl.float32)
     m2 = tl.full([BLOCK_M], -float("inf"), tl.float32)
     l2 = tl.full([BLOCK_M], 0.0, tl.float32)
-    m3 = tl.full([BLOCK_M], -float("inf"), tl.float32)
     l3 = tl.full([BLOCK_M], 0.0, tl.float32)
     last = 0 if ONE_TILE else (tl.cdiv(size_c, BLOCK_N) - 1) * BLOCK_N
     if not ONE_TILE:
         for j0 in range(0, last, BLOCK_N):
-            m, l, m2, l2, m3, l3 = _step(
-                m, l, m2, l2, m3, l3, j0, x_ptr, y_ptr, i, in_i, x_c, x_i, y_c, y_i, size_c, BLOCK_N, INDEX, False,
+            m, l, m2, l2, l3 = _step(
+                m, l, m2, l2, l3, j0, x_ptr, y_ptr, i, in_i, x_c, x_i, y_c, y_i, size_c, BLOCK_N, INDEX, False,
             )
-    m, l, m2, l2, m3, l3 = _step(
-        m, l, m2, l2, m3, l3, last, x_ptr, y_ptr, i, in_i, x_c, x_i, y_c, y_i, size_c, BLOCK_N, INDEX, RAGGED,
+    m, l, m2, l2, l3 = _step(
+        m, l, m2, l2, l3, last, x_ptr, y_ptr, i, in_i, x_c, x_i, y_c, y_i, size_c, BLOCK_N, INDEX, RAGGED,
     )
     l_safe = tl.where(l != 0.0, l, 1.0)
     l2_safe = tl.where(l2 != 0.0, l2, 1.0)
-    alpha_7 = _exp(m3 - m * 0.5 - m2 * 0.5)
-    h = tl.where((l != 0.0) & (l2 != 0.0), 1.0 - tl.sqrt(1.0 / (l_safe * l2_safe)) * l3 * alpha_7, 1.0)
+    h = tl.where((l != 0.0) & (l2 != 0.0), 1.0 - tl.sqrt(1.0 / (l_safe * l2_safe)) * l3, 1.0)
     tl.store(h_ptr + i * h_i, h.to(h_ptr.dtype.element_ty), mask=in_i)
 
 
 @triton.jit
 def hellinger_parts(
-    part_l2_ptr, part_l3_ptr, part_l_ptr, part_m2_ptr, part_m3_ptr, part_m_ptr, x_ptr, y_ptr, chunk, x_c, x_i, x_lead0,
-    x_lead1, y_c, y_i, y_lead0, y_lead1, size_batch, size_c, size_i, size_lead, BLOCK_M: tl.constexpr,
-    BLOCK_N: tl.constexpr, INDEX: tl.constexpr, OVERLAP: tl.constexpr, RAGGED: tl.constexpr,
+    part_l2_ptr, part_l3_ptr, part_l_ptr, part_m2_ptr, part_m_ptr, x_ptr, y_ptr, chunk, x_c, x_i, x_lead0, x_lead1, y_c,
+    y_i, y_lead0, y_lead1, size_batch, size_c, size_i, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
+    INDEX: tl.constexpr, OVERLAP: tl.constexpr, RAGGED: tl.constexpr,
 ):
     # One program leaves the state of one part of axis c.
     pid = tl.program_id(0)
@@ -169,7 +170,6 @@ def hellinger_parts(
     l = tl.full([BLOCK_M], 0.0, tl.float32)
     m2 = tl.full([BLOCK_M], -float("inf"), tl.float32)
     l2 = tl.full([BLOCK_M], 0.0, tl.float32)
-    m3 = tl.full([BLOCK_M], -float("inf"), tl.float32)
     l3 = tl.full([BLOCK_M], 0.0, tl.float32)
     lo = part * chunk
     hi = tl.minimum(size_c, (part + 1) * chunk)
@@ -177,26 +177,25 @@ def hellinger_parts(
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
     full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
     for j0 in range(lo, full_hi, BLOCK_N):
-        m, l, m2, l2, m3, l3 = _step(
-            m, l, m2, l2, m3, l3, j0, x_ptr, y_ptr, i, in_i, x_c, x_i, y_c, y_i, size_c, BLOCK_N, INDEX, False,
+        m, l, m2, l2, l3 = _step(
+            m, l, m2, l2, l3, j0, x_ptr, y_ptr, i, in_i, x_c, x_i, y_c, y_i, size_c, BLOCK_N, INDEX, False,
         )
     if RAGGED:
         for j0 in range(full_hi, hi, BLOCK_N):
-            m, l, m2, l2, m3, l3 = _step(
-                m, l, m2, l2, m3, l3, j0, x_ptr, y_ptr, i, in_i, x_c, x_i, y_c, y_i, size_c, BLOCK_N, INDEX, True,
+            m, l, m2, l2, l3 = _step(
+                m, l, m2, l2, l3, j0, x_ptr, y_ptr, i, in_i, x_c, x_i, y_c, y_i, size_c, BLOCK_N, INDEX, True,
             )
     tl.store(part_m_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), m, mask=in_i)
     tl.store(part_l_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), l, mask=in_i)
     tl.store(part_m2_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), m2, mask=in_i)
     tl.store(part_l2_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), l2, mask=in_i)
-    tl.store(part_m3_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), m3, mask=in_i)
     tl.store(part_l3_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), l3, mask=in_i)
 
 
 @triton.jit
 def hellinger_finish(
-    h_ptr, part_l2_ptr, part_l3_ptr, part_l_ptr, part_m2_ptr, part_m3_ptr, part_m_ptr, h_i, h_lead0, h_lead1, parts,
-    size_batch, size_i, size_lead, BLOCK_M: tl.constexpr, INDEX: tl.constexpr, OVERLAP: tl.constexpr,
+    h_ptr, part_l2_ptr, part_l3_ptr, part_l_ptr, part_m2_ptr, part_m_ptr, h_i, h_lead0, h_lead1, parts, size_batch,
+    size_i, size_lead, BLOCK_M: tl.constexpr, INDEX: tl.constexpr, OVERLAP: tl.constexpr,
 ):
     # Merges the states of all parts and writes.
     pid = tl.program_id(0)
@@ -213,7 +212,6 @@ def hellinger_finish(
     l = tl.full([BLOCK_M], 0.0, tl.float32)
     m2 = tl.full([BLOCK_M], -float("inf"), tl.float32)
     l2 = tl.full([BLOCK_M], 0.0, tl.float32)
-    m3 = tl.full([BLOCK_M], -float("inf"), tl.float32)
     l3 = tl.full([BLOCK_M], 0.0, tl.float32)
     if OVERLAP:
         tl.extra.cuda.gdc_wait()  # begun early: the parts are not all there yet
@@ -222,13 +220,11 @@ def hellinger_finish(
         l_part = tl.load(part_l_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), mask=in_i, other=0.0)
         m2_part = tl.load(part_m2_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), mask=in_i, other=-float("inf"))
         l2_part = tl.load(part_l2_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), mask=in_i, other=0.0)
-        m3_part = tl.load(part_m3_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), mask=in_i, other=-float("inf"))
         l3_part = tl.load(part_l3_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), mask=in_i, other=0.0)
-        m, l, m2, l2, m3, l3 = _merge(m, l, m2, l2, m3, l3, m_part, l_part, m2_part, l2_part, m3_part, l3_part)
+        m, l, m2, l2, l3 = _merge(m, l, m2, l2, l3, m_part, l_part, m2_part, l2_part, l3_part)
     l_safe = tl.where(l != 0.0, l, 1.0)
     l2_safe = tl.where(l2 != 0.0, l2, 1.0)
-    alpha_7 = _exp(m3 - m * 0.5 - m2 * 0.5)
-    h = tl.where((l != 0.0) & (l2 != 0.0), 1.0 - tl.sqrt(1.0 / (l_safe * l2_safe)) * l3 * alpha_7, 1.0)
+    h = tl.where((l != 0.0) & (l2 != 0.0), 1.0 - tl.sqrt(1.0 / (l_safe * l2_safe)) * l3, 1.0)
     tl.store(h_ptr + i * h_i, h.to(h_ptr.dtype.element_ty), mask=in_i)
 
 
@@ -279,7 +275,6 @@ def _prepare(x, y, given, schedule, splits, block_m, block_n, num_warps, num_sta
         "part_l_ptr": ((parts, batch, size["i"]), torch.float32),
         "part_m2_ptr": ((parts, batch, size["i"]), torch.float32),
         "part_l2_ptr": ((parts, batch, size["i"]), torch.float32),
-        "part_m3_ptr": ((parts, batch, size["i"]), torch.float32),
         "part_l3_ptr": ((parts, batch, size["i"]), torch.float32),
     }
     options_2 = options | ({"launch_pdl": True} if args["OVERLAP"] else {})
