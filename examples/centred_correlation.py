@@ -5,8 +5,6 @@ r = (E[x y] - E[x] E[y]) / sqrt((E[x^2] - E[x]^2) (E[y^2] - E[y]^2)).
 Schubert and Gertz, Numerically stable parallel computation of (co-)variance, SSDBM 2018.
 """
 
-from typing import Any
-
 from refold import Tensor, axes, fold, pipeline, sqrt
 from refold.examples import show
 
@@ -14,15 +12,8 @@ GROUP = "statistics"
 
 i, j = axes("i j")
 x, y = Tensor("x", i, j)[i, j], Tensor("y", i, j)[i, j]
-
-
-def mean(value: Any) -> Any:
-    """The mean over j."""
-    return fold.sum(value, over=j) / j.size
-
-
-spread = (mean(x**2) - mean(x) ** 2) * (mean(y**2) - mean(y) ** 2)
-SPEC = pipeline(r=((mean(x * y) - mean(x) * mean(y)) / sqrt(spread))[i], centred=True)
+mx, my, mxx, myy, mxy = (fold.sum(value, over=j) / j.size for value in (x, y, x**2, y**2, x * y))
+SPEC = pipeline(r=((mxy - mx * my) / sqrt((mxx - mx**2) * (myy - my**2)))[i], centred=True)
 
 
 def main() -> None:

@@ -3,8 +3,6 @@
 Ye et al., Differential Transformer, arXiv 2410.05258. The two softmaxes are two states of rank 1.
 """
 
-from typing import Any
-
 from refold import Scalar, Tensor, axes, exp, fold, pipeline, sqrt
 from refold.examples import show
 
@@ -14,16 +12,10 @@ i, j, d, e = axes("i j d e")
 q1, k1 = Tensor("q1", i, d), Tensor("k1", j, d)
 q2, k2 = Tensor("q2", i, d), Tensor("k2", j, d)
 v, lam = Tensor("v", j, e), Scalar("lam")
-
-
-def softmax(q: Any, k: Any) -> Any:
-    """The weights of one attention, over j."""
-    s = fold.sum(q[i, d] * k[j, d], over=d) / sqrt(d.size)
-    p = exp(s - fold.max(s, over=j))
-    return p / fold.sum(p, over=j)
-
-
-SPEC = pipeline(o=fold.sum((softmax(q1, k1) - lam * softmax(q2, k2)) * v[j, e], over=j)[i, e])
+s1, s2 = (fold.sum(q[i, d] * k[j, d], over=d) / sqrt(d.size) for q, k in ((q1, k1), (q2, k2)))
+w1, w2 = (exp(s - fold.max(s, over=j)) for s in (s1, s2))
+p1, p2 = (w / fold.sum(w, over=j) for w in (w1, w2))
+SPEC = pipeline(o=fold.sum((p1 - lam * p2) * v[j, e], over=j)[i, e])
 
 
 def main() -> None:

@@ -4,13 +4,16 @@ It is the varentropy of the softmax, as log p = s - log sum exp s: Kontoyiannis 
 compression: non-asymptotics and asymptotics, IEEE Transactions on Information Theory 60(2), 2014.
 """
 
-from dataclasses import replace
-
-from refold.examples import score_variance_raw, show
+from refold import Tensor, axes, exp, fold, pipeline
+from refold.examples import show
 
 GROUP = "statistics"
 
-SPEC = replace(score_variance_raw.SPEC, centred=True)
+i, j = axes("i j")
+s = Tensor("s", i, j)[i, j]
+w = exp(s - fold.max(s, over=j))
+p = w / fold.sum(w, over=j)
+SPEC = pipeline(c=(fold.sum(p * s**2, over=j) - fold.sum(p * s, over=j) ** 2)[i], centred=True)
 
 
 def main() -> None:

@@ -3,23 +3,15 @@
 Laine and Aila, Temporal Ensembling for Semi-Supervised Learning, arXiv 1610.02242.
 """
 
-from typing import Any
-
 from refold import Tensor, axes, exp, fold, pipeline
 from refold.examples import show
 
 GROUP = "losses"
 
 i, j = axes("i j")
-
-
-def softmax(x: Any) -> Any:
-    """The probabilities of scores, over j."""
-    w = exp(x - fold.max(x, over=j))
-    return w / fold.sum(w, over=j)
-
-
-SPEC = pipeline(d=fold.sum((softmax(Tensor("x", i, j)[i, j]) - softmax(Tensor("y", i, j)[i, j])) ** 2, over=j)[i])
+x, y = Tensor("x", i, j)[i, j], Tensor("y", i, j)[i, j]
+u, w = (exp(s - fold.max(s, over=j)) for s in (x, y))
+SPEC = pipeline(d=fold.sum((u / fold.sum(u, over=j) - w / fold.sum(w, over=j)) ** 2, over=j)[i])
 
 
 def main() -> None:
