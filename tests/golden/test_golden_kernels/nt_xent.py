@@ -47,7 +47,7 @@ TABLES = rt.Tables(
 
 @triton.jit
 def _step(
-    t2, m, l, j0, k_ptr, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i, scale_2, scale_3, size_j,
+    m, l, t2, j0, k_ptr, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i, scale_2, scale_3, size_j,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
     MASKED: tl.constexpr, OPERAND: tl.constexpr, SIZE_d: tl.constexpr,
 ):
@@ -61,34 +61,34 @@ def _step(
         q = q_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, d0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
         k = k_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, d0]).reshape(BLOCK_N, BLOCK_d) if BOX else tl.load(k_ptr + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
         dot = tl.dot(q.to(OPERAND), tl.trans(k.to(OPERAND)), dot, input_precision="ieee")
-    s = dot * scale_2
+    s = tl.where(j[None, :] != i[:, None], dot * scale_2, -float("inf"))
     if MASKED:
-        s = tl.where(j[None, :] == pair[:, None], s, 0.0)
-    c = s
+        s = tl.where(in_j[None, :], s, -float("inf"))
+    m_new = tl.maximum(m, tl.max(s, 1))
+    m_hat = tl.where(m_new != -float("inf"), m_new, 0.0)
+    alpha = tl.exp2(m - m_hat)
+    p = tl.exp2(s - m_hat[:, None])
+    l_new = l * alpha + tl.sum(p, 1)
+    s2 = dot * scale_3
+    if MASKED:
+        s2 = tl.where(j[None, :] == pair[:, None], s2, 0.0)
+    c = s2
     if MASKED:
         c = tl.where(in_j[None, :], c, 0.0)
     t2_new = t2 + tl.sum(c, 1)
-    s2 = tl.where(j[None, :] != i[:, None], dot * scale_3, -float("inf"))
-    if MASKED:
-        s2 = tl.where(in_j[None, :], s2, -float("inf"))
-    m_new = tl.maximum(m, tl.max(s2, 1))
-    m_hat = tl.where(m_new != -float("inf"), m_new, 0.0)
-    alpha = tl.exp2(m - m_hat)
-    p = tl.exp2(s2 - m_hat[:, None])
-    l_new = l * alpha + tl.sum(p, 1)
-    return t2_new, m_new, l_new
+    return m_new, l_new, t2_new
 
 
 @triton.jit
-def _merge(t2, m, l, t2_part, m_part, l_part):
+def _merge(m, l, t2, m_part, l_part, t2_part):
     # Two states, each moved to the anchors of both together, then joined.
-    t2_new = t2 + t2_part
     m_new = tl.maximum(m, m_part)
     m_hat = tl.where(m_new != -float("inf"), m_new, 0.0)
     alpha = tl.exp2(m - m_hat)
     alpha_2 = tl.exp2(m_part - m_hat)
     l_new = l * alpha + l_part * alpha_2
-    return t2_new, m_new, l_new
+    t2_new = t2 + t2_part
+    return m_new, l_new, t2_new
 
 
 @triton.jit
@@ -113,9 +113,9 @@ def nt_xent_rolling(
     pair_ptr += lead0 * pair_lead0 + lead1 * pair_lead1
     loss_ptr += lead0 * loss_lead0 + lead1 * loss_lead1
     pair = tl.load(pair_ptr + i * pair_i, mask=in_i, other=0)
-    t2 = tl.full([BLOCK_M], 0.0, tl.float32)
     m = tl.full([BLOCK_M], -float("inf"), tl.float32)
     l = tl.full([BLOCK_M], 0.0, tl.float32)
+    t2 = tl.full([BLOCK_M], 0.0, tl.float32)
     lo = 0
     hi = size_j
     full_hi = hi
@@ -126,18 +126,18 @@ def nt_xent_rolling(
     full_lo = tl.minimum(tl.cdiv(full_lo, BLOCK_N) * BLOCK_N, hi)
     full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, full_lo), hi)
     for j0 in range(lo, full_lo, BLOCK_N):
-        t2, m, l = _step(
-            t2, m, l, j0, k_ptr, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i, scale_2, scale_3,
+        m, l, t2 = _step(
+            m, l, t2, j0, k_ptr, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i, scale_2, scale_3,
             size_j, BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, True, OPERAND, SIZE_d,
         )
     for j0 in range(full_lo, full_hi, BLOCK_N):
-        t2, m, l = _step(
-            t2, m, l, j0, k_ptr, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i, scale_2, scale_3,
+        m, l, t2 = _step(
+            m, l, t2, j0, k_ptr, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i, scale_2, scale_3,
             size_j, BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, False, OPERAND, SIZE_d,
         )
     for j0 in range(full_hi, hi, BLOCK_N):
-        t2, m, l = _step(
-            t2, m, l, j0, k_ptr, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i, scale_2, scale_3,
+        m, l, t2 = _step(
+            m, l, t2, j0, k_ptr, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i, scale_2, scale_3,
             size_j, BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, True, OPERAND, SIZE_d,
         )
     f = tl.log(l)
@@ -169,9 +169,9 @@ def nt_xent_parts(
     part = tl.program_id(1)
     if OVERLAP:
         tl.extra.cuda.gdc_launch_dependents()
-    t2 = tl.full([BLOCK_M], 0.0, tl.float32)
     m = tl.full([BLOCK_M], -float("inf"), tl.float32)
     l = tl.full([BLOCK_M], 0.0, tl.float32)
+    t2 = tl.full([BLOCK_M], 0.0, tl.float32)
     lo = part * chunk
     hi = tl.minimum(size_j, (part + 1) * chunk)
     full_hi = hi
@@ -182,23 +182,23 @@ def nt_xent_parts(
     full_lo = tl.minimum(tl.cdiv(full_lo, BLOCK_N) * BLOCK_N, hi)
     full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, full_lo), hi)
     for j0 in range(lo, full_lo, BLOCK_N):
-        t2, m, l = _step(
-            t2, m, l, j0, k_ptr, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i, scale_2, scale_3,
+        m, l, t2 = _step(
+            m, l, t2, j0, k_ptr, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i, scale_2, scale_3,
             size_j, BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, True, OPERAND, SIZE_d,
         )
     for j0 in range(full_lo, full_hi, BLOCK_N):
-        t2, m, l = _step(
-            t2, m, l, j0, k_ptr, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i, scale_2, scale_3,
+        m, l, t2 = _step(
+            m, l, t2, j0, k_ptr, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i, scale_2, scale_3,
             size_j, BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, False, OPERAND, SIZE_d,
         )
     for j0 in range(full_hi, hi, BLOCK_N):
-        t2, m, l = _step(
-            t2, m, l, j0, k_ptr, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i, scale_2, scale_3,
+        m, l, t2 = _step(
+            m, l, t2, j0, k_ptr, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i, scale_2, scale_3,
             size_j, BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, True, OPERAND, SIZE_d,
         )
-    tl.store(part_t2_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), t2, mask=in_i)
     tl.store(part_m_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), m, mask=in_i)
     tl.store(part_l_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), l, mask=in_i)
+    tl.store(part_t2_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), t2, mask=in_i)
 
 
 @triton.jit
@@ -217,16 +217,16 @@ def nt_xent_finish(
     lead0 = (lead // size_lead).to(tl.int64)
     lead1 = (lead % size_lead).to(tl.int64)
     loss_ptr += lead0 * loss_lead0 + lead1 * loss_lead1
-    t2 = tl.full([BLOCK_M], 0.0, tl.float32)
     m = tl.full([BLOCK_M], -float("inf"), tl.float32)
     l = tl.full([BLOCK_M], 0.0, tl.float32)
+    t2 = tl.full([BLOCK_M], 0.0, tl.float32)
     if OVERLAP:
         tl.extra.cuda.gdc_wait()  # begun early: the parts are not all there yet
     for part in tl.range(0, parts, loop_unroll_factor=8):
-        t2_part = tl.load(part_t2_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), mask=in_i, other=0.0)
         m_part = tl.load(part_m_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), mask=in_i, other=-float("inf"))
         l_part = tl.load(part_l_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), mask=in_i, other=0.0)
-        t2, m, l = _merge(t2, m, l, t2_part, m_part, l_part)
+        t2_part = tl.load(part_t2_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), mask=in_i, other=0.0)
+        m, l, t2 = _merge(m, l, t2, m_part, l_part, t2_part)
     f = tl.log(l)
     loss = m * 0.6931471805599453 + f - t2
     tl.store(loss_ptr + i * loss_i, loss.to(loss_ptr.dtype.element_ty), mask=in_i)
@@ -267,7 +267,7 @@ def _prepare(q, k, pair, given, t, schedule, splits, block_m, block_n, num_warps
     rt.check_launch(TABLES, (block_m, block_n, *pads.values()), batch * parts, size["j"] + parts * chunk)
     # The weights of a sum have no bound, and float16 ends at 65504.
     args = {
-        "scale_2": _ratio(1, t), "scale_3": _ratio(1, t * 0.6931471805599453), "t": t, "size_i": size["i"],
+        "scale_2": _ratio(1, t * 0.6931471805599453), "scale_3": _ratio(1, t), "t": t, "size_i": size["i"],
         "size_j": size["j"], "SIZE_d": size["d"], "size_lead": lead[-1] if lead else 1, "size_batch": batch,
         "parts": parts, "chunk": chunk, "BLOCK_M": block_m, "BLOCK_N": block_n, **pads,
         "OPERAND": tl.float32 if q.dtype == torch.float16 else rt.operand(q.dtype), "STAGES": num_stages or 3,
@@ -280,9 +280,9 @@ def _prepare(q, k, pair, given, t, schedule, splits, block_m, block_n, num_warps
         launches = [(nt_xent_rolling, (programs,), args, options)]
         return rt.Call(TABLES, device, layout, launches, copied=copied, boxes=boxes)
     work = {
-        "part_t2_ptr": ((parts, batch, size["i"]), torch.float32),
         "part_m_ptr": ((parts, batch, size["i"]), torch.float32),
         "part_l_ptr": ((parts, batch, size["i"]), torch.float32),
+        "part_t2_ptr": ((parts, batch, size["i"]), torch.float32),
     }
     options_2 = options | ({"launch_pdl": True} if args["OVERLAP"] else {})
     few, options_2 = rt.merging(size["i"] * batch, block_m, max(pads.values(), default=1), options_2, device)
