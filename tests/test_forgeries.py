@@ -415,12 +415,17 @@ def test_the_comparison_rejects(forge: Callable[[File], None]) -> None:
         proof_against(seal(file), plan_of("logsumexp"))
 
 
-def test_bounds_of_integers_are_on_trust_until_they_are_found_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They have no certificate: a launcher that does not look where parts end is seen by a comparison alone."""
+def test_bounds_of_integers_have_a_certificate() -> None:
     file = file_of()
-    overflow = obligation(file, "index overflow")
-    assert not overflow["proof"] and "--against" in overflow["note"]
-    assert recheck.recheck(file)["without a certificate, on trust"] > 1
+    obligation(file, "index overflow")["proof"] = []
+    with pytest.raises(recheck.Rejected, match=r"^obligation index overflow: no certificate"):
+        recheck.recheck(seal(file))
+
+
+def test_what_a_launcher_looks_at_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bounds of integers rest on it: a launcher that does not look where parts end has none."""
+    file = file_of()
+    recheck.recheck(file)
     monkeypatch.setattr(indexing, "launch", lambda made: replace(launch(made), counts=()))
     with pytest.raises(recheck.Rejected, match=r"^index overflow "):
         proof_against(file, plan_of("logsumexp"))

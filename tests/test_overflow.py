@@ -20,16 +20,19 @@ from refold.schedule.lower.kernels import Kernels
 from refold.schedule.outcome import Loop
 from refold.schedule.terms import Term, make, symbol
 from refold.spec import Tensor, axes, exp, fold, log, oo, pipeline, where
+from refold.verify.kernel.asked import Asked
 from refold.verify.kernel.emitted import kernels_of
 from refold.verify.kernel.intervals import Intervals
 from refold.verify.kernel.lane import lanes_of
 from refold.verify.kernel.overflow import overflow
+from refold.verify.kernel.premises import premises
+from refold.verify.kernel.questions import answer
 from refold.verify.result import Result
 
 
 def asked(kernels: Kernels, how: Launch | None = None) -> Result:
     how = how or launch(kernels)
-    return overflow(kernels, how, lanes_of(kernels, how))
+    return answer(overflow(kernels, how, lanes_of(kernels, how), Asked()))
 
 
 def with_change(kernels: Kernels, change: Callable[[Any], Any]) -> Kernels:
@@ -171,6 +174,21 @@ def numbers(names: dict[Term, int], t: Term) -> int:
     raise AssertionError(t.op)
 
 
+def holds(names: dict[Term, int], t: Term) -> bool:
+    """Whether a condition does."""
+    match t.op:
+        case ">=0" | "==0":
+            n = numbers(names, t.args[0])
+            return n >= 0 if t.op == ">=0" else n == 0
+        case "and" | "or":
+            return (all if t.op == "and" else any)(holds(names, a) for a in t.args)
+        case "not":
+            return not holds(names, t.args[0])
+        case "true" | "false":
+            return t.op == "true"
+    raise AssertionError(t.op)
+
+
 def _power(args: list[int], powers: tuple[int, ...]) -> int:
     result = 1
     for a, n in zip(args, powers, strict=True):
@@ -195,23 +213,27 @@ TERMS = st.recursive(
 @settings(max_examples=400)
 @given(TERMS, st.integers(-8, 30), st.booleans())
 def test_bounds_hold_of_all_numbers(term: Term, end: int, checked: bool) -> None:
-    """K is below N + 1; where it is `checked`, a * n is at most 5."""
+    """K is below N + 1; where it is `checked`, a * n is at most 5. So do the lemmas, and what else a solver is told."""
     known = {K: (integers.whole(0), N)}
     checks = ((integers.multiply(A, N), 5),) if checked else ()
-    free = Intervals(known, (), {0: LOOP}, ENDS.get, {})
+    free = Intervals(known, (), {0: LOOP}, ENDS.get)
     bounds = replace(free, at_most=checks, free=free, answers={}, inside={}, names={})
-    if not bounds.negative(integers.subtract(term, integers.whole(end))):
+    why = bounds.because(integers.subtract(term, integers.whole(end)))
+    if why is None:
         return
+    told = [*why, *premises(bounds, [term, *why])]
     for a, b, n in itertools.product(*(range(low, high + 1) for low, high in ENDS.values())):
         if checked and a * n > 5:
             continue
         for k, it in itertools.product(range(n + 1), range(-(-n // b))):
-            assert numbers({A: a, B: b, N: n, K: k, IT: it}, term) <= end
+            names = {A: a, B: b, N: n, K: k, IT: it}
+            assert numbers(names, term) <= end
+            assert all(holds(names, fact) for fact in told)
 
 
 def test_some_bounds_are_found() -> None:
     known = {K: (integers.whole(0), N)}
-    bounds = Intervals(known, (), {0: LOOP}, ENDS.get, {})
+    bounds = Intervals(known, (), {0: LOOP}, ENDS.get)
     one = integers.whole(1)
     up = integers.multiply(integers.quotient_up(A, B), B)  # the next multiple of b
     assert bounds.between(0, up, 5) and not bounds.between(0, up, 4)

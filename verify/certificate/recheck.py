@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 Polynomial = dict[tuple[str, ...], Fraction | int]
-FORMAT, SOLVERS, INSPECTED = 5, {"z3", "cvc5"}, {"structure", "empty", "index overflow"}
+FORMAT, SOLVERS, INSPECTED = 6, {"z3", "cvc5"}, {"structure", "empty"}
 NUMBERS = {"Add": "+", "Sub": "-", "USub": "-", "Mult": "*", "Div": "/", "Mod": "mod", "FloorDiv": "div"}
 RELATIONS = {"Lt": "<", "LtE": "<=", "Gt": ">", "GtE": ">=", "Eq": "=", "NotEq": "distinct"}
 LOGIC = {"And": "and", "Or": "or", "Not": "not", "implies": "=>", "iff": "="}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -49,15 +49,25 @@ class Asked:
     def _made(
         self, key: Key, facts: list[Term], goals: list[Term], twins: Mapping[Term, Term]
     ) -> tuple[IndexQuestion, bool]:
-        write, integers = self.formulas, {a: b for a, b in twins.items() if a.sort == "int"}
-        lemmas = Lemmas(integers, self.lemmas).gather([*facts, *goals])
+        integers = {a: b for a, b in twins.items() if a.sort == "int"}
+        question = self.written([*facts, *Lemmas(integers, self.lemmas).gather([*facts, *goals])], goals, key)
+        return question, comparison.read() is None and (settled(key) or _shown(question))
+
+    def by_definitions(self, facts: Iterable[Term], goals: Iterable[Term]) -> IndexQuestion:
+        """Whether facts imply goals by what the operations in them mean, all lemmas being among the facts."""
+        terms, shown = [*dict.fromkeys(facts)], [*goals]
+        meanings = Lemmas({}, self.lemmas)
+        meanings.define([*terms, *shown])
+        return self.written([*terms, *meanings.facts], shown, (frozenset(terms), tuple(shown), "by definitions"))
+
+    def written(self, terms: list[Term], goals: list[Term], key: Hashable) -> IndexQuestion:
+        """The question as formulas, with what is known of the products in them."""
+        write, hypotheses = self.formulas, self.formulas.all(terms)
         goal = z3.And(*write.all(goals))
-        hypotheses = write.all([*facts, *lemmas])
-        within = write.within([*facts, *lemmas, *goals])
+        within = write.within([*terms, *goals])
         hypotheses += [sign for p in within for sign in write.signs.get(p, ())]
         exact = tuple(write.exact[p] for p in within if p in write.exact)
-        question = IndexQuestion("", "", tuple(hypotheses), goal, exact=exact, key=key)
-        return question, comparison.read() is None and (settled(key) or _shown(question))
+        return IndexQuestion("", "", tuple(hypotheses), goal, exact=exact, key=key)
 
 
 def _shown(question: IndexQuestion) -> bool:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from refold.schedule import integers
-from refold.schedule.integers import Product, add, multiply, products, scale, subtract, value_of, whole
+from refold.schedule.integers import Product, add, multiply, scale, subtract, value_of, whole
+from refold.schedule.integers import products as products_of
 from refold.schedule.terms import Term
-from refold.verify.kernel.lemmas import ONE
+from refold.verify.kernel.bound import Bound, Lemmas, by_end, by_equality, products
+from refold.verify.kernel.lemmas import ONE, implies, same
 from refold.verify.kernel.multiples import cofactor, without
 
 if TYPE_CHECKING:
@@ -19,17 +22,19 @@ ZERO = whole(0)
 DEPTH = 60
 
 
-def quotient(known: Intervals, parts: tuple[Term, ...], factor: Term, depth: int, *, up: bool) -> Iterator[list[Term]]:
-    """`a // b`, rounded toward zero: times b it is between 0 and a, times what divides b it is less."""
-    a, b = parts
+def quotient(known: Intervals, q: Term, factor: Term, depth: int, *, up: bool) -> Iterator[Bound]:
+    """`q = a // b`, rounded toward zero: times b it is between 0 and a, times what divides b it is less."""
+    a, b = q.args
     if b.op in ("least", "greatest"):
-        yield [multiply(integers.quotient(a, c), factor) for c in b.args]
+        parts = {c: integers.quotient(a, c) for c in b.args}
+        equal = by_equality(q, factor, parts.values())
+        yield equal.because(lambda: (implies(same(b, c), same(q, part)) for c, part in parts.items()))
         return
     rises = known.positive(a)
     end = (a if rises else integers.greatest(a, ZERO)) if up else (ZERO if rises else integers.least(a, ZERO))
-    times = exactly(factor, b)
+    times, multiple = exactly(factor, b), multiply(q, b)
     if times is not None and known.positive(b) and known.positive(times if up else scale(times, -1)):
-        yield [multiply(end, times)]
+        yield by_end(multiple, times, end, up=up).because(lambda: [implies(same(b, ZERO), same(multiple, ZERO))])
     if not known.positive(b, 1):
         return
     if up:
@@ -37,58 +42,72 @@ def quotient(known: Intervals, parts: tuple[Term, ...], factor: Term, depth: int
         for shared, left in _shares(factor, b):
             rest = exactly(factor, shared)
             if rest is not None and known.positive(left, 1):
-                yield from ([multiply(q, rest)] for q in parts_of(known, end, left, depth))
+                part = multiply(q, shared)
+                for n, why in parts_of(known, end, left, depth):
+                    yield by_end(part, rest, n, up=True).because(*why, partial(_shared, part, shared, left, rest, n))
                 break
         return
-    yield [multiply(end, factor)]
+    # Where q is negative, q b is below q.
+    yield by_end(q, factor, end, up=False).because(lambda: products((scale(q, -1), subtract(b, ONE))))
     if times is not None:
         # q b >= a - b + 1, whatever the sign of a.
-        yield [multiply(add(subtract(a, b), ONE), times)]
+        yield by_end(multiple, times, add(subtract(a, b), ONE), up=False)
     elif rises and known.positive(subtract(a, b)):
-        yield [factor]
+        yield by_end(q, factor, ONE, up=False).because(lambda: products((scale(q, -1), b)))
 
 
-def parts_of(known: Intervals, a: Term, b: Term, depth: int) -> Iterator[Term]:
-    """What `a // b` does not exceed for a >= 0 and b >= 1."""
+def _shared(part: Term, shared: Term, left: Term, rest: Term, n: Term) -> Iterator[Term]:
+    """The lemmas by which `part <= n`, for `part left <= n left + left - 1`, and `part rest <= n rest`.
+
+    As `shared left` and `left` are positive, `shared` is; and as `shared rest` is not negative, `rest` is not.
+    """
+    signs = (scale(shared, -1), left), (subtract(scale(rest, -1), ONE), shared)
+    return products(*signs, (subtract(subtract(part, n), ONE), left), (n, subtract(left, ONE)))
+
+
+def parts_of(known: Intervals, a: Term, b: Term, depth: int) -> Iterator[tuple[Term, tuple[Lemmas, ...]]]:
+    """What `a // b` does not exceed for a >= 0 and b >= 1, and why."""
     yield from divided(known, a, b, depth)
-    yield a
+    yield a, ()
 
 
-def divided(known: Intervals, a: Term, b: Term, depth: int) -> Iterator[Term]:
+def divided(known: Intervals, a: Term, b: Term, depth: int) -> Iterator[tuple[Term, tuple[Lemmas, ...]]]:
     """Bounds on a that b divides, or all but 1 of it, divided by it."""
     for more in (0, 1):
         q = exactly(add(a, whole(more)), b)
         if q is not None:
-            yield subtract(q, whole(more))
+            yield subtract(q, whole(more)), ()
             return
-    kept = {x for m in products(b) for x in m}
-    others = {x for m in products(a) for x in m} - kept
+    kept = {x for m in products_of(b) for x in m}
+    others = {x for m in products_of(a) for x in m} - kept
     if others and depth < DEPTH:
         # What is in the divisor stays.
         atom = min(others, key=known.order)
         factor = cofactor(a, (atom,))
         rest = subtract(a, multiply(atom, factor))
-        for cases in known.bounds(atom, factor, depth):
-            if len(cases) == 1 and value_of(cases[0]) is None:
-                yield from divided(known, add(rest, cases[0]), b, depth + 1)
+        for bound in known.bounds(atom, factor, depth):
+            if len(bound.cases) == 1 and value_of(bound.cases[0]) is None:
+                for q, why in divided(known, add(rest, bound.cases[0]), b, depth + 1):
+                    yield q, (*bound.why, *why)
 
 
-def rest(known: Intervals, a: Term, b: Term, factor: Term, *, up: bool) -> Iterator[list[Term]]:
-    """`a % b` for b >= 1, which has the sign of a."""
-    rises = known.positive(a)
+def rest(known: Intervals, r: Term, factor: Term, *, up: bool) -> Iterator[Bound]:
+    """`r = a % b` for b >= 1, which has the sign of a."""
+    a, b = r.args
+    q, rises = integers.quotient(a, b), known.positive(a)
     if up:
-        yield [multiply(subtract(b, ONE), factor)]
-        yield [multiply(subtract(a, multiply(integers.quotient(a, b), b)), factor)]
+        yield by_end(r, factor, subtract(b, ONE), up=True)
+        yield by_equality(r, factor, [subtract(a, multiply(q, b))])
         if rises:
-            yield [multiply(a, factor)]
+            yield by_end(r, factor, a, up=True).because(lambda: products((q, b)))
     else:
-        yield [ZERO] if rises else [multiply(subtract(ONE, b), factor)]
+        yield by_end(r, factor, ZERO if rises else subtract(ONE, b), up=False)
 
 
 def exactly(p: Term, b: Term) -> Term | None:
     """The quotient of polynomials, if there is no rest."""
-    for leading, coefficient in products(b).items():
-        parts = products(cofactor(p, leading))
+    for leading, coefficient in products_of(b).items():
+        parts = products_of(cofactor(p, leading))
         if not any(c % coefficient for c in parts.values()):
             q = integers.polynomial({m: c // coefficient for m, c in parts.items()})
             if value_of(subtract(p, multiply(q, b))) == 0:
@@ -98,12 +117,12 @@ def exactly(p: Term, b: Term) -> Term | None:
 
 def _shares(factor: Term, b: Term) -> Iterator[tuple[Term, Term]]:
     """What divides both, and what is left of b."""
-    parts = products(b)
+    parts = products_of(b)
     if len(parts) == 1:
         ((atoms, coefficient),) = parts.items()
         shared: Product = ()
         for atom in atoms:
-            if all(without(m, (*shared, atom)) is not None for m in products(factor)):
+            if all(without(m, (*shared, atom)) is not None for m in products_of(factor)):
                 shared = (*shared, atom)
         if shared:
             yield integers.polynomial({shared: 1}), integers.polynomial({without(atoms, shared) or (): coefficient})

@@ -46,7 +46,7 @@ def module_questions(made: Kernels, how: Launch) -> Iterator[IndexQuestions | Re
     yield from part_questions(made, how, read, asked)
     yield from merge_questions(made, how, read, asked)
     yield from cover_questions(made, how, read, asked)
-    yield overflow(made, how, read)
+    yield overflow(made, how, read, asked)
 
 
 def product(a: Any, b: Any) -> Any:

@@ -7,17 +7,19 @@ dividend. What is left are lengths, blocks and scalars, of which the launcher kn
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import prod
 from typing import TypeAlias
 
 from refold.schedule import integers
-from refold.schedule.integers import add, multiply, products, scale, subtract, value_of, whole
+from refold.schedule.integers import Product, add, multiply, products, scale, subtract, value_of, whole
 from refold.schedule.outcome import Loop
-from refold.schedule.terms import Term, below
-from refold.verify.kernel.divided import DEPTH, ZERO, exactly, quotient, rest
-from refold.verify.kernel.lemmas import ONE
+from refold.schedule.terms import Term, below, symbol
+from refold.verify.kernel import bound
+from refold.verify.kernel.bound import Bound, by_end, by_equality
+from refold.verify.kernel.divided import DEPTH, ZERO, quotient, rest
+from refold.verify.kernel.iterated import turns
 from refold.verify.kernel.linear import name_of
 from refold.verify.kernel.multiples import cofactor, without
 
@@ -28,19 +30,21 @@ Ends: TypeAlias = tuple[Term | None, Term | None]
 class Intervals:
     """What is known of the integers of one kernel: atoms between two terms, or one, and `at_most`, sums of products.
 
-    `numbers` are the ends of an atom as numbers, of lengths and of what memory holds. `others` are lanes that may be
-    any: what a fold of lanes gives is of one of them. `free` has the same without `at_most`: signs are asked of it.
+    `numbers` are the ends of an atom as numbers, of lengths and of what memory holds. `lanes` may be any of their block
+    in what a fold of lanes gives. `free` has the same without `at_most`: signs are asked of it. `answers` has the
+    lemmas by which an integer is shown not to be positive, or None; `used` those of what is being asked.
     """
 
-    known: Mapping[Term, Ends]
+    known: dict[Term, Ends]
     at_most: tuple[tuple[Term, int], ...]
     loops: Mapping[int, Loop]
     numbers: Callable[[Term], tuple[int, int] | None]
-    others: Mapping[Term, Term]
+    lanes: tuple[Term, ...] = ()
     free: Intervals | None = None
-    answers: dict[Term, bool] = field(default_factory=dict)
+    answers: dict[Term, frozenset[Term] | None] = field(default_factory=dict)
     inside: dict[Term, frozenset[Term]] = field(default_factory=dict)
     names: dict[Term, str] = field(default_factory=dict)
+    used: list[set[Term]] = field(default_factory=list)
 
     def between(self, low: int, p: Term, high: int) -> bool:
         """Whether an integer is shown to be in a range."""
@@ -48,13 +52,26 @@ class Intervals:
 
     def negative(self, p: Term, depth: int = 0) -> bool:
         """Whether `p <= 0` is shown; what asks for itself is not."""
+        return self.because(p, depth) is not None
+
+    def because(self, p: Term, depth: int = 0) -> frozenset[Term] | None:
+        """The lemmas by which `p <= 0`, beside `premises`; None where it is not shown."""
         number = value_of(p)
         if number is not None:
-            return number <= 0
+            return frozenset() if number <= 0 else None
         if p not in self.answers:
-            self.answers[p] = False
-            self.answers[p] = self.plain(p) or (depth < DEPTH and self.shown(p, depth + 1))
-        return self.answers[p]
+            self.answers[p] = None
+            self.used.append(set())
+            is_shown = self.plain(p) or (depth < DEPTH and self.shown(p, depth + 1))
+            lemmas = frozenset(self.used.pop())
+            self.answers[p] = lemmas if is_shown else None
+        why = self.answers[p]
+        self.use(why or ())
+        return why
+
+    def use(self, lemmas: Iterable[Term]) -> None:
+        if self.used:
+            self.used[-1].update(lemmas)
 
     def positive(self, p: Term, least: int = 0) -> bool:
         """Whether `p >= least` is shown, whatever the launcher checks."""
@@ -68,15 +85,29 @@ class Intervals:
             if any(e is None or e[0] < 0 for e in ends):
                 return False
             total += coefficient * prod(e[coefficient > 0] for e in ends if e is not None)
+        if total <= 0:
+            self.use(lemma for product, c in products(p).items() for lemma in self.steps(product, up=c > 0))
         return total <= 0
+
+    def steps(self, product: Product, *, up: bool) -> Iterator[Term]:
+        """One atom after the other gives way to its end, times those that are left."""
+        for n, atom in enumerate(product, 1):
+            ends = self.numbers(atom)
+            assert ends is not None
+            difference = subtract(whole(ends[up]), atom)
+            yield from bound.products((difference if up else scale(difference, -1), integers.product(*product[n:])))
 
     def shown(self, p: Term, depth: int) -> bool:
         atom = self.outermost(p)
         factor = cofactor(p, (atom,))
         rest = subtract(p, multiply(atom, factor))
-        return self.checked(p) or any(
-            all(self.negative(add(rest, case), depth) for case in cases) for cases in self.bounds(atom, factor, depth)
-        )
+        if self.checked(p):
+            return True
+        for found in self.bounds(atom, factor, depth):
+            if all(self.negative(add(rest, case), depth) for case in found.cases):
+                self.use(found.lemmas())
+                return True
+        return False
 
     def checked(self, p: Term) -> bool:
         """By what the launcher checks: p <= 0 if p <= term - number."""
@@ -114,8 +145,8 @@ class Intervals:
 
     # --- how an atom gives way -----------------------------------------------------------------------------------
 
-    def bounds(self, atom: Term, factor: Term, depth: int) -> Iterator[list[Term]]:
-        """Terms that `atom * factor` does not exceed: each of them, or one of several cases."""
+    def bounds(self, atom: Term, factor: Term, depth: int) -> Iterator[Bound]:
+        """What `atom * factor` does not exceed."""
         up = self.positive(factor)
         if not up and not self.positive(scale(factor, -1)):
             yield from self.apart(atom, factor, depth)
@@ -123,32 +154,38 @@ class Intervals:
         match atom.op:
             case "least" | "greatest":
                 # A maximum is at most this if all are; a minimum if one is.
-                cases = [multiply(a, factor) for a in atom.args]
-                yield from [cases] if (atom.op == "greatest") == up else [[c] for c in cases]
+                if (atom.op == "greatest") == up:
+                    yield by_equality(atom, factor, atom.args)
+                else:
+                    yield from (by_end(atom, factor, a, up=up) for a in atom.args)
             case "select":
-                yield [multiply(a, factor) for a in atom.args[1:]]
+                yield by_equality(atom, factor, atom.args[1:])
             case "narrow":
                 # That it is the same is asked of it by itself.
-                yield [multiply(atom.args[0], factor)]
+                yield by_equality(atom, factor, atom.args)
             case "abs":
-                yield [multiply(atom.args[0], factor), multiply(scale(atom.args[0], -1), factor)]
+                yield by_equality(atom, factor, (atom.args[0], scale(atom.args[0], -1)))
                 if not up:
-                    yield [ZERO]
+                    yield by_end(atom, factor, ZERO, up=up)
             case "//":
-                yield from quotient(self, atom.args, factor, depth, up=up)
+                yield from quotient(self, atom, factor, depth, up=up)
             case "%":
-                a, b = atom.args
-                if self.positive(b, 1):
-                    yield from rest(self, a, b, factor, up=up)
+                if self.positive(atom.args[1], 1):
+                    yield from rest(self, atom, factor, up=up)
             case "iteration" | "trips":
-                yield from self.turns(atom, factor, up=up)
+                yield from turns(self, atom, factor, up=up)
             case "fold of lanes":
-                # One of the lanes, whichever.
-                yield [multiply(integers.replaced(atom.args[0], dict(self.others)), factor)]
+                yield by_equality(atom, factor, (self.some(atom),))
         for low, high in self.ends(atom):
             end = high if up else low
             if end is not None:
-                yield [multiply(end, factor)]
+                yield by_end(atom, factor, end, up=up)
+
+    def some(self, fold: Term) -> Term:
+        """What a fold of lanes gives is of one of them, whichever."""
+        others = {lane: symbol(f"{lane.data} of {name_of(fold, self.names)}", "int") for lane in self.lanes}
+        self.known |= {other: self.known[lane] for lane, other in others.items()}
+        return integers.replaced(fold.args[0], others)
 
     def ends(self, atom: Term) -> Iterator[Ends]:
         """The ends of an atom as they stand."""
@@ -158,38 +195,11 @@ class Intervals:
         if numbers is not None:
             yield whole(numbers[0]), whole(numbers[1])
 
-    def apart(self, atom: Term, factor: Term, depth: int) -> Iterator[list[Term]]:
+    def apart(self, atom: Term, factor: Term, depth: int) -> Iterator[Bound]:
         """The positive and the negative part of a factor by themselves."""
         up = integers.polynomial({m: c for m, c in products(factor).items() if c > 0})
         down = subtract(factor, up)
         if value_of(up) == 0 or value_of(down) == 0:
             return
         for first in self.bounds(atom, up, depth):
-            for second in self.bounds(atom, down, depth):
-                yield [add(a, b) for a in first for b in second]
-
-    def turns(self, atom: Term, factor: Term, *, up: bool) -> Iterator[list[Term]]:
-        """How far a loop has come: start + step n < stop. It has come to stop, or a step further, at its end."""
-        loop = self.loops[atom.data]  # type: ignore[index]
-        if not up:
-            yield [ZERO]
-        if not up or not self.positive(loop.step, 1):
-            return
-        if atom.op == "trips":
-            far = integers.greatest(subtract(add(subtract(loop.stop, loop.start), loop.step), ONE), ZERO)
-        else:
-            far = subtract(subtract(self.beyond(loop.stop, loop.start), loop.start), ONE)
-        for step in (loop.step, ONE):
-            rest = exactly(factor, step)
-            if rest is not None:
-                yield [multiply(far, rest)]
-                return
-
-    def beyond(self, stop: Term, start: Term) -> Term:
-        """An end of a range that is not empty: of a maximum, what is not before the range is."""
-        if stop.op == "least":
-            return integers.least(*(self.beyond(a, start) for a in stop.args))
-        if stop.op == "greatest":
-            left = [a for a in stop.args if not self.positive(subtract(start, a))]
-            return integers.greatest(*left) if left else stop
-        return stop
+            yield from (first + second for second in self.bounds(atom, down, depth))

@@ -43,6 +43,12 @@ def positive(a: Term) -> Term:
     return less(whole(0), a)
 
 
+def of_product(a: Term, b: Term) -> Term:
+    """What is not negative, times what is not, is not."""
+    sides = negate(nonnegative(a)), negate(nonnegative(b))
+    return make("or", "bool", (*sides, nonnegative(multiply(a, b))))
+
+
 def polynomials(terms: Iterable[Term]) -> list[Term]:
     """What is compared with 0 in conditions."""
     return [t.args[0] for t in below(*terms) if t.op in (">=0", "==0")]
@@ -124,6 +130,10 @@ class Lemmas:
             case "narrow" if t.data in ("int32", INDEX):
                 (n,) = t.args
                 yield implies(both(at_most(whole(-(2**31)), n), less(n, whole(2**31))), same(t, n))
+            case "abs":
+                (n,) = t.args
+                yield implies(nonnegative(n), same(t, n))
+                yield implies(negate(nonnegative(n)), same(t, scale(n, -1)))
             case "iteration":
                 yield nonnegative(t)
 
@@ -144,8 +154,7 @@ class Lemmas:
         if value_of(difference) is not None or value_of(factor) is not None:
             return
         if key not in self.known.instances:
-            sides = negate(nonnegative(difference)), negate(nonnegative(factor))
-            self.known.instances[key] = make("or", "bool", (*sides, nonnegative(multiply(difference, factor))))
+            self.known.instances[key] = of_product(difference, factor)
         self.add(self.known.instances[key])
 
     def between(self, x: Term, y: Term, factor: Term) -> None:

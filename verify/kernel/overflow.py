@@ -7,64 +7,52 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import sympy as sp
-
-from refold.schedule import integers
+from refold.schedule.conditions import TRUE, nonnegative
 from refold.schedule.dtypes import INDEX, bits
-from refold.schedule.integers import add, multiply, products, subtract, whole
-from refold.schedule.launch import GROUP_SIZE, SIZE_BATCH, Launch
+from refold.schedule.integers import add, scale, subtract, whole
+from refold.schedule.launch import Launch
 from refold.schedule.lower.kernels import Kernels
 from refold.schedule.outcome import Computed, Touched
-from refold.schedule.terms import Term, below, make, symbol
+from refold.schedule.terms import Term
 from refold.schedule.tiles import NoMeaning
-from refold.schedule.wholes import whole as term_of
-from refold.spec import Index
-from refold.verify.kernel.asked import conjuncts
+from refold.verify.kernel.admitted import atoms_between, checked, ends_of, numbers_of, reach
+from refold.verify.kernel.asked import Asked, conjuncts
 from refold.verify.kernel.divided import ZERO
-from refold.verify.kernel.intervals import Ends, Intervals
-from refold.verify.kernel.lane import (
-    LEAD0,
-    LEAD1,
-    TILES_OF_A_CHUNK,
-    Lane,
-    Lanes,
-    host_integer,
-    lane_of,
-    length,
-    program_of,
-)
+from refold.verify.kernel.intervals import Intervals
+from refold.verify.kernel.lane import Lane, Lanes, lane_of
 from refold.verify.kernel.launched import Dimension, dimensions, positions
 from refold.verify.kernel.lemmas import ONE
 from refold.verify.kernel.numbers import Admitted
+from refold.verify.kernel.premises import premises
+from refold.verify.kernel.questions import IndexQuestion, IndexQuestions
 from refold.verify.result import Result, Verdict
 
-# No tensor has so many elements between its first and its last: it would not fit into any memory. Data of 64 bits is
-# taken to be no farther from 0 than that.
-MEMORY = 2**62
 CLAIM = "every integer that a kernel computes fits into its width, for all that the launcher admits"
-# A bound has no certificate: what is in the file is the word of whoever wrote it.
-BOUNDED = "by bounds in exact integers, which `recheck --against` finds anew"
 # How many bits an index has.
 Width = Literal[32, 64]
 
 
-def overflow(made: Kernels, how: Launch, read: Lanes) -> Result:
-    """Whether every integer that a kernel computes fits into its dtype."""
+def overflow(made: Kernels, how: Launch, read: Lanes, asked: Asked) -> IndexQuestions | Result:
+    """Whether every integer that a kernel computes fits into its dtype: what is asked where a bound was found of all.
+
+    Bounds are found by exact arithmetic, and with each the lemmas by which a solver finds the same.
+    """
     begin = time.perf_counter()
-    found = [Open(note) for note in read.unread.values()]
+    found: list[Fit | Open] = [Open(note) for note in read.unread.values()]
     shapes = dimensions(made, how)
     for stage, lanes in read.stages.items():
         known: set[object] = set()
         for lane in lanes:
             try:
-                found += (
-                    replace(o, words=f"{stage}: {o.words}") for o in Widths.of(made, how, lane, shapes).open(known)
-                )
+                found += (o.within(stage) for o in Widths.of(made, how, lane, shapes).all(known))
             except NoMeaning as error:
                 found.append(Open(f"{stage}: {error}"))
-    verdict: Verdict = "unknown" if found else "proved"
-    note = f"no bound was found: {found[0].words}" if found else BOUNDED
-    for one in found:
+    left = [o for o in found if isinstance(o, Open)]
+    if not left:
+        return IndexQuestions("index overflow", CLAIM, tuple(_questions(found, asked)))
+    verdict: Verdict = "unknown"
+    note = f"no bound was found: {left[0].words}"
+    for one in left:
         numbers = one.example()
         if numbers is not None:
             shown = ", ".join(f"{name} = {number}" for name, number in numbers.items())
@@ -73,12 +61,43 @@ def overflow(made: Kernels, how: Launch, read: Lanes) -> Result:
     return Result("index overflow", CLAIM, verdict, time.perf_counter() - begin, "", note=note)
 
 
+def _questions(found: Iterable[Fit | Open], asked: Asked) -> Iterator[IndexQuestion]:
+    """All that fits under the same conditions at once."""
+    together: dict[tuple[int, tuple[Term, ...]], list[Fit]] = {}
+    for fit in found:
+        assert isinstance(fit, Fit)
+        together.setdefault((id(fit.bounds), fit.conditions), []).append(fit)
+    for (_, conditions), fits in together.items():
+        goals = dict.fromkeys(g for fit in fits for g in fit.goals if g is not TRUE)
+        why = dict.fromkeys(lemma for fit in fits for lemma in fit.why)
+        if goals:
+            bounds = fits[0].bounds
+            facts = [*conditions, *premises(bounds, [*goals, *why, *conditions]), *why]
+            yield asked.by_definitions(facts, goals)
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """An integer that fits where conditions hold: the goals that say so, and the lemmas by which they are shown."""
+
+    bounds: Intervals
+    goals: tuple[Term, ...]
+    conditions: tuple[Term, ...]
+    why: frozenset[Term]
+
+    def within(self, stage: str) -> Fit:
+        return self
+
+
 @dataclass(frozen=True, slots=True)
 class Open:
     """What is not shown to fit, in words, and how to look for numbers at which it does not."""
 
     words: str
     example: Callable[[], dict[str, int] | None] = lambda: None
+
+    def within(self, stage: str) -> Open:
+        return replace(self, words=f"{stage}: {self.words}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,27 +112,26 @@ class Widths:
 
     @classmethod
     def of(cls, made: Kernels, how: Launch, lane: Lane, shapes: Mapping[str, tuple[Dimension, ...]]) -> Widths:
-        known, numbers = dict(_known(made, how, lane)), dict(_numbers(made, how, lane))
-        others = {lane_of(a): symbol(f"other lane {a}", "int") for a in lane.blocks}
-        known |= {others[t]: known[t] for t in others}
+        known, numbers = dict(atoms_between(made, how, lane)), dict(numbers_of(made, how, lane))
 
         def ends(atom: Term) -> tuple[int, int] | None:
-            return numbers.get(atom) or _data(atom)
+            return numbers.get(atom) or ends_of(atom)
 
-        def made_of(at_most: Iterable[tuple[Term, int]], free: Intervals | None = None) -> Intervals:
-            return Intervals(known, tuple(at_most), lane.loops, ends, others, free)
+        free = Intervals(known, (), lane.loops, ends, tuple(lane_of(a) for a in lane.blocks))
 
-        checked = [*_checked(made, how, lane, shapes)]
-        reached = [_reach(e, made) for e in how.reaches]
-        free = made_of(())
+        def made_of(at_most: Iterable[tuple[Term, int]]) -> Intervals:
+            return replace(free, at_most=tuple(at_most), free=free, answers={})
+
+        looked_at = [*checked(made, how, lane, shapes)]
+        reached = [reach(e, made) for e in how.reaches]
         limits: tuple[tuple[Width, int], ...] = ((32, how.limits.index), (64, how.limits.mask))
-        bounds = {width: made_of((*checked, *((r, end - 1) for r in reached)), free) for width, end in limits}
+        bounds = {width: made_of((*looked_at, *((r, end - 1) for r in reached))) for width, end in limits}
         if not reached:
             bounds[32] = bounds[64]
         return cls(lane, shapes, bounds, how.limits.index, frozenset(made.workspace.values()))
 
-    def open(self, known: set[object]) -> Iterator[Open]:
-        """What is not shown to fit; `known` are those that were asked."""
+    def all(self, known: set[object]) -> Iterator[Fit | Open]:
+        """What is shown to fit, and what is not; `known` are those that were asked."""
         for one in (*self.lane.integers, *self.counters()):
             key = one.dtype, one.value, tuple(self.loop(n) for n in one.loops)
             if key not in known:
@@ -151,17 +169,19 @@ class Widths:
         inner = touched.tensor not in self.workspace and parts[0] is parts[1] is ZERO and self.index <= 2**31
         return one.dtype == "int64" or inner
 
-    def wide(self, one: Computed, conditions: tuple[Term, ...]) -> Iterator[Open]:
-        """The integer where its width may not hold it."""
+    def wide(self, one: Computed, conditions: tuple[Term, ...]) -> Iterator[Fit | Open]:
+        """That its width holds the integer, or where it may not."""
         value = one.value.args[0] if one.value.op == "narrow" else one.value
         widths: tuple[tuple[Width, int], ...] = ((64, bits(one.dtype)),)
         if one.dtype == INDEX:
             # What fits into 32 bits whatever masks come to need not be asked again.
             widths = ((32, 32), (64, 64)) if self.bounds[32] is not self.bounds[64] else ((64, 32),)
         for width, held in widths:
-            if not self.fits(width, value, held, conditions):
+            fit = self.fit(width, value, held, conditions)
+            if fit is None:
                 yield self.left(width, value, held, conditions)
                 return
+            yield fit
 
     def left(self, width: Width, value: Term, held: int, conditions: tuple[Term, ...]) -> Open:
         bounds = self.bounds[width]
@@ -169,83 +189,18 @@ class Widths:
         words = f"an integer of {held} bits is out of them"
         return Open(words, lambda: admitted.example(value, held, conditions))
 
-    def fits(self, width: Width, value: Term, held: int, conditions: Iterable[Term]) -> bool:
-        """Whether so many bits hold an integer, at indices of a width."""
-        end, shown = 2 ** (held - 1), self.bounds[width].negative
-        over, under = subtract(value, whole(end - 1)), subtract(whole(-end), value)
+    def fit(self, width: Width, value: Term, held: int, conditions: tuple[Term, ...]) -> Fit | None:
+        """How so many bits hold an integer, at indices of a width; None where that is not shown."""
+        end, bounds = 2 ** (held - 1), self.bounds[width]
+        ends = subtract(value, whole(end - 1)), subtract(whole(-end), value)
         # limit - value >= 0, or value - limit >= 0.
-        known = [c.args[0] for c in conditions if c.op == ">=0"]
-        return all(shown(p) or any(shown(add(p, k)) for k in known) for p in (over, under))
-
-
-def _data(atom: Term) -> tuple[int, int] | None:
-    """The ends of what memory holds."""
-    if atom.op != "read" or not isinstance(atom.data, tuple):
-        return None
-    width = bits(str(atom.data[2]))
-    return (-MEMORY, MEMORY) if width == 64 else (-(2 ** (width - 1)), 2 ** (width - 1) - 1)
-
-
-def _numbers(made: Kernels, how: Launch, lane: Lane) -> Iterator[tuple[Term, tuple[int, int]]]:
-    """The ends of lengths and blocks: where a program is launched, there is a row and a batch."""
-    limits = how.limits
-    filled = {*how.filled, *(a for a in (made.roles.rows, *made.roles.batch) if a is not None)}
-    for axis in made.given.spec.axes:
-        yield length(axis, made), (int(axis in filled), limits.axis - 1)
-    for block in {*lane.blocks.values(), *(symbol(f"BLOCK_{x}", "int") for x in "MN")}:
-        yield block, (1, limits.block)
-    for n in (LEAD0, LEAD1, TILES_OF_A_CHUNK, symbol("parts", "int")):
-        yield n, (1, limits.count - 1)
-
-
-def _known(made: Kernels, how: Launch, lane: Lane) -> Iterator[tuple[Term, Ends]]:
-    """What is between two terms: scalars, lanes, programs and groups of rows."""
-    yield symbol("side", "int"), (ONE, host_integer(SIZE_BATCH, made, how))
-    for p in made.given.spec.params:
-        if p.is_integer:
-            scalar = symbol(p.name, "int")
-            size = make("abs", "int", (scalar,))
-            yield scalar, (ONE, None) if p.is_positive else (integers.scale(size, -1), size)
-    for axis, block in lane.blocks.items():
-        yield lane_of(axis), (ZERO, subtract(block, ONE))
-    for n, count in enumerate(lane.grid):
-        yield program_of(n), (ZERO, subtract(count, ONE))
-        # Where there is a program, no factor of the grid is 0.
-        yield from ((atom, (ONE, None)) for product in products(count) for atom in product if atom.op == "//")
-    if how.group is not None:
-        # What the launcher divides by is not 0: by groups, and by what they are a quotient by.
-        group = host_integer(GROUP_SIZE, made, how)
-        divisors = [group, *(t.args[1] for t in below(group) if t.op == "//")]
-        yield from ((t, (ONE, None)) for t in divisors if t.op != "polynomial")
-
-
-def _checked(
-    made: Kernels, how: Launch, lane: Lane, shapes: Mapping[str, tuple[Dimension, ...]]
-) -> Iterator[tuple[Term, int]]:
-    """What the launcher looks at, and what fits into memory, with what it does not exceed."""
-    most = how.limits.count - 1
-    yield integers.product(*lane.grid), most
-    for count in how.counts:
-        yield host_integer(count, made, how), most
-    kept = {*made.workspace.values()}
-    for tensor, shape in shapes.items():
-        strides = [integers.polynomial({d.stride: 1}) for d in shape]
-        if tensor in kept:
-            yield integers.product(*(d.length for d in shape)), MEMORY
-        else:
-            lead = [multiply(subtract(d.length, ONE), s) for d, s in zip(shape, strides, strict=True)][:2]
-            yield add(*lead), MEMORY
-
-
-def _reach(expr: sp.Expr, made: Kernels) -> Term:
-    """What masks come to, as a term."""
-
-    def leaf(e: sp.Expr) -> Term:
-        match e:
-            case sp.Abs():
-                return make("abs", "int", (term_of(e.args[0], leaf),))
-            case sp.Pow() if e.exp.is_Integer and e.exp > 0:
-                return integers.product(*[term_of(e.base, leaf)] * int(e.exp))
-        return length(Index(e.name), made)
-
-    return term_of(expr, leaf)
+        known = {c.args[0]: c for c in conditions if c.op == ">=0"}
+        used, lemmas = dict[Term, None](), set[Term]()
+        for p in ends:
+            shown = ((k, bounds.because(add(p, k))) for k in (ZERO, *known))
+            k, why = next(((k, why) for k, why in shown if why is not None), (ZERO, None))
+            if why is None:
+                return None
+            lemmas |= why
+            used |= {known[k]: None} if k is not ZERO else {}
+        return Fit(bounds, tuple(nonnegative(scale(p, -1)) for p in ends), tuple(used), frozenset(lemmas))
