@@ -67,8 +67,8 @@ class Machine:
             raise NoMeaning(f"a tile of {known} lanes")
         return known
 
-    def folded(self, result: Tile) -> Tile:
-        """What a fold of lanes gives."""
+    def folded(self, result: Tile, by: str) -> Tile:
+        """What a fold of lanes gives: of a reducer, a product or a function, by its name."""
         return result
 
     def touches(self, node: ir.Load | ir.Store, place: Tile, mask: Tile | None, value: Tile | None = None) -> None:

@@ -65,12 +65,12 @@ def value(machine: Machine, node: ir.Value) -> Object:
             return read(machine, node)
         case ir.Dot(a, b, into, precision):
             start = None if into is None else tile(machine, into)
-            return machine.folded(folds.dot(tile(machine, a), tile(machine, b), start, precision))
+            return machine.folded(folds.dot(tile(machine, a), tile(machine, b), start, precision), "dot")
         case ir.Reduce(reducer, x, place):
             whole = tile(machine, x)
             if place is None:
                 whole = Tile(whole.dtype, whole.lanes.reshape(-1), whole.narrow)
-            return machine.computed(node, machine.folded(folds.reduce(reducer, whole, place or 0)))
+            return machine.computed(node, machine.folded(folds.reduce(reducer, whole, place or 0), reducer))
         case ir.Extern(function, args, dtype):
             tiles = [tile(machine, a) for a in args]
             named = dtype_of(machine, dtype)
@@ -171,7 +171,7 @@ def results(machine: Machine, node: ir.Value) -> tuple[Object, ...]:
                 scan=node.scan,
                 reverse=node.reverse,
             )
-            return tuple(map(machine.folded, found))
+            return tuple(machine.folded(tile, node.function) for tile in found)
         case ir.Method(_, name) if name in EFFECTS:
             machine.effect(name)
             return ()

@@ -19,7 +19,7 @@ from refold.schedule.integers import add, least, multiply, subtract
 from refold.schedule.launch import Launch, launch
 from refold.schedule.lower.kernels import Kernels
 from refold.schedule.terms import Term, symbol
-from refold.spec import Tensor, axes, exp, fold, log, pipeline, where
+from refold.spec import Tensor, axes, exp, fold, log, oo, pipeline, where
 from refold.verify.kernel.accesses import access_questions
 from refold.verify.kernel.asked import Asked
 from refold.verify.kernel.cover import cover_questions
@@ -198,6 +198,15 @@ def one_row_less(node: Any) -> Any:
     return node
 
 
+def rows_end_elsewhere(name: str, by: int) -> Callable[[Any], Any]:
+    """What a program takes for its first or its last row: the ends of its loops are made of it."""
+    return lambda n: replace(n, value=ir.Binary("+", n.value, ir.Number(by))) if _is_let(n, name) else n
+
+
+def _is_let(node: Any, name: str) -> bool:
+    return isinstance(node, ir.Let) and node.target.text == name
+
+
 def writes_begin_late(node: Any) -> Any:
     """Loops that write leave their first tile out."""
     if isinstance(node, ir.For) and any(isinstance(s, ir.Evaluate) for s in node.body):
@@ -230,7 +239,10 @@ def half_part(number: ir.Value) -> ir.Value:
         *(("logsumexp", starts_elsewhere(change), {"parts"}) for change in (next_part, half_part)),
         ("softmax", writes_begin_late, {"loops: rolling", "loops: split"}),
         ("softmax", last_tile_unwritten, {"loops: rolling"}),
-        *(("causal_attention", change, {"loops: rolling"}) for change in (doubled_step, without_masks, one_row_less)),
+        *(("causal_attention", change, {"loops: rolling"}) for change in (
+            doubled_step, without_masks, one_row_less, rows_end_elsewhere("last_row", -1),
+            rows_end_elsewhere("last_row", 1), rows_end_elsewhere("first_row", 1),
+        )),
         ("logsumexp", without_loop, {"loops: rolling", "loops: split"}),
         ("causal_attention", heaviest_twice, {"grid"}),
         *(("logsumexp", joins(change), {"merge"}) for change in (
@@ -254,6 +266,26 @@ def half_part(number: ir.Value) -> ir.Value:
 )  # fmt: skip
 def test_a_wrong_kernel_is_not_proved(name: str, change: Callable[[Any], Any], wanted: set[str]) -> None:
     assert open_of(with_change(name, change), wanted) == wanted
+
+
+def test_an_extreme_of_rows_is_not_the_other_one() -> None:
+    """Where a row's positions begin and end as data says, the loops go from a minimum to a maximum over rows."""
+    i, j = axes("i j")
+    x, mark = Tensor("x", i, j)[i, j], Tensor("mark", i, dtype="int32")[i]
+    near = (j >= mark) & (j <= mark)
+    plan = derive(pipeline(y=log(fold.sum(exp(where(near, x, -oo)), over=j))[i]))
+    assert isinstance(plan, Plan)
+    kernels = kernels_of(plan)
+    assert kernels is not None and not open_of(kernels, {"loops: rolling"})
+
+    def exchanged(node: Any) -> Any:
+        other = {"max": "min", "min": "max"}
+        return replace(node, reducer=other[node.reducer]) if isinstance(node, ir.Reduce) and node.place == 0 else node
+
+    rolling = kernels.stages["rolling"]
+    wrong = replace(rolling, body=changed(rolling.body, exchanged))
+    assert wrong != rolling
+    assert open_of(replace(kernels, stages={**kernels.stages, "rolling": wrong}), {"loops: rolling"})
 
 
 def test_a_state_without_rows_is_the_same_for_all_programs_of_a_batch() -> None:

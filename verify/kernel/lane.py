@@ -76,8 +76,8 @@ class LaneMachine(Machine):
     def extent(self, length: Object) -> int:
         return 1
 
-    def folded(self, result: Tile) -> Tile:
-        return Tile(result.dtype, each(lambda t: make("fold of lanes", t.sort, (once(t),)), result.lanes))
+    def folded(self, result: Tile, by: str) -> Tile:
+        return Tile(result.dtype, each(lambda t: make("fold of lanes", t.sort, (once(t),), by), result.lanes))
 
     def computed(self, node: ir.Value, result: Tile) -> Tile:
         if is_integer(result.dtype) and result.dtype != "int1" and (_grows(node) or _narrows(result)):

@@ -10,7 +10,7 @@ import sympy as sp
 
 from refold.algebra.tiles import BLOCK_N, CHUNK, FULL_HI, FULL_LO, HI, LO, PART, SPLIT, Down, RowMax, RowMin, Up, whole
 from refold.schedule import integers
-from refold.schedule.conditions import TRUE, both, either, negate, select
+from refold.schedule.conditions import TRUE, both, either, negate, nonnegative, select
 from refold.schedule.helpers import LAST_POSITION
 from refold.schedule.integers import add, multiply, quotient, quotient_up, subtract
 from refold.schedule.launch import Launch
@@ -47,6 +47,9 @@ class Visit:
 def visit_questions(made: Kernels, how: Launch, read: Lanes, asked: Asked) -> Iterator[IndexQuestions]:
     """What is asked of the loops of the kernels that go over the axis."""
     claim = "the loops visit every tile in [lo, hi), none twice, and without masks in [full_lo, full_hi) alone"
+    rows = made.roles.rows
+    if rows is not None:
+        claim += f"; first_row and last_row are ends of the rows along {made.users.get(rows.name, rows.name)}"
     writes = any(f.name == "_write" for f in made.functions)
     if writes:
         claim += "; every tile is written"
@@ -54,7 +57,8 @@ def visit_questions(made: Kernels, how: Launch, read: Lanes, asked: Asked) -> It
         parts: list[IndexQuestion] = []
         unread = read.unread.get(stage, "")
         try:
-            parts += (_question(made, stage, how, lane, asked) for lane in read.stages.get(stage, ()))
+            for lane in read.stages.get(stage, ()):
+                parts += [_question(made, stage, how, lane, asked), *_rows(made, how, lane, asked)]
             if writes:
                 unread = unread or read.unread.get(WRITERS[stage], "")
                 for lane in read.stages.get(WRITERS[stage], ()):
@@ -73,6 +77,19 @@ def _question(made: Kernels, stage: str, how: Launch, lane: Lane, asked: Asked) 
     bare = both(at_most(ends.get(FULL_LO, ends[LO]), BEGIN), less(BEGIN, ends[FULL_HI]))
     goals += (either(negate(v.here), bare) for v in visits if not v.masked)
     return asked.question(held(launch_facts(lane, made, how), lane), simplified(goals, blocks_of(lane)))
+
+
+def _rows(made: Kernels, how: Launch, lane: Lane, asked: Asked) -> Iterator[IndexQuestion]:
+    """What the formulas take for granted of the rows of a program: each is between a first and a last on their axis."""
+    rows = made.roles.rows
+    if rows is None or "first_row" not in lane.names:
+        return
+    first, row, last = (name_in(lane, n) for n in ("first_row", rows.name, "last_row"))
+    goals = [nonnegative(first), at_most(first, row), at_most(row, last), less(last, length(rows, made))]
+    facts = held([*launch_facts(lane, made, how), name_in(lane, f"in_{rows.name}")], lane)
+    left = [g for g in simplified(goals, blocks_of(lane)) if g is not TRUE]
+    if left:
+        yield asked.question(facts, left)
 
 
 def _written(made: Kernels, stage: str, how: Launch, lane: Lane, asked: Asked) -> Iterator[IndexQuestion]:
@@ -141,8 +158,8 @@ def ends_of(made: Kernels, stage: str, lane: Lane) -> dict[sp.Symbol, Term]:
                 return multiply(quotient_up(value(expr.args[0]), BLOCK), BLOCK)
             case RowMax() | RowMin():
                 rows = name_in(lane, f"in_{made.roles.rows}")
-                limit = integers.whole(-(2**31) if isinstance(expr, RowMax) else 2**31 - 1)
-                return make("fold of lanes", "int", (select(rows, value(expr.args[0]), limit),))
+                by, limit = ("max", -(2**31)) if isinstance(expr, RowMax) else ("min", 2**31 - 1)
+                return make("fold of lanes", "int", (select(rows, value(expr.args[0]), integers.whole(limit)),), by)
             case Size():
                 return length(Index(expr.name), made)
             case Read():
