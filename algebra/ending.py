@@ -21,7 +21,7 @@ class Ending:
         self.form, self.found, self.empty, self.axis = form, found, empty, form.axis
 
     def finish(self, output: Output, expr: sp.Expr) -> Finish:
-        """Guards an output whose expression is undefined in the state of nothing."""
+        """Guards an output whose expression is undefined in the empty state."""
         empty = self.empty
         guard = self.guard(output.expr, expr)
         if guard is not sp.true and self.fails_on_nothing_alone(guard):
@@ -35,7 +35,7 @@ class Ending:
     def divides_by_data(self, guard: sp.Basic) -> bool:
         """Whether a guard tests a sum of data, which may be 0 beside a numerator that is not.
 
-        Weights and counts are 0 of nothing alone, and moments about an anchor are 0 together, which is NaN either way.
+        Weights and counts are 0 of no element alone; moments about an anchor are 0 together, which is NaN either way.
         """
         written = {e.symbol: e.expr for e in self.found.elements.values()}
         tested = [a for a in self.found.accumulators if a.symbol in guard.free_symbols and a.reducer == "sum"]
@@ -118,7 +118,7 @@ class Ending:
         return float(unit)
 
     def at_unit(self, expr: sp.Expr) -> float:
-        """The IEEE value of an expression in the state of nothing, its elements masked and its constants positive."""
+        """The IEEE value of an expression in the empty state, its elements masked and its constants positive."""
         values: dict[sp.Basic, float] = {}
         for s in expr.free_symbols:
             if isinstance(s, State):

@@ -1,4 +1,4 @@
-"""The IEEE value of an expression in the state of nothing: whether an output is defined there."""
+"""The IEEE value of an expression in the empty state: whether an output is defined there."""
 
 from __future__ import annotations
 

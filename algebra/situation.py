@@ -224,7 +224,7 @@ def anchors_behind(plan: Plan, expr: sp.Basic) -> frozenset[State]:
 
 
 def situations(plan: Plan) -> tuple[Situation, ...]:
-    """That of nothing, and one for all predicates that may mask everything and all divisors that may be 0."""
+    """The empty one, and one for all predicates that may mask everything and all divisors that may be 0."""
     zeros = _zeros(plan)
     sets = [(masked, zero) for masked in subsets(predicates(plan)) for zero in subsets(zeros) if masked or zero]
     made = (Situation(plan), *(Situation(plan, *s) for s in sets[:MOST]))

@@ -40,8 +40,8 @@ def of_kernels(name: str, every: int, first: int, kind: str, *, runs: bool) -> I
 
     for fate in (of_modules if kind == "module" else of_texts)(name, every, first, runs=runs):
         survived = "explained" if fate.reason else "unexplained"
-        first = next((c for c in KERNELS if fate.reason.startswith(c)), fate.reason)
-        yield fate.mutant, first if fate.what == "obligation" else fate.what or survived, fate.reason
+        kind_of_obligation = next((c for c in KERNELS if fate.reason.startswith(c)), fate.reason)
+        yield fate.mutant, kind_of_obligation if fate.what == "obligation" else fate.what or survived, fate.reason
 
 
 def count(of: Iterator[Row]) -> Counter[str]:

@@ -24,7 +24,7 @@ CANCELS = "an anchor is another number than the spec's, and cancels from every o
 MOVED = "the outputs do not change when all that varies is raised alike; the folds that they are made of do"
 MIRRORED = "the output is an even function of what is negated; the mean that it is made of is odd"
 SCALELESS = "the output is a ratio of two of one degree, so that a factor cancels; the moments that it is made of scale"
-UNDEFINED = "the spec has no value of nothing, so that any will do; what the plan evaluates there is undefined too"
+UNDEFINED = "the spec has no value of no element, so that any will do; what the plan evaluates there is undefined too"
 EXPLAINED = (
     (r": m\d?: (element (doubled|raised|negated)|sum for max)$", CANCELS),
     (r": anchor \w+: (off by one|negated)$", CANCELS),
@@ -32,7 +32,7 @@ EXPLAINED = (
     (r"^alibi: element s: term i (dropped|negated)$", MOVED),
     (r"^circular_mean: element x: negated$", MIRRORED),
     (r"^kurtosis: element x: (doubled|negated)$", SCALELESS),
-    (r": output \w+: (guard lost|wrong value of nothing)$", UNDEFINED),
+    (r": output \w+: (guard lost|wrong value of no element)$", UNDEFINED),
 )
 OTHER_SIDE = {sp.Le: sp.Lt, sp.Lt: sp.Le, sp.Ge: sp.Gt, sp.Gt: sp.Ge, sp.Eq: sp.Ne, sp.Ne: sp.Eq}
 
@@ -123,7 +123,7 @@ def of_plan(plan: Plan) -> Iterator[tuple[str, Plan]]:
         if f.guard is not sp.true:
             yield f"output {f.name}: guard lost", replace(plan, finish=put(plan.finish, n, replace(f, guard=sp.true)))
             wrong = replace(f, empty=sp.Integer(7))
-            yield f"output {f.name}: wrong value of nothing", replace(plan, finish=put(plan.finish, n, wrong))
+            yield f"output {f.name}: wrong value of no element", replace(plan, finish=put(plan.finish, n, wrong))
         for what, expr in of_expression(f.expr):
             yield f"output {f.name}: {what}", replace(plan, finish=put(plan.finish, n, replace(f, expr=expr)))
 

@@ -181,7 +181,7 @@ def worst(spec: Spec, made: dict[str, Any], tensors: dict[str, Any], sizes: dict
 
 
 def at_lengths(name: str) -> list[float]:
-    """Of a pipeline by its name, at three lengths of j, and of NaN where something is stated for rows of nothing."""
+    """Of a pipeline by its name, at three lengths of j, and of NaN where something is stated for empty rows."""
     base = {"b": 2, "i": 7, "j": 12, "d": 3, "e": 5, "h": 6, "g": 2, "c": 12, "t": 4, "n": 6, "k": 5, "page": 5}
     spec = spec_of(name)
     sizes, made = {a.name: base.get(a.name, 4) for a in spec.axes}, module_of(spec)

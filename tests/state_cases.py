@@ -128,7 +128,7 @@ ORACLES: dict[str, Row] = {
     "mean score": lambda i, a, x, u: sum(weights(x[:i]) * (x[:i] - most(x[:i]))),
     "variance of scores": lambda i, a, x, u: sum(weights(x[:i]) * (x[:i] - sum(weights(x[:i]) * x[:i])) ** 2),
     "scores behind three masks": lambda i, a, x, u: sum(np.exp(c - most(x[:i])) * (c - most(x[:i])) for c in x[:i]),
-    # What is stated is for rows of nothing, and 0/0 of data is NaN.
+    # What is stated is for empty rows, and 0/0 of data is NaN.
     "over the largest, 7 stated": lambda i, a, x, u: sum(c / biggest(x) for c in x),
     "weighted mean, 7 stated": lambda i, a, x, u: sum((x * u)[:i]) / sum(u[:i]) if len(x[:i]) else 7,
     "largest weight": lambda i, a, x, u: most(weights(x[:i])) if len(x[:i]) else math.nan,

@@ -69,7 +69,7 @@ def written(operation: Operation) -> Iterator[str]:
 
 
 def sum_of_weights(made: Kernels) -> Term:
-    """What the loop over full tiles makes of `l` in the first lane."""
+    """What the loop over mask-free tiles makes of `l` in the first lane."""
     types = TYPES | {p.text: "i32" for p in made.rolling.parameters if p.text not in TYPES and p.text not in CONSTANTS}
     outcome = execute(made.rolling, types, CONSTANTS, {f.name: f for f in made.functions})
     carried = next(c for c in outcome.loops[0].carried if c.name == "l")

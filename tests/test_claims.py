@@ -102,7 +102,7 @@ def law(**changed: Any) -> dict[str, Any]:
         ({"step": {"l": 0}}, "step is a dict: give a function"),
         ({"step": lambda a, c: {"l": undefined}}, "step fails: NameError: .* 'undefined' is not defined: correct"),  # type: ignore[name-defined]  # noqa: F821
         ({"merge": lambda a: {"l": a.l}}, r"merge\(a\) does not take what it is given: write it as merge\(left, right"),
-        ({"init": 0}, "init is 0: give the state of nothing as a dict"),
+        ({"init": 0}, "init is 0: give the empty state as a dict"),
         ({"init": {"l": "0"}}, "init gives l = '0', a str: give a number"),
         (
             {"element": None, "step": lambda a, c: {"l": a.l + c.z}},

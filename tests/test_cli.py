@@ -534,7 +534,7 @@ def test_a_wrong_claim_is_refuted_with_an_input(
         "wanted": pytest.approx(1.3678794), "meaning": "l = Σ_j exp(x - m)", "entry": "",
         "before": [{"when": "after element 0 (x = 0)", "state": {"m": 0.0, "l": 1.0}}],
     }  # fmt: skip
-    assert [moment["when"] for moment in example["trace"]] == ["of nothing", "after element 0 (x = 0)"]
+    assert [moment["when"] for moment in example["trace"]] == ["of no element", "after element 0 (x = 0)"]
     assert example["trace"][0]["state"] == {"m": "-inf", "l": 0.0}
     for shape in ("junit", "sarif", "github"):
         out = refold("verify", "wrong.py", "--format", shape).out

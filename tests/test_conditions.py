@@ -105,7 +105,7 @@ def test_the_report_says_where_the_formula_has_no_value() -> None:
         "conditions o": "o as written has no value where t = 0",
         "range o: divisor": "o as written has no value where t = 0",
     }
-    # No sum of squares is below 0, and a mean of nothing has no value.
+    # No sum of squares is below 0, and a mean of no element has no value.
     assert notes(proof_of(PIPELINES["mean"]())) == {
         "conditions o": "o as written has no value where |j| = 0",
         "range o: divisor": "o as written has no value where |j| = 0",

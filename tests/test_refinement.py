@@ -159,7 +159,7 @@ NOWHERE = 2147483647
 
 
 def other_sentinel(node: Any) -> Iterator[Any]:
-    """Another number for the position of nothing, or for the -1 that it is stored as."""
+    """Another number for the position of no element, or for the -1 that it is stored as."""
     if isinstance(node, ir.Number) and node.value in (NOWHERE, -1):
         yield ir.Number(-2 if node.value == -1 else NOWHERE - 1)
 

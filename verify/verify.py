@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Progress = Callable[[str], None]
-INDUCTION = "holds of nothing, of one element, and of every merge"
+INDUCTION = "holds of no element, of one element, and of every merge"
 
 
 @overload

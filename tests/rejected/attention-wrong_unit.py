@@ -23,4 +23,4 @@ CLAIM = claim(
     finish=lambda a: a.o / a.l,
     empty_parts=False,
 )
-EXPECTED = ("init m", "of nothing", "one element at a time")
+EXPECTED = ("init m", "of no element", "one element at a time")

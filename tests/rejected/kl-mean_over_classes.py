@@ -9,7 +9,7 @@ def step(a, c):
 
 
 def finish(a):
-    # Of nothing the sums are 0, and so is the divergence.
+    # Of no element the sums are 0, and so is the divergence.
     n, p, q = finite_or(log(a.n), 0), finite_or(log(a.p), 0), finite_or(log(a.q), 0)
     return (a.t * exp(-p) - p + q) * exp(-n)
 

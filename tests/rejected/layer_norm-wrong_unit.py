@@ -26,4 +26,4 @@ CLAIM = claim(
     finish=lambda a, c: c.w * (c.x - a.mean) / sqrt(a.M2 / a.n + eps) + c.b,
     empty_parts=False,
 )
-EXPECTED = ("init n", "of nothing", "one element at a time")
+EXPECTED = ("init n", "of no element", "one element at a time")

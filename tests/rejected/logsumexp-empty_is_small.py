@@ -1,4 +1,4 @@
-"""The log-sum-exp of nothing is -1000, a number that many kernels take for -oo: it shows over an empty axis alone."""
+"""The empty log-sum-exp is -1000, a number that many kernels take for -oo: it shows over an empty axis alone."""
 
 from refold import claim, exp, log
 from refold.examples.logsumexp import SPEC, i, j, x

@@ -16,4 +16,4 @@ CLAIM = claim(
     step=step,
     finish=lambda a: a.m + log(a.l),
 )
-EXPECTED = ("init m", "of nothing", "one element at a time")
+EXPECTED = ("init m", "of no element", "one element at a time")

@@ -1,4 +1,4 @@
-"""The log-sum-exp of nothing is 0, as if it were a sum: every part counts one exp(0)."""
+"""The log-sum-exp of no element is 0, as if it were a sum: every part counts one exp(0)."""
 
 from refold import claim, exp, log
 from refold.examples.logsumexp import SPEC, i, j, x

@@ -1,4 +1,4 @@
-"""The largest of nothing is 0: rows of negative numbers have the maximum 0."""
+"""The largest of no element is 0: rows of negative numbers have the maximum 0."""
 
 from refold import Tensor, axes, claim, fold, maximum, pipeline
 
@@ -14,4 +14,4 @@ CLAIM = claim(
     merge=lambda a, b: {"m": maximum(a.m, b.m)},
     finish=lambda a: a.m,
 )
-EXPECTED = ("init m", "of nothing", "one element at a time")
+EXPECTED = ("init m", "of no element", "one element at a time")

@@ -1,4 +1,4 @@
-"""The product of nothing is 0."""
+"""The empty product is 0."""
 
 from refold import Tensor, axes, claim, fold, pipeline
 

@@ -1,4 +1,4 @@
-"""The sum of nothing is 1."""
+"""The empty sum is 1."""
 
 from refold import claim, sigmoid
 from refold.examples.sigmoid_attention import SPEC, e, j, s, v
@@ -10,4 +10,4 @@ CLAIM = claim(
     step=lambda a, c: {"o": a.o + sigmoid(c.s) * c.v},
     finish=lambda a: a.o,
 )
-EXPECTED = ("init o", "of nothing", "one element at a time")
+EXPECTED = ("init o", "of no element", "one element at a time")

@@ -1,4 +1,4 @@
-"""The sum of nothing is 1, as if one element had been seen."""
+"""The empty sum is 1, as if one element had been seen."""
 
 from refold import claim, exp, maximum
 from refold.examples.softmax import SPEC, i, j, x
@@ -23,4 +23,4 @@ CLAIM = claim(
     finish=lambda a, c: exp(c.x - a.m) / a.l,
     empty_parts=False,
 )
-EXPECTED = ("init m", "of nothing", "one element at a time")
+EXPECTED = ("init m", "of no element", "one element at a time")

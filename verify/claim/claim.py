@@ -61,7 +61,7 @@ def claim(
 ) -> Claim:
     """A claimed fused form of `spec`, to be verified.
 
-    `init` is the state of nothing, a dict or a function that gives one; `step(x, c)`, `merge(x, y)` and `finish(x)`
+    `init` is the empty state, a dict or a function that gives one; `step(x, c)`, `merge(x, y)` and `finish(x)`
     (or `finish(x, c)`, where an output varies along the axis) are plain functions of states and elements with
     attributes, and give a dict (finish of a single output: a value). Use refold's `exp`, `maximum`, `where` and so
     on inside of them; a condition may compare states and elements, too. `element` names what varies along the folded
@@ -72,7 +72,7 @@ def claim(
         raise ClaimError(f"a claim is about a pipeline and got a {type(spec).__name__}: give it a SPEC first")
     start = call("init", init, ()) if callable(init) else init
     if not isinstance(start, Mapping) or not start:
-        raise ClaimError(f"init is {start!r}: give the state of nothing as a dict, as in {{'m': -oo, 'l': 0}}")
+        raise ClaimError(f"init is {start!r}: give the empty state as a dict, as in {{'m': -oo, 'l': 0}}")
     names, outputs = tuple(start), tuple(o.name for o in spec.outputs)
     left = tuple(State(f"{n}₁") for n in names)
     right = tuple(State(f"{n}₂") for n in names)

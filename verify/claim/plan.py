@@ -35,7 +35,7 @@ from refold.spec.mathematics import text
 from refold.verify.claim.claim import Claim
 from refold.verify.claim.form import form_of
 from refold.verify.claim.part import Part, expanded, family, moving, split
-from refold.verify.claim.simulation import Meaning, read_state
+from refold.verify.claim.simulation import Relation, read_state
 
 
 def plan_of(claim: Claim) -> Plan:
@@ -45,19 +45,19 @@ def plan_of(claim: Claim) -> Plan:
         raise ClaimError(
             f"no kernel: what a form computes is told by the derived one, and there is none: {plan.reason}"
         )
-    meaning = read_state(claim, plan)
-    missing = [name for name, s in zip(claim.names, claim.left, strict=True) if s not in meaning]
+    relation = read_state(claim, plan)
+    missing = [name for name, s in zip(claim.names, claim.left, strict=True) if s not in relation]
     if missing:
         raise ClaimError(f"no kernel: what {missing[0]} is of the derived state was not found: leave out what finish "
                          "does not need, or carry it in another form")  # fmt: skip
-    return _Tiled(claim, plan, meaning).plan()
+    return _Tiled(claim, plan, relation).plan()
 
 
 class _Tiled:
     """A claim under the names that its components have in a kernel."""
 
-    def __init__(self, claim: Claim, plan: Plan, meaning: Meaning) -> None:
-        self.claim, self.derived, self.meaning, self.form = claim, plan, meaning, form_of(claim)
+    def __init__(self, claim: Claim, plan: Plan, relation: Relation) -> None:
+        self.claim, self.derived, self.relation, self.form = claim, plan, relation, form_of(claim)
         names = Names(claim.spec)
         names.taken |= {str(s) for s, _ in claim.elements}
         self.own = {s: State(names.take(name)) for s, name in zip(claim.left, claim.names, strict=True)}
@@ -152,12 +152,12 @@ class _Tiled:
             )
 
     def inverse(self) -> Mapping[Any, sp.Expr]:
-        """The derived state over the claimed one, as far as the meaning of each component tells one more of it."""
+        """The derived state over the claimed one, as far as the relation of each component tells one more of it."""
         apart = {a.symbol: sp.Dummy(str(a.symbol)) for a in self.derived.accumulators}
         known: dict[sp.Basic, sp.Expr] = {}
         self.owners: dict[sp.Basic, State] = {}
-        for _ in self.meaning:
-            for symbol, meant in self.meaning.items():
+        for _ in self.relation:
+            for symbol, meant in self.relation.items():
                 expr = meant.xreplace(apart).xreplace(known)
                 open_ = [d for d in apart.values() if d in expr.free_symbols]
                 if len(open_) == 1 and (slope := sp.diff(expr, open_[0])).free_symbols.isdisjoint(open_):

@@ -24,13 +24,13 @@ from refold.verify.claim.form import form_of
 from refold.verify.claim.run import ClaimRunner
 from refold.verify.refute.samples import sample
 
-Meaning = Mapping[State, sp.Expr]
+Relation = Mapping[State, sp.Expr]
 Parts: TypeAlias = tuple[tuple[int, ...], int, tuple[int, ...]]
 FEW = 25  # candidates a component, where those of two components are tried in pairs
 
 
 def read_state(claim: Claim, plan: Plan) -> dict[State, sp.Expr]:
-    """The meaning of every component for which one is found.
+    """The relation of every component for which one is found.
 
     A component is first given the simplest expression for which its init, step and merge all hold on samples. What
     is left, where the claim is wrong somewhere, is read as `finish` needs it in order to give the outputs, with as
@@ -41,16 +41,16 @@ def read_state(claim: Claim, plan: Plan) -> dict[State, sp.Expr]:
 
 
 def readable(claim: Claim, plan: Plan) -> tuple[Plan, dict[State, sp.Expr]]:
-    """The plan by which a claim is read, and its meaning: with a count of positions where only that gives one."""
-    meaning = read_state(claim, plan)
-    if len(meaning) == len(claim.left) or any(a.reducer == "count" for a in plan.accumulators):
-        return plan, meaning
+    """The plan by which a claim is read, and its relation: with a count of positions where only that gives one."""
+    relation = read_state(claim, plan)
+    if len(relation) == len(claim.left) or any(a.reducer == "count" for a in plan.accumulators):
+        return plan, relation
     names = Names(plan.spec)
     names.taken |= {str(a.symbol) for a in plan.accumulators}
     count = State(names.take("n"))
     counting = replace(plan, accumulators=(*plan.accumulators, Accumulator(count, "count", sp.S.One, count, (), 1, ())))
     more = read_state(claim, counting)
-    return (counting, more) if len(more) > len(meaning) else (plan, meaning)
+    return (counting, more) if len(more) > len(relation) else (plan, relation)
 
 
 def _read(claim: Claim, plan: Plan) -> dict[State, sp.Expr]:
@@ -68,32 +68,32 @@ def _read(claim: Claim, plan: Plan) -> dict[State, sp.Expr]:
     best: dict[State, sp.Expr] | None = None
     least = 0
     for guess in product(choices, repeat=len(open_)):
-        meaning = known | dict(zip(open_, guess, strict=True))
-        if open_ and not all(t.finishes(meaning) for t in trials):
+        relation = known | dict(zip(open_, guess, strict=True))
+        if open_ and not all(t.finishes(relation) for t in trials):
             continue
-        failing = sum(1 for s in open_ for _ in _failing(s, meaning, trials))
+        failing = sum(1 for s in open_ for _ in _failing(s, relation, trials))
         if best is None or failing < least:
-            best, least = meaning, failing
+            best, least = relation, failing
     if best is None:
         return known
     return {s: m for s, m in best.items() if s in known or _supported(claim, s, best, trials)}
 
 
-def guarded(plan: Plan, meaning: sp.Expr, init: sp.Expr, state: Mapping[State, sp.Expr]) -> sp.Expr:
-    """A meaning in a state: that of nothing is what the claim starts from where the expression is undefined there."""
-    value = meaning.xreplace(dict(state))
-    if isinstance(meaning, State) or not (_divides(meaning) or _at_unit(plan, meaning).has(sp.nan, sp.zoo)):
+def guarded(plan: Plan, relation: sp.Expr, init: sp.Expr, state: Mapping[State, sp.Expr]) -> sp.Expr:
+    """A relation in a state: in the empty one it is what the claim starts from, where the expression is undefined."""
+    value = relation.xreplace(dict(state))
+    if isinstance(relation, State) or not (_divides(relation) or _at_unit(plan, relation).has(sp.nan, sp.zoo)):
         return value
-    there = (c.xreplace(dict(state)) for c in counts(meaning, plan.accumulators))
+    there = (c.xreplace(dict(state)) for c in counts(relation, plan.accumulators))
     return Where(sp.And(*something(plan, state), *there), value, init)
 
 
-def _divides(meaning: sp.Expr) -> bool:
-    return any(isinstance(n, sp.log) or (isinstance(n, sp.Pow) and n.exp.is_negative) for n in walk(meaning))
+def _divides(relation: sp.Expr) -> bool:
+    return any(isinstance(n, sp.log) or (isinstance(n, sp.Pow) and n.exp.is_negative) for n in walk(relation))
 
 
-def _at_unit(plan: Plan, meaning: sp.Expr) -> sp.Expr:
-    return meaning.xreplace({a.symbol: a.unit for a in plan.accumulators})
+def _at_unit(plan: Plan, relation: sp.Expr) -> sp.Expr:
+    return relation.xreplace({a.symbol: a.unit for a in plan.accumulators})
 
 
 def something(plan: Plan, state: Mapping[State, sp.Expr]) -> tuple[sp.Basic, ...]:
@@ -136,7 +136,7 @@ def _at_other_anchors(plan: Plan, a: Accumulator) -> Iterator[sp.Expr]:
 
 
 class _Trial:
-    """One sample: a derived state of nothing, of a part, of the part and an element, of another part, and of both."""
+    """One sample: a derived empty state, of a part, of the part and an element, of another part, and of both."""
 
     def __init__(self, claim: Claim, plan: Plan, given: Inputs, parts: Parts) -> None:
         self.claim, self.given = claim, given
@@ -153,29 +153,29 @@ class _Trial:
         self.here = self.mine.here(position)
         self.outputs = runner.finish(self.states["all"])
 
-    def value(self, meaning: sp.Expr, where: str) -> Any:
-        return np.asarray(self.walks[where](meaning), dtype=np.float64)
+    def value(self, relation: sp.Expr, where: str) -> Any:
+        return np.asarray(self.walks[where](relation), dtype=np.float64)
 
-    def fails(self, symbol: State, meaning: Meaning) -> Iterator[str]:
+    def fails(self, symbol: State, relation: Relation) -> Iterator[str]:
         """The functions whose equation for a component does not hold; the meanings it reads have to be there."""
         claim, n = self.claim, self.claim.left.index(symbol)
-        known = {s: self.value(m, "part") for s, m in meaning.items()}
-        start, mine = self.value(meaning[symbol], "nothing"), self.given.walk()(claim.init[n])
-        # What is undefined of nothing starts from wherever the claim says.
+        known = {s: self.value(m, "part") for s, m in relation.items()}
+        start, mine = self.value(relation[symbol], "nothing"), self.given.walk()(claim.init[n])
+        # What is undefined of no element starts from wherever the claim says.
         if not _same(np.where(np.isnan(start), mine, start), mine):
             yield "init"
         walk = self.given.walk(known | self.here)
-        if not _same(self.value(meaning[symbol], "stepped"), walk(claim.step[n])):
+        if not _same(self.value(relation[symbol], "stepped"), walk(claim.step[n])):
             yield "step"
         if claim.merge is not None:
-            others = {r: self.value(meaning[s], "other") for s, r in zip(claim.left, claim.right, strict=True)
-                      if s in meaning}  # fmt: skip
-            if not _same(self.value(meaning[symbol], "merged"), self.given.walk(known | others)(claim.merge[n])):
+            others = {r: self.value(relation[s], "other") for s, r in zip(claim.left, claim.right, strict=True)
+                      if s in relation}  # fmt: skip
+            if not _same(self.value(relation[symbol], "merged"), self.given.walk(known | others)(claim.merge[n])):
                 yield "merge"
 
-    def finishes(self, meaning: Meaning) -> bool:
+    def finishes(self, relation: Relation) -> bool:
         """Whether finish gives the outputs."""
-        ended = self.mine.finish({s: self.value(m, "all") for s, m in meaning.items()})
+        ended = self.mine.finish({s: self.value(m, "all") for s, m in relation.items()})
         return all(_same(want, ended[name]) for name, want in self.outputs.items())
 
 
@@ -197,22 +197,22 @@ def _distinct(candidates: Sequence[sp.Expr], trials: Sequence[_Trial]) -> Iterat
             yield candidate
 
 
-def _healthy(symbol: State, candidates: Sequence[sp.Expr], known: Meaning, trials: Sequence[_Trial]) -> sp.Expr | None:
+def _healthy(symbol: State, candidates: Sequence[sp.Expr], known: Relation, trials: Sequence[_Trial]) -> sp.Expr | None:
     return next((c for c in candidates if not any(_failing(symbol, {**known, symbol: c}, trials))), None)
 
 
-def _failing(symbol: State, meaning: Meaning, trials: Sequence[_Trial]) -> Iterator[str]:
-    return (function for trial in trials for function in trial.fails(symbol, meaning))
+def _failing(symbol: State, relation: Relation, trials: Sequence[_Trial]) -> Iterator[str]:
+    return (function for trial in trials for function in trial.fails(symbol, relation))
 
 
-def _supported(claim: Claim, symbol: State, meaning: Meaning, trials: Sequence[_Trial]) -> bool:
+def _supported(claim: Claim, symbol: State, relation: Relation, trials: Sequence[_Trial]) -> bool:
     """Whether finish reads a component or one of its own laws holds: else nothing speaks for what was guessed.
 
     Nor does finish for a number: `t exp(-n)` needs n = 0 wherever t is right, whatever n is.
     """
     laws = {"step", "merge"} if claim.merge is not None else {"step"}
-    needed = meaning[symbol].has(State) and any(symbol in e.free_symbols for e in claim.finish)
-    return needed or not laws <= set(_failing(symbol, meaning, trials))
+    needed = relation[symbol].has(State) and any(symbol in e.free_symbols for e in claim.finish)
+    return needed or not laws <= set(_failing(symbol, relation, trials))
 
 
 def _reads(claim: Claim, symbol: State) -> set[State]:

@@ -11,7 +11,7 @@ from refold.algebra import Plan, Refusal, State, derive
 from refold.spec.mathematics import text
 from refold.verify.claim.claim import Claim
 from refold.verify.claim.run import subject_of
-from refold.verify.claim.simulation import Meaning, guarded, readable, something
+from refold.verify.claim.simulation import Relation, guarded, readable, something
 from refold.verify.deadline import Limit, doing, within
 from refold.verify.laws import irregular
 from refold.verify.laws.reach import Reach, at_the_end, eq
@@ -52,28 +52,28 @@ def _verify_claim(claim: Claim, progress: Progress | None, results: list[Result]
     if found is None:
         found = within(Limit(LOOK, work_clock), lambda: witness(claim, SHORT))
     doing("while the fused form was derived")
-    plan, meaning = _read(claim, derive(claim.spec), notify)
+    plan, relation = _read(claim, derive(claim.spec), notify)
     if found is None:
-        _relate(claim, plan, meaning, notify, results)
+        _relate(claim, plan, relation, notify, results)
         if all(r.verdict == "proved" for r in results):
             return Checked(claim.spec, tuple(results), versions(), claim)
         notify("looking for an input")
         doing("while a solver was asked for an input that is wrong")
         found = within(Limit(LOOK, work_clock), lambda: witness(claim, lengths_past(marks)))
-    shown = (_refuted(claim, plan, meaning, found),) if found is not None else tuple(results)
+    shown = (_refuted(claim, plan, relation, found),) if found is not None else tuple(results)
     return Checked(claim.spec, shown, versions(), claim)
 
 
-def _read(claim: Claim, plan: Plan | Refusal, notify: Progress) -> tuple[Plan | Refusal, Meaning]:
+def _read(claim: Claim, plan: Plan | Refusal, notify: Progress) -> tuple[Plan | Refusal, Relation]:
     """What the components of a claim mean, and the plan over whose states."""
     if isinstance(plan, Refusal):
         return plan, {}
     notify("identifying the state")
-    doing("while the meaning of the state was looked for")
+    doing("while the relation of the state was looked for")
     return readable(claim, plan)
 
 
-def _relate(claim: Claim, plan: Plan | Refusal, meaning: Meaning, notify: Progress, results: list[Result]) -> None:
+def _relate(claim: Claim, plan: Plan | Refusal, relation: Relation, notify: Progress, results: list[Result]) -> None:
     """Relates the state of a claim to that of the derived form, as far as each can be done."""
     if isinstance(plan, Refusal):
         note = f"the spec itself was not derived: {plan.reason}"
@@ -84,7 +84,7 @@ def _relate(claim: Claim, plan: Plan | Refusal, meaning: Meaning, notify: Progre
     results.append(Result("derived form", claimed, proof.verdict, proof.seconds, ""))
     if isinstance(proof, Disproof):
         return
-    missing = [n for n, s in zip(claim.names, claim.left, strict=True) if s not in meaning]
+    missing = [n for n, s in zip(claim.names, claim.left, strict=True) if s not in relation]
     if missing:
         results += [Result(f"state {n}", f"what {n} is", "unknown", 0.0, "", note=_unread(plan)) for n in missing]
         return
@@ -93,7 +93,7 @@ def _relate(claim: Claim, plan: Plan | Refusal, meaning: Meaning, notify: Progre
         notify(obligation.name)
         return answered(obligation.name, obligation.claim, discharge(obligation, plan))
 
-    obligations, irregular = _obligations(claim, plan, tuple(meaning[s] for s in claim.left))
+    obligations, irregular = _obligations(claim, plan, tuple(relation[s] for s in claim.left))
     for obligation in obligations:
         results.append(_unshown(ask(obligation)))
     for result in irregular(ask):
@@ -107,19 +107,19 @@ def _unshown(result: Result) -> Result:
     return replace(result, verdict="unknown", note=f"not proved, and no input was found that shows it: {result.note}")
 
 
-def _refuted(claim: Claim, plan: Plan | Refusal, meaning: Meaning, example: Counterexample) -> Result:
+def _refuted(claim: Claim, plan: Plan | Refusal, relation: Relation, example: Counterexample) -> Result:
     """The obligation that a run breaks: the one behind its first wrong state, else that the outputs are the spec's."""
     outputs = ", ".join(o.name for o in claim.spec.outputs)
     name, shown, note = "claim", f"the claimed form computes {outputs}", ""
     if isinstance(plan, Refusal):
         note = f"no derived form to follow the run by: {plan.reason}"
     else:
-        divergence, trace = claim_divergence(claim, plan, meaning, arrays(claim.spec, example), example.order)
+        divergence, trace = claim_divergence(claim, plan, relation, arrays(claim.spec, example), example.order)
         example = replace(example, divergence=divergence, trace=trace)
         if divergence is not None:
             law, component = divergence.function, divergence.component
             name, shown = f"{law} {component}", _law(claim, law, component)
-        unread = [n for n, s in zip(claim.names, claim.left, strict=True) if s not in meaning]
+        unread = [n for n, s in zip(claim.names, claim.left, strict=True) if s not in relation]
         if unread:
             note = f"{', '.join(unread)} followed by its values alone: {_unread(plan)}"
     return Result(name, shown, "refuted", 0.0, "", example, note)
@@ -140,15 +140,15 @@ def _unread(plan: Plan) -> str:
 
 
 def _obligations(
-    claim: Claim, plan: Plan, meaning: tuple[sp.Expr, ...]
+    claim: Claim, plan: Plan, relation: tuple[sp.Expr, ...]
 ) -> tuple[list[Obligation], Callable[[irregular.Ask], Iterator[Result]]]:
-    """That the meaning of a state commutes with init, step, merge and finish, and that all of them are defined."""
+    """That the relation of a state commutes with init, step, merge and finish, and that all of them are defined."""
     reach: Reach = invariants_of(plan)
     form = reach.monoid
     one, two = form.marked("₁"), form.marked("₂")
 
     def mean(state: dict[State, sp.Expr]) -> tuple[sp.Expr, ...]:
-        return tuple(guarded(plan, m, i, state) for m, i in zip(meaning, claim.init, strict=True))
+        return tuple(guarded(plan, m, i, state) for m, i in zip(relation, claim.init, strict=True))
 
     def put(exprs: tuple[sp.Expr, ...], *states: dict[State, sp.Expr]) -> tuple[sp.Expr, ...]:
         values = {s: v for symbols, state in zip((claim.left, claim.right), states, strict=False)
@@ -160,7 +160,7 @@ def _obligations(
     names = claim.names
     goals: list[Obligation] = []
     for name, have, want in zip(names, claim.init, mean(form.units()), strict=True):
-        goals.append(Obligation(f"init {name}", f"{name} = {text(have)} of nothing", (), (eq(have, want),)))
+        goals.append(Obligation(f"init {name}", f"{name} = {text(have)} of no element", (), (eq(have, want),)))
     element = form.lifted()
     # Where an element of the spec has no value, nothing is claimed of it.
     written = tuple(Defined(e) for e in derived.values())
@@ -168,7 +168,7 @@ def _obligations(
     after = mean({s: v.xreplace(derived) for s, v in form.combined(one, element).items()})
     stepped = tuple(e.xreplace(claimed) for e in put(claim.step, one))
     for n, name in enumerate(names):
-        shown = f"{name} is {text(meaning[n])} after a step: {text(claim.step[n])}"
+        shown = f"{name} is {text(relation[n])} after a step: {text(claim.step[n])}"
         goals.append(Obligation(f"step {name}", shown, known, (eq(after[n], stepped[n]),)))
         goals.append(
             Obligation(f"step {name}: defined", f"{text(claim.step[n])} is defined", known, (Defined(stepped[n]),))
@@ -183,7 +183,7 @@ def _obligations(
         )
         after, merged = mean(form.combined(one, two)), put(claim.merge, one, two)
         for n, name in enumerate(names):
-            shown = f"{name} is {text(meaning[n])} after a merge: {text(claim.merge[n])}"
+            shown = f"{name} is {text(relation[n])} after a merge: {text(claim.merge[n])}"
             goals.append(Obligation(f"merge {name}", shown, known, (eq(after[n], merged[n]),)))
             goals.append(
                 Obligation(f"merge {name}: defined", f"{text(claim.merge[n])} is defined", known, (Defined(merged[n]),))

@@ -94,7 +94,7 @@ def _least(value: sp.Expr, number: int) -> sp.Basic:
 
 
 def questions(reach: Reach, a: Accumulator, formula: Formula, shown: str) -> list[Obligation]:
-    """That a candidate holds of nothing, of one element, and of a merge of two states that have it."""
+    """That a candidate holds of no element, of one element, and of a merge of two states that have it."""
     form, with_it = reach.monoid, reach.knowing(a.symbol, formula, shown)
     one, two = form.marked("₁"), form.marked("₂")
     return [

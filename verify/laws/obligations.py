@@ -149,7 +149,7 @@ def _cocycle(plan: Plan, a: Accumulator, matrix: sp.Matrix, row: int, reach: Rea
 
 
 def units(plan: Plan, reach: Reach) -> Iterator[Obligation]:
-    """The state of nothing changes no state, from either side, and is that of the empty fold."""
+    """The empty state changes no state, from either side, and is that of the empty fold."""
     form, x = reach.monoid, reach.monoid.marked("₁")
     both = [form.combined(*pair) for pair in ((form.units(), x), (x, form.units()))]
     for a in plan.accumulators:
@@ -159,7 +159,7 @@ def units(plan: Plan, reach: Reach) -> Iterator[Obligation]:
 
 
 def lifts(plan: Plan, reach: Reach) -> Iterator[Obligation]:
-    """One step from the state of nothing is the state of one element: `phi(r_c, c)` at its own anchors."""
+    """One step from the empty state is the state of one element: `phi(r_c, c)` at its own anchors."""
     state, empty = reach.monoid.lifted(), reach.monoid.units()
     for a in plan.accumulators:
         key = None if a.key is None else (empty[a.key], state[a.key])
@@ -286,11 +286,11 @@ def finishes(plan: Plan, reach: Reach) -> Iterator[Obligation]:
         assumptions = (*needed, *reach.state(state), *end, *member, *guard, Defined(wanted))
         yield Obligation(f"finish {f.name}", f"{f.name} = {text(f.expr)}", assumptions, _outputs(f.expr, wanted))
         if guard:
-            # The value of nothing is not to be seen anywhere else; `empty` runs what remains.
+            # The value of no element is not to be seen anywhere else; `empty` runs what remains.
             zero = [eq(d, sp.S.Zero) for d in denominators(wanted) if d.has(State)]
             empty = [c for c in sp.And.make_args(f.guard) if fails_when_empty(plan, c)]
             excused = sp.Or(f.guard, *(sp.Not(r) for r in (*needed, *empty)), *zero, evaluate=False)
-            shown = f"{text(sp.Not(f.guard))} only of nothing, or where the output as written divides by 0"
+            shown = f"{text(sp.Not(f.guard))} only of no element, or where the output as written divides by 0"
             yield Obligation(f"guard {f.name}", shown, (*reach.state(state), *member), (excused,))
 
 

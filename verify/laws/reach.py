@@ -101,7 +101,7 @@ def at_the_end(plan: Plan, *exprs: sp.Basic) -> tuple[sp.Basic, ...]:
 
 
 def _finite(value: sp.Expr, unit: sp.Expr) -> sp.Basic:
-    """That a maximum or minimum is not the infinity that it is of nothing."""
+    """That a maximum or minimum is not the infinity that it is of no element."""
     return (sp.Gt if unit is -sp.oo else sp.Lt)(value, unit, evaluate=False)
 
 

@@ -18,7 +18,7 @@ from refold.spec.mathematics import text
 from refold.verify.claim.claim import Claim
 from refold.verify.claim.form import form_of
 from refold.verify.claim.run import ClaimRunner
-from refold.verify.claim.simulation import Meaning, guarded
+from refold.verify.claim.simulation import Relation, guarded
 from refold.verify.refute.replay import TOLERANCE
 from refold.verify.refute.schedule import Form, Instruction, Merge, Start, Step, instructions, perform
 from refold.verify.refute.trace import Divergence, Moment
@@ -38,27 +38,27 @@ class Component:
 
 
 def claim_divergence(
-    claim: Claim, plan: Plan, meaning: Meaning, inputs: dict[str, Any], order: Order
+    claim: Claim, plan: Plan, relation: Relation, inputs: dict[str, Any], order: Order
 ) -> tuple[Divergence | None, tuple[Moment, ...]]:
     """Where the run of a claim leaves what its state means; and its moments, up to that one."""
     given = Inputs.of(claim.spec, inputs)
     with np.errstate(all="ignore"):
-        return _claim_parting(claim, plan, meaning, given, order)
+        return _claim_divergence(claim, plan, relation, given, order)
 
 
-def _claim_parting(
-    claim: Claim, plan: Plan, meaning: Meaning, given: Inputs, order: Order
+def _claim_divergence(
+    claim: Claim, plan: Plan, relation: Relation, given: Inputs, order: Order
 ) -> tuple[Divergence | None, tuple[Moment, ...]]:
     rows = zip(claim.left, claim.names, claim.init, claim.step, strict=True)
     derived = {a.symbol: a.symbol for a in plan.accumulators}
     shown = [
-        Component(s, name, guarded(plan, meaning[s], init, derived) if s in meaning else sp.nan,
-                  said(plan, meaning[s], name) if s in meaning else "", frozenset(step.free_symbols))
+        Component(s, name, guarded(plan, relation[s], init, derived) if s in relation else sp.nan,
+                  said(plan, relation[s], name) if s in relation else "", frozenset(step.free_symbols))
         for s, name, init, step in rows
     ]  # fmt: skip
     mine = ClaimRunner(form_of(claim), given)
     divergence, moments, state = _follow(mine, mine.here, shown, plan, given, order)
-    if divergence is None and set(meaning) == set(claim.left):
+    if divergence is None and set(relation) == set(claim.left):
         divergence = _finish(mine.finish(state), plan, given, moments)
     return divergence, moments
 
@@ -162,7 +162,7 @@ def _when(
 ) -> str:
     match instruction:
         case Start():
-            return "of nothing"
+            return "of no element"
         case Step(position):
             values = ", ".join(f"{s} = {_at(v, index):.7g}" for s, v in at.items())
             return f"after element {position}" + (f" ({values})" if values else "")

@@ -13,7 +13,7 @@ S = TypeVar("S")
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Puts the state of nothing on the stack."""
+    """Puts the empty state on the stack."""
 
 
 @dataclass(frozen=True, slots=True)

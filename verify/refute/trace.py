@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A state and what led to it: `of nothing`, `after element 1 (x = 2.0)`, `merging [0] with [1, 2]`."""
+    """A state and what led to it: `of no element`, `after element 1 (x = 2.0)`, `merging [0] with [1, 2]`."""
 
     when: str
     state: tuple[tuple[str, Any], ...]

@@ -67,7 +67,7 @@ def _apply(term: Any, args: list[str]) -> str:
         if z3.is_number(term):
             return _number(term)
         if z3.is_and(term) or z3.is_or(term):
-            return "true" if z3.is_and(term) else "false"  # of nothing
+            return "true" if z3.is_and(term) else "false"  # of no part
         return term.sexpr() if z3.is_true(term) or z3.is_false(term) else _symbol(term.decl().name())
     if len(args) == 1 and z3.kind(term) in (z3.Z3_OP_ADD, z3.Z3_OP_MUL, z3.Z3_OP_AND, z3.Z3_OP_OR):
         return args[0]
