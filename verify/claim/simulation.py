@@ -157,7 +157,7 @@ class _Trial:
         return np.asarray(self.walks[where](relation), dtype=np.float64)
 
     def fails(self, symbol: State, relation: Relation) -> Iterator[str]:
-        """The functions whose equation for a component does not hold; the meanings it reads have to be there."""
+        """The functions whose equation for a component does not hold; the relations it reads have to be there."""
         claim, n = self.claim, self.claim.left.index(symbol)
         known = {s: self.value(m, "part") for s, m in relation.items()}
         start, mine = self.value(relation[symbol], "nothing"), self.given.walk()(claim.init[n])
