@@ -8,7 +8,23 @@ from itertools import combinations
 
 import sympy as sp
 
-from refold.algebra.tiles import BLOCK_N, CHUNK, FULL_HI, FULL_LO, HI, LO, PART, SPLIT, Down, RowMax, RowMin, Up, whole
+from refold.algebra.tiles import (
+    BLOCK_N,
+    CHUNK,
+    FIRST_ROW,
+    FULL_HI,
+    FULL_LO,
+    HI,
+    LAST_ROW,
+    LO,
+    PART,
+    SPLIT,
+    Down,
+    RowMax,
+    RowMin,
+    Up,
+    whole,
+)  # fmt: skip
 from refold.schedule import integers
 from refold.schedule.conditions import TRUE, both, either, negate, nonnegative, select
 from refold.schedule.helpers import LAST_POSITION
@@ -47,9 +63,8 @@ class Visit:
 def visit_questions(made: Kernels, how: Launch, read: Lanes, asked: Asked) -> Iterator[IndexQuestions]:
     """What is asked of the loops of the kernels that go over the axis."""
     claim = "the loops visit every tile in [lo, hi), none twice, and without masks in [full_lo, full_hi) alone"
-    rows = made.roles.rows
-    if rows is not None:
-        claim += f"; first_row and last_row are ends of the rows along {made.users.get(rows.name, rows.name)}"
+    if _of_rows(made):
+        claim += "; every row of a program is between its first_row and its last_row"
     writes = any(f.name == "_write" for f in made.functions)
     if writes:
         claim += "; every tile is written"
@@ -79,10 +94,15 @@ def _question(made: Kernels, stage: str, how: Launch, lane: Lane, asked: Asked) 
     return asked.question(held(launch_facts(lane, made, how), lane), simplified(goals, blocks_of(lane)))
 
 
+def _of_rows(made: Kernels) -> bool:
+    """Whether the ends of ranges are made of a program's first or last row."""
+    return any(c.expr.has(FIRST_ROW, LAST_ROW) for c in made.ranges.choices(made.roles, *whole(made.roles.fold)))
+
+
 def _rows(made: Kernels, how: Launch, lane: Lane, asked: Asked) -> Iterator[IndexQuestion]:
     """What the formulas take for granted of the rows of a program: each is between a first and a last on their axis."""
     rows = made.roles.rows
-    if rows is None or "first_row" not in lane.names:
+    if rows is None or not _of_rows(made):
         return
     first, row, last = (name_in(lane, n) for n in ("first_row", rows.name, "last_row"))
     goals = [nonnegative(first), at_most(first, row), at_most(row, last), less(last, length(rows, made))]
