@@ -174,7 +174,7 @@ class Intervals:
                     yield from rest(self, atom, factor, up=up)
             case "iteration" | "trips":
                 yield from turns(self, atom, factor, up=up)
-            case "fold of lanes":
+            case "fold of lanes" if atom.data in ("max", "min"):
                 yield by_equality(atom, factor, (self.some(atom),))
         for low, high in self.ends(atom):
             end = high if up else low

@@ -36,7 +36,7 @@ def _facts(known: Intervals, atom: Term) -> Iterator[Term]:
         case "narrow":
             # That it fits is asked of it by itself.
             yield same(atom, atom.args[0])
-        case "fold of lanes":
+        case "fold of lanes" if atom.data in ("max", "min"):
             yield same(atom, known.some(atom))
         case "iteration":
             loop = known.loops[atom.data]  # type: ignore[index]
