@@ -47,6 +47,10 @@ class FoldError(SpecError):
     """A fold over an axis that its body lacks, or over something that is no axis."""
 
 
+class NoSuchFold(FoldError, AttributeError):
+    """A word for a fold that there is none of."""
+
+
 class CycleError(SpecError):
     """Outputs that refer to each other in a circle."""
 

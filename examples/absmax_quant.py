@@ -7,6 +7,8 @@ LLM.int8(), arXiv 2208.07339. `round` takes the even one of two nearest, as torc
 from refold import Tensor, axes, fold, maximum, minimum, pipeline
 from refold.examples import show
 
+GROUP = "norms"
+
 i, j = axes("i j")
 x = Tensor("x", i, j)
 scale = maximum(fold.max(abs(x[i, j]), over=j), 1e-5) / 127

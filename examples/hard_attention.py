@@ -7,6 +7,8 @@ Perez et al., On the Turing completeness of modern neural network architectures,
 from refold import Tensor, axes, fold, oo, pipeline, where
 from refold.examples import show
 
+GROUP = "attention"
+
 i, j, d, e = axes("i j d e")
 q, k, v = Tensor("q", i, d), Tensor("k", j, d), Tensor("v", j, e)
 s = where(j <= i, fold.sum(q[i, d] * k[j, d], over=d), -oo)

@@ -6,6 +6,8 @@ Wijmans et al., Cut Your Losses in Large-Vocabulary Language Models, arXiv 2411.
 from refold import Tensor, axes, fold, pipeline
 from refold.examples import show
 
+GROUP = "losses"
+
 i, v, d = axes("i v d")
 x, w = Tensor("x", i, d), Tensor("w", v, d)
 target = Tensor("target", i, dtype="int64")

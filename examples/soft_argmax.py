@@ -7,6 +7,8 @@ Sun et al., arXiv 1711.08229. Written without a maximum: the shift is derived.
 from refold import Tensor, axes, exp, fold, pipeline
 from refold.examples import show
 
+GROUP = "selection"
+
 i, j = axes("i j")
 x = Tensor("x", i, j)
 SPEC = pipeline(y=(fold.sum(j * exp(x[i, j]), over=j) / fold.sum(exp(x[i, j]), over=j))[i])

@@ -7,6 +7,8 @@ that are equally near the first is taken. Distances are held in no memory, and o
 from refold import Tensor, axes, fold, pipeline
 from refold.examples import show
 
+GROUP = "selection"
+
 i, j, d, e = axes("i j d e")
 z = Tensor("z", i, d)
 codebook = Tensor("codebook", j, d)

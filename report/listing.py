@@ -14,6 +14,7 @@ from rich.text import Text
 from refold.errors import RefoldError
 from refold.report import pretty
 from refold.report.loading import catalogue, load
+from refold.report.refused import BY_NAME
 
 # In the order in which they are shown; the file of an example says which of them is its own, as GROUP.
 GROUPS = (
@@ -63,7 +64,8 @@ def show() -> int:
     with pretty.progress("deriving") as notify:
         for group, members in groupby(found, key=lambda e: e.group):
             pretty.put(Text(group, style="bold"), _table([row(e, notify) for e in members]), "")
-    pretty.put(CLASSES)
+    pretty.put(CLASSES, "")
+    pretty.put("Not taken, by name ('refold derive NAME' says why, and what to do instead): " + ", ".join(BY_NAME))
     return 0
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from refold.errors import TOO_DEEP, ClaimError, RefoldError, UsageError
 from refold.report.forms import form_of, is_form
+from refold.report.refused import refused
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -165,6 +166,8 @@ def _from_catalogue(name: str, *, is_dir: bool) -> Path:
     key = name.replace("-", "_")
     if key in files:
         return files[key]
+    if sentence := refused(key):
+        raise UsageError(sentence)
     if is_dir:
         raise UsageError(f"{name} is a folder: give one file in it, as in {name}/NAME.py")
     close = difflib.get_close_matches(key.lower(), files, 3, 0.5)

@@ -189,6 +189,11 @@ def _resolve(exprs: dict[str, sp.Expr], found: dict[str, Value]) -> dict[str, sp
     done: dict[str, sp.Expr] = {}
 
     def expand(name: str, trail: tuple[str, ...]) -> sp.Expr:
+        if trail[-1:] == (name,):
+            raise CycleError(
+                f"{name} reads itself, which is a recurrence, and there are no scans yet: write it over pairs of "
+                "positions where lengths allow that, or compute it elsewhere and give it as a tensor"
+            )
         if name in trail:
             circle = " -> ".join((*trail[trail.index(name) :], name))
             raise CycleError(f"outputs refer to each other in a circle: {circle}: break it with an earlier value")

@@ -8,7 +8,7 @@ from unicodedata import normalize
 import sympy as sp
 from sympy.core.relational import Relational
 
-from refold.errors import FoldError, NameTaken, PredicateError, RankError, SpecError, within_depth
+from refold.errors import FoldError, NameTaken, NoSuchFold, PredicateError, RankError, SpecError, within_depth
 from refold.spec import places
 from refold.spec.heads import REDUCERS, Fold, Index, Param, Read, Size, TensorName, Where, is_integral, nearest
 from refold.spec.heads import sigmoid as sigmoid_head
@@ -365,8 +365,32 @@ def _unfolded(cond: sp.Basic) -> sp.Basic:
     return sp.Or(*(less(low, side) for side in (high.args[0], -high.args[0])))
 
 
+# Words of arrays that are no fold, by what they are.
+_ORDERED = frozenset(
+    ["cumsum", "cumprod", "cummax", "cummin", "cumlogsumexp", "scan", "associative_scan", "prefix_sum"]
+)
+_SORTED = frozenset(["sort", "argsort", "median", "quantile", "percentile", "kthvalue"])
+
+
 class _Folds:
     """`fold.sum(body, over=j)` and its siblings: commutative reductions over one axis, or several in turn."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if name in _ORDERED:
+            raise NoSuchFold(
+                f"fold.{name} is a scan, and there are no ordered folds yet: write fold.sum(where(k <= j, x[k], 0), "
+                "over=k) where lengths allow that, or compute it elsewhere and give it as a tensor"
+            )
+        if name in _SORTED:
+            raise NoSuchFold(
+                f"fold.{name} orders a whole row by its data, which takes several passes: find the position or the "
+                "threshold elsewhere and give it as a tensor, as in x[i, at[i]] or relu(x[i, j] - tau[i])"
+            )
+        if name in ("mean", "average"):
+            raise NoSuchFold(f"there is no fold.{name}: write fold.sum(x, over=j) / j.size")
+        raise NoSuchFold(f"there is no fold.{name}: write it with {', '.join(REDUCERS)} or logsumexp")
 
     def _fold(self, kind: str, body: Any, over: Any) -> Value:
         expr, here = unwrap(body), places.here()

@@ -30,8 +30,10 @@ from refold import (
     fold,
     log,
     maximum,
+    minimum,
     oo,
     pipeline,
+    relu,
     sigmoid,
     sqrt,
     tanh,
@@ -530,3 +532,15 @@ def test_evidence_of_long_numbers_fits_a_screen() -> None:
     assert max(len(line.label) for line in shown.lines) <= 60
     assert max(len(line.formula) for line in shown.lines) <= 100
     assert {"det", "so"} <= {line.label for line in shown.lines}
+
+
+def test_a_clamp_that_scales_with_the_anchor_has_a_law() -> None:
+    """`relu(e^(s-m) - e^(-m))` is `e^(-m) relu(e^s - 1)`: it was cut in two, and |.| had e^s for an element."""
+    m = maximum(0, fold.max(x[i, j], over=j))
+    p = exp(x[i, j] - m) - exp(-m)
+    for term in (relu(p) * y[i, j], abs(p), minimum(p, 0)):
+        plan = plan_of(pipeline(t=fold.sum(term, over=j)[i]))
+        assert plan.kind == "F" and len(plan.accumulators) == 2
+        assert not any(e.expr.has(sp.exp) for e in plan.elements)
+    # Of a factor whose sign is not known a clamp is none.
+    assert isinstance(derive(pipeline(t=fold.sum(maximum(MEAN * x[i, j], 0), over=j)[i])), Refusal)

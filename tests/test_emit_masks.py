@@ -16,7 +16,7 @@ from refold.algebra import Plan, derive
 from refold.algebra.bounds import Bound, bounds_of
 from refold.emit.triton import lines
 from refold.schedule.lower.kernels import kernels
-from refold.spec import Predicate, oo, where
+from refold.spec import Predicate, Tensor, axes, fold, oo, pipeline, where
 
 # Predicates as a pipeline has them, and as Python over (i, j, |i|, |j|, window).
 MASKS: dict[str, tuple[Predicate, Callable[[int, int, int, int, int], bool]]] = {
@@ -139,3 +139,13 @@ def test_mask_touches_no_tile_but_those_at_the_edge() -> None:
     visited, full = tiles(lines, **values)
     assert len(visited) == 33
     assert len(full) == 32
+
+
+def test_a_gather_that_decides_its_own_mask_is_lowered() -> None:
+    """Which clusters a row keeps: whether its mask discards it was asked before it was read, without end."""
+    (c,) = axes("c")
+    keep, cluster = Tensor("keep", i, c, dtype="int32"), Tensor("cluster", j, dtype="int32")
+    x = Tensor("x", i, j)
+    plan = derive(pipeline(m=fold.max(where(keep[i, cluster[j]] == 1, x[i, j], -oo), over=j)[i]))
+    assert isinstance(plan, Plan)
+    assert kernels(plan, "kept").stages

@@ -17,6 +17,10 @@ def example(name: str) -> Spec:
     return spec
 
 
+# The axis that a tensor of integers points into, where that is not the classes.
+POINTS = {"table": "n", "at": "n", "distance": "b", "bucket": "b", "pair": "j"}
+
+
 def inputs_for(spec: Spec, rng: np.random.Generator, **sizes: int) -> Arrays:
     """Random inputs that keep every promise; |h| is a multiple of |g|."""
     lengths = {axis.name: int(rng.integers(1, 6)) for axis in spec.axes} | sizes
@@ -32,9 +36,7 @@ def inputs_for(spec: Spec, rng: np.random.Generator, **sizes: int) -> Arrays:
             found[tensor.name] = rng.integers(0, found.get("j", lengths["j"]) + 1, shape)
         elif tensor.is_integer:
             # Of an axis that it points into, whose length is known, or a word that is compared.
-            count = lengths.get(
-                {"table": "n", "at": "n", "distance": "b", "bucket": "b", "pair": "j"}.get(tensor.name, "c"), 2
-            )
+            count = lengths.get(POINTS.get(tensor.name, ""), lengths.get("c", lengths.get("v", 2)))
             found[tensor.name] = rng.integers(0, count, shape)
             if ignored or tensor.name in ("row", "key"):
                 found[tensor.name] = np.where(rng.random(shape) < 0.7, found[tensor.name], -100)

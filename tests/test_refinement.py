@@ -14,7 +14,7 @@ from support.examples import NAMES
 from support.pipelines import draw
 from support.written import spec_of
 
-from refold import Plan, derive
+from refold import Plan, Tensor, axes, derive, fold, pipeline
 from refold.algebra import State
 from refold.schedule import ir
 from refold.schedule.lower.kernels import Kernels, kernels
@@ -269,3 +269,26 @@ def test_a_changed_kernel_of_a_random_pipeline_is_not_proved(what: str) -> None:
     made = [*changed_kernels(drawn(seed).made, stage, change)]
     assert len(made) >= least
     assert [m for m in made if next(open_of(m, drawn(seed)), None) is None] == []
+
+
+def test_an_extreme_of_what_is_off_an_axis_is_no_number() -> None:
+    """`max(0, 1 + m - x[target])` of a target off its axis: a kernel that passes the NaN on is proved, no other."""
+    prover = prover_of("crammer_singer")
+    assert not [*open_of(prover.made, prover)]
+    for stage in ("rolling", "finish"):
+        body = prover.made.stages[stage].body
+        (old,) = (
+            s for s in body if isinstance(s, ir.Let) and isinstance(s.value, ir.Call) and "larger" in str(s.value)
+        )
+        new = replace(old, value=ir.Binary("maximum", *old.value.args))
+        wrong = with_body(prover.made, stage, tuple(new if s is old else s for s in body))
+        assert [*open_of(wrong, prover)]
+
+
+def test_sizes_that_a_result_is_divided_by_are_one_number_of_the_launcher() -> None:
+    """It passes |i| / |j|, and the proof asked about each of the two."""
+    i, j = axes("i j")
+    plan = derive(pipeline(y=(fold.sum(Tensor("x", i, j)[i, j], over=j) * i.size / j.size)[i]))
+    assert isinstance(plan, Plan)
+    prover = Prover(kernels(plan, "k"), invariants_of(plan))
+    assert not [*open_of(prover.made, prover)]

@@ -141,6 +141,11 @@ MALFORMED: dict[str, tuple[Callable[[], Any], type[errors.SpecError], str]] = {
         errors.FoldError,
         "fold.sum: over=() names no axis: write over=j",
     ),
+    "no such fold": (
+        lambda: fold.mean(y[j], over=j),
+        errors.NoSuchFold,
+        "there is no fold.mean: write fold.sum(x, over=j) / j.size",
+    ),
     # Circles and names.
     "cycle": (
         lambda: pipeline(a=(Ref("b", i)[i] + 1)[i], b=(Ref("a", i)[i] * 2)[i]),
@@ -150,7 +155,8 @@ MALFORMED: dict[str, tuple[Callable[[], Any], type[errors.SpecError], str]] = {
     "self": (
         lambda: pipeline(a=(Ref("a", i)[i] + 1)[i]),
         errors.CycleError,
-        "outputs refer to each other in a circle: a -> a: break it with an earlier value",
+        "a reads itself, which is a recurrence, and there are no scans yet: write it over pairs of positions where "
+        "lengths allow that, or compute it elsewhere and give it as a tensor",
     ),
     "unknown reference": (
         lambda: pipeline(o=Ref("b", i)[i][i]),

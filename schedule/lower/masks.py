@@ -49,7 +49,9 @@ def discarded_gathers(plan: Plan) -> dict[Read, sp.Basic]:
         places = _places(read)
         others = [r for r in users if r != read and places and places <= _places(r)]
         said = any(found.get(r) is not sp.true and all(passes(w, r) for w in wholes) for r in others)
-        found[read] = sp.true if said else sp.And(*(masked_where(w) for w in wholes))
+        # What decides a mask is not discarded by it: whether it is depends on what was read.
+        hidden = [c if not (c := masked_where(w)).has(read) else sp.false for w in wholes]
+        found[read] = sp.true if said else sp.And(*hidden)
     return found
 
 

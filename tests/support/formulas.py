@@ -291,6 +291,19 @@ def over_heads(s: Any, v: Any) -> Any:
     return np.array([attend(one, other) for one, other in zip(s, v, strict=True)])
 
 
+def turned(a: Arrays) -> Any:
+    """Attention to complex numbers that are multiplied by complex phases."""
+    q = (a["q1"] + 1j * a["q2"]) * (a["q_cos"] + 1j * a["q_sin"])
+    k = (a["k1"] + 1j * a["k2"]) * (a["k_cos"] + 1j * a["k_sin"])
+    return attend((q @ k.conj().T).real / math.sqrt(2 * q.shape[-1]), a["v"])
+
+
+def supervised(a: Arrays) -> Any:
+    s = products(a, a["t"])
+    own = [row[a["label"] == mine] for row, mine in zip(s, a["mine"], strict=True)]
+    return np.array([lse(row) - (same.mean() if len(same) else np.nan) for row, same in zip(s, own, strict=True)])
+
+
 HAND |= {
     "mqa": lambda a: each(a, "q", lambda h: attend(scores(h), h["v"])),
     "softmax1_attention": lambda a: np.exp(scores(a)) @ a["v"] / (1 + np.exp(scores(a)).sum(-1, keepdims=True)),
@@ -344,6 +357,15 @@ HAND |= {
     "gumbel_softmax": lambda a: softmax((a["x"] + a["noise"]) / a["t"]),
     "mellowmax": lambda a: np.log(np.exp(a["w"] * a["x"]).mean(-1)) / a["w"],
     "boltzmann_maximum": lambda a: (softmax(a["w"] * a["x"]) * a["x"]).sum(-1),
+    "rope_attention": turned,
+    "linear_cross_entropy": lambda a: of_target({"x": a["x"] @ a["w"].T, "target": a["target"]},
+                                                lambda x, t, p: -np.log(p[t])),
+    "info_nce": lambda a: np.array(
+        [lse(row) - (row[n] if n < len(row) else 0) for n, row in enumerate(products(a, a["t"]))]
+    ),
+    "skewness": lambda a: ((a["x"] - mean(a["x"])) ** 3).mean(-1) / (a["x"].var(-1) + a["eps"]) ** 1.5,
+    "renyi_entropy": lambda a: np.log((softmax(a["x"]) ** a["a"]).sum(-1)) / (1 - a["a"]),
+    "supcon": supervised,
     "correlation": lambda a: (normal(a["x"]) * normal(a["y"])).mean(-1),
     "standardise": lambda a: normal(a["x"], a["eps"]),
     "masked_mean": pooled,
@@ -388,6 +410,15 @@ HAND |= {
     "scale_norm": lambda a: a["g"] * a["x"] / np.maximum(np.linalg.norm(a["x"], axis=-1, keepdims=True), a["eps"]),
     "perplexity": lambda a: np.exp(a["log_p"]).prod(-1) ** (-1 / a["log_p"].shape[-1]),
     "swiglu_rms_norm": lambda a: a["weight"] * root_mean_square(a["a"] * logistic(a["a"]) * a["b"], a["eps"]),
+    "absmax_quant": lambda a: {
+        "scale": (s := np.maximum(np.abs(a["x"]).max(-1), 1e-5) / 127),
+        "q": np.clip(np.rint(a["x"] / s[:, None]), -128, 127),
+    },
+    "hard_attention": lambda a: a["v"][[(a["k"][: n + 1] @ q).argmax() for n, q in enumerate(a["q"])]],
+    "soft_argmax": lambda a: softmax(a["x"]) @ np.arange(a["x"].shape[-1]),
+    "vq_nearest": lambda a: {
+        "code": (at := ((a["z"][:, None] - a["codebook"]) ** 2).sum(-1).argmin(-1)), "y": a["codebook"][at],
+    },
     "switch_router": lambda a: {"expert": a["x"].argmax(-1), "gate": softmax(a["x"]).max(-1)},
     "t5_bias": lambda a: over_heads(
         graph_scores(a, lambda h, i, j: a["weight"][h, a["bucket"][i, j]], 1.0), a["v"]
@@ -412,4 +443,18 @@ HAND |= {
     },
     "weight_standardisation": lambda a: (a["w"] - mean(a["w"])) / (a["w"].std(-1, keepdims=True) + a["eps"]),
     "weighted_mean": lambda a: (a["w"] * a["x"]).sum(-1) / a["w"].sum(-1),
+    "retention": lambda a: np.array(
+        [sum((a["gamma"] ** (i - j) * (q @ a["k"][j]) * a["v"][j] for j in range(min(i + 1, len(a["k"])))),
+             np.zeros(a["v"].shape[1])) for i, q in enumerate(a["q"])]
+    ),
+    "forgetting_attention": lambda a: attend(
+        scores(a, lambda i, j: j <= i) + a["c"][:, None] - a["past"][None, :], a["v"]
+    ),
+    "ssmax_attention": lambda a: attend(
+        np.array([[a["scale"] * math.log(i + 1) * (q @ k) if j <= i else -np.inf for j, k in enumerate(a["k"])]
+                  for i, q in enumerate(a["q"])]), a["v"]
+    ),
+    "attention_backward_q": lambda a: (
+        np.exp(scores(a) - a["lse"][:, None]) * (a["do"] @ a["v"].T - a["delta"][:, None])
+    ) @ a["k"] / math.sqrt(a["k"].shape[-1]),
 }  # fmt: skip

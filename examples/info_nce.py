@@ -3,7 +3,7 @@
 van den Oord, Li and Vinyals, Representation Learning with Contrastive Predictive Coding, arXiv 1807.03748.
 """
 
-from refold import Scalar, Tensor, axes, fold, pipeline
+from refold import Scalar, Tensor, axes, fold, pipeline, where
 from refold.examples import show
 
 GROUP = "losses"
@@ -12,7 +12,7 @@ i, j, d = axes("i j d")
 q, k = Tensor("q", i, d), Tensor("k", j, d)
 t = Scalar("t", positive=True)
 s = fold.sum(q[i, d] * k[j, d], over=d) / t
-right = fold.sum(q[i, d] * k[i, d], over=d) / t
+right = fold.sum(where(j == i, s, 0), over=j)
 SPEC = pipeline(loss=(fold.logsumexp(s, over=j) - right)[i])
 
 

@@ -1,0 +1,340 @@
+"""rope_attention: o and its kernels, emitted by refold from a proved plan.
+
+    s[i,j] = √2·(Σ_p ((k1[j,p]·k_cos[j,p] - k2[j,p]·k_sin[j,p])·(q1[i,p]·q_cos[i,p] - q2[i,p]·q_sin[i,p]) + (k1[j,p]·k_sin[j,p] + k2[j,p]·k_cos[j,p])·(q1[i,p]·q_sin[i,p] + q2[i,p]·q_cos[i,p])))/√|p|
+    m[i] = max_j s[i,j]/2
+    p2[i,j] = exp(s[i,j]/2 - m[i])
+    o[i,e] = (Σ_j p2[i,j]·v[j,e])/(Σ_j p2[i,j])
+
+The proof is rope_attention.proof.json, the test test_rope_attention.py. Needs torch and triton alone.
+It has not been run yet.
+"""
+
+import hashlib
+import importlib.util
+import math
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import torch
+import triton
+import triton.language as tl
+
+
+def load_beside(file: str, content: str) -> ModuleType:
+    """A file beside this one, as a module of its content: other bundles may have another of that name."""
+    name, path = f"{Path(file).stem}_{content}", Path(__file__).with_name(file)
+    if name not in sys.modules:
+        if not path.is_file():
+            raise ImportError(f"{path} is missing: copy it from the folder that {Path(__file__).name} comes from")
+        if hashlib.sha256(path.read_bytes()).hexdigest()[:16] != content:
+            raise ImportError(f"{path} is not the one that {Path(__file__).name} was emitted with: emit it again")
+        found = importlib.util.spec_from_file_location(name, path)
+        assert found is not None and found.loader is not None
+        module = importlib.util.module_from_spec(found)
+        found.loader.exec_module(module)
+        sys.modules[name] = module
+    return sys.modules[name]
+
+
+rt = load_beside("refold_runtime.py", "of the runtime")
+_exp, _ratio = rt._exp, rt.ratio
+TABLES = rt.Tables(
+    name="rope_attention",
+    inputs={"q1": ("i", "p",), "q2": ("i", "p",), "k1": ("j", "p",), "k2": ("j", "p",), "q_cos": ("i", "p",), "q_sin": ("i", "p",), "k_cos": ("j", "p",), "k_sin": ("j", "p",), "v": ("j", "e",)},
+    outputs={"o": ("i", "e",)},
+    dtypes={"q1": "float", "q2": "float", "k1": "float", "k2": "float", "q_cos": "float", "q_sin": "float", "k_cos": "float", "k_sin": "float", "v": "float"},
+    limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), dots=True,
+    boxes={"k1": (1, 1, "BLOCK_N", "BLOCK_p"), "k2": (1, 1, "BLOCK_N", "BLOCK_p"), "k_cos": (1, 1, "BLOCK_N", "BLOCK_p"), "k_sin": (1, 1, "BLOCK_N", "BLOCK_p"), "q1": (1, 1, "BLOCK_M", "BLOCK_p"), "q2": (1, 1, "BLOCK_M", "BLOCK_p"), "q_cos": (1, 1, "BLOCK_M", "BLOCK_p"), "q_sin": (1, 1, "BLOCK_M", "BLOCK_p"), "v": (1, 1, "BLOCK_N", "BLOCK_e")},
+)
+
+
+@triton.jit
+def _step(
+    m, l, acc, j0, k1_ptr, k2_ptr, k_cos_ptr, k_sin_ptr, v_ptr, e, in_e, in_p, k1_j, k1_p, k2_j, k2_p, k_cos_j, k_cos_p,
+    k_sin_j, k_sin_p, lead0, lead1, p, scale_2, still_2, still_3, v_e, v_j, size_j, BLOCK_N: tl.constexpr,
+    BLOCK_e: tl.constexpr, BLOCK_p: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr, MASKED: tl.constexpr,
+    OPERAND: tl.constexpr,
+):
+    # One tile: the state, moved to the new anchors, and what the tile adds.
+    j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
+    in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
+    k1 = (k1_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_p) if BOX else tl.load(k1_ptr + j[:, None] * k1_j + p[None, :] * k1_p, mask=in_j[:, None] & in_p[None, :], other=0.0)).to(tl.float32)
+    k_cos = (k_cos_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_p) if BOX else tl.load(k_cos_ptr + j[:, None] * k_cos_j + p[None, :] * k_cos_p, mask=in_j[:, None] & in_p[None, :], other=0.0)).to(tl.float32)
+    k2 = (k2_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_p) if BOX else tl.load(k2_ptr + j[:, None] * k2_j + p[None, :] * k2_p, mask=in_j[:, None] & in_p[None, :], other=0.0)).to(tl.float32)
+    k_sin = (k_sin_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_p) if BOX else tl.load(k_sin_ptr + j[:, None] * k_sin_j + p[None, :] * k_sin_p, mask=in_j[:, None] & in_p[None, :], other=0.0)).to(tl.float32)
+    r = tl.sum(tl.where(in_p[None, None, :], (k1 * k_cos - k2 * k_sin)[None, :, :] * still_2[:, None, :] + (k1 * k_sin + k2 * k_cos)[None, :, :] * still_3[:, None, :], 0.0), 2)
+    s = r * scale_2
+    c = s * 0.5
+    if MASKED:
+        c = tl.where(in_j[None, :], c, -float("inf"))
+    m_new = tl.maximum(m, tl.max(c, 1))
+    m_hat = tl.where(m_new != -float("inf"), m_new, 0.0)
+    alpha = _exp(m - m_hat)
+    p_2 = _exp(s * 0.5 - m_hat[:, None])
+    c_2 = p_2
+    if MASKED:
+        c_2 = tl.where(in_j[None, :], c_2, 0.0)
+    l_new = l * alpha + tl.sum(c_2, 1)
+    if MASKED:
+        p_2 = tl.where(in_j[None, :], p_2, 0.0)
+    v = v_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_e) if BOX else tl.load(v_ptr + j[:, None] * v_j + e[None, :] * v_e, mask=in_j[:, None] & in_e[None, :], other=0.0)
+    acc_new = tl.dot(p_2.to(OPERAND), v.to(OPERAND), acc * alpha[:, None], input_precision="ieee")
+    return m_new, l_new, acc_new
+
+
+@triton.jit
+def _merge(m, l, acc, m_part, l_part, acc_part):
+    # Two states, each moved to the anchors of both together, then joined.
+    m_new = tl.maximum(m, m_part)
+    m_hat = tl.where(m_new != -float("inf"), m_new, 0.0)
+    alpha = _exp(m - m_hat)
+    alpha_2 = _exp(m_part - m_hat)
+    l_new = l * alpha + l_part * alpha_2
+    acc_new = acc * alpha[:, None] + acc_part * alpha_2[:, None]
+    return m_new, l_new, acc_new
+
+
+@triton.jit
+def rope_attention_rolling(
+    k1_ptr, k2_ptr, k_cos_ptr, k_sin_ptr, o_ptr, q1_ptr, q2_ptr, q_cos_ptr, q_sin_ptr, v_ptr, k1_j, k1_lead0, k1_lead1,
+    k1_p, k2_j, k2_lead0, k2_lead1, k2_p, k_cos_j, k_cos_lead0, k_cos_lead1, k_cos_p, k_sin_j, k_sin_lead0, k_sin_lead1,
+    k_sin_p, o_e, o_i, o_lead0, o_lead1, q1_i, q1_lead0, q1_lead1, q1_p, q2_i, q2_lead0, q2_lead1, q2_p, q_cos_i,
+    q_cos_lead0, q_cos_lead1, q_cos_p, q_sin_i, q_sin_lead0, q_sin_lead1, q_sin_p, scale_2, v_e, v_j, v_lead0, v_lead1,
+    size_i, size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_e: tl.constexpr,
+    BLOCK_p: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr, SIZE_e: tl.constexpr,
+    SIZE_p: tl.constexpr,
+):
+    # One program holds its rows and goes over all of axis j.
+    pid = tl.program_id(0)
+    tiles = tl.cdiv(size_i, BLOCK_M)
+    i0 = pid % tiles * BLOCK_M
+    batch = pid // tiles
+    i = (i0 + tl.arange(0, BLOCK_M)).to(INDEX)  # [BLOCK_M]
+    in_i = i < size_i
+    lead = batch
+    lead0 = (lead // size_lead).to(tl.int64)
+    lead1 = (lead % size_lead).to(tl.int64)
+    p = tl.arange(0, BLOCK_p).to(INDEX)  # [BLOCK_p]
+    in_p = p < SIZE_p
+    e = tl.arange(0, BLOCK_e).to(INDEX)  # [BLOCK_e]
+    in_e = e < SIZE_e
+    q1_ptr = q1_ptr if BOX else q1_ptr + lead0 * q1_lead0 + lead1 * q1_lead1
+    q2_ptr = q2_ptr if BOX else q2_ptr + lead0 * q2_lead0 + lead1 * q2_lead1
+    k1_ptr = k1_ptr if BOX else k1_ptr + lead0 * k1_lead0 + lead1 * k1_lead1
+    k2_ptr = k2_ptr if BOX else k2_ptr + lead0 * k2_lead0 + lead1 * k2_lead1
+    q_cos_ptr = q_cos_ptr if BOX else q_cos_ptr + lead0 * q_cos_lead0 + lead1 * q_cos_lead1
+    q_sin_ptr = q_sin_ptr if BOX else q_sin_ptr + lead0 * q_sin_lead0 + lead1 * q_sin_lead1
+    k_cos_ptr = k_cos_ptr if BOX else k_cos_ptr + lead0 * k_cos_lead0 + lead1 * k_cos_lead1
+    k_sin_ptr = k_sin_ptr if BOX else k_sin_ptr + lead0 * k_sin_lead0 + lead1 * k_sin_lead1
+    v_ptr = v_ptr if BOX else v_ptr + lead0 * v_lead0 + lead1 * v_lead1
+    o_ptr += lead0 * o_lead0 + lead1 * o_lead1
+    q1 = (q1_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_p) if BOX else tl.load(q1_ptr + i[:, None] * q1_i + p[None, :] * q1_p, mask=in_i[:, None] & in_p[None, :], other=0.0)).to(tl.float32)
+    q_cos = (q_cos_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_p) if BOX else tl.load(q_cos_ptr + i[:, None] * q_cos_i + p[None, :] * q_cos_p, mask=in_i[:, None] & in_p[None, :], other=0.0)).to(tl.float32)
+    q2 = (q2_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_p) if BOX else tl.load(q2_ptr + i[:, None] * q2_i + p[None, :] * q2_p, mask=in_i[:, None] & in_p[None, :], other=0.0)).to(tl.float32)
+    q_sin = (q_sin_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_p) if BOX else tl.load(q_sin_ptr + i[:, None] * q_sin_i + p[None, :] * q_sin_p, mask=in_i[:, None] & in_p[None, :], other=0.0)).to(tl.float32)
+    still_2 = q1 * q_cos - q2 * q_sin
+    still_3 = q1 * q_sin + q2 * q_cos
+    m = tl.full([BLOCK_M], -float("inf"), tl.float32)
+    l = tl.full([BLOCK_M], 0.0, tl.float32)
+    acc = tl.full([BLOCK_M, BLOCK_e], 0.0, tl.float32)
+    lo = 0
+    hi = size_j
+    full_hi = hi
+    hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
+    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, full_hi, BLOCK_N):
+        m, l, acc = _step(
+            m, l, acc, j0, k1_ptr, k2_ptr, k_cos_ptr, k_sin_ptr, v_ptr, e, in_e, in_p, k1_j, k1_p, k2_j, k2_p,
+            k_cos_j, k_cos_p, k_sin_j, k_sin_p, lead0, lead1, p, scale_2, still_2, still_3, v_e, v_j, size_j,
+            BLOCK_N, BLOCK_e, BLOCK_p, BOX, INDEX, False, OPERAND,
+        )
+    for j0 in range(full_hi, hi, BLOCK_N):
+        m, l, acc = _step(
+            m, l, acc, j0, k1_ptr, k2_ptr, k_cos_ptr, k_sin_ptr, v_ptr, e, in_e, in_p, k1_j, k1_p, k2_j, k2_p,
+            k_cos_j, k_cos_p, k_sin_j, k_sin_p, lead0, lead1, p, scale_2, still_2, still_3, v_e, v_j, size_j,
+            BLOCK_N, BLOCK_e, BLOCK_p, BOX, INDEX, True, OPERAND,
+        )
+    l_safe = tl.where(l != 0.0, l, 1.0)
+    o = tl.where((l != 0.0)[:, None], acc * (1.0 / l_safe)[:, None], float("nan"))
+    tl.store(o_ptr + i[:, None] * o_i + e[None, :] * o_e, o.to(o_ptr.dtype.element_ty), mask=in_i[:, None] & in_e[None, :])
+
+
+@triton.jit
+def rope_attention_parts(
+    k1_ptr, k2_ptr, k_cos_ptr, k_sin_ptr, part_acc_ptr, part_l_ptr, part_m_ptr, q1_ptr, q2_ptr, q_cos_ptr, q_sin_ptr,
+    v_ptr, chunk, k1_j, k1_lead0, k1_lead1, k1_p, k2_j, k2_lead0, k2_lead1, k2_p, k_cos_j, k_cos_lead0, k_cos_lead1,
+    k_cos_p, k_sin_j, k_sin_lead0, k_sin_lead1, k_sin_p, q1_i, q1_lead0, q1_lead1, q1_p, q2_i, q2_lead0, q2_lead1, q2_p,
+    q_cos_i, q_cos_lead0, q_cos_lead1, q_cos_p, q_sin_i, q_sin_lead0, q_sin_lead1, q_sin_p, scale_2, v_e, v_j, v_lead0,
+    v_lead1, size_batch, size_i, size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_e: tl.constexpr,
+    BLOCK_p: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr, OVERLAP: tl.constexpr,
+    SIZE_e: tl.constexpr, SIZE_p: tl.constexpr,
+):
+    # One program leaves the state of one part of axis j.
+    pid = tl.program_id(0)
+    tiles = tl.cdiv(size_i, BLOCK_M)
+    i0 = pid % tiles * BLOCK_M
+    batch = pid // tiles
+    i = (i0 + tl.arange(0, BLOCK_M)).to(INDEX)  # [BLOCK_M]
+    in_i = i < size_i
+    lead = batch
+    lead0 = (lead // size_lead).to(tl.int64)
+    lead1 = (lead % size_lead).to(tl.int64)
+    p = tl.arange(0, BLOCK_p).to(INDEX)  # [BLOCK_p]
+    in_p = p < SIZE_p
+    e = tl.arange(0, BLOCK_e).to(INDEX)  # [BLOCK_e]
+    in_e = e < SIZE_e
+    q1_ptr = q1_ptr if BOX else q1_ptr + lead0 * q1_lead0 + lead1 * q1_lead1
+    q2_ptr = q2_ptr if BOX else q2_ptr + lead0 * q2_lead0 + lead1 * q2_lead1
+    k1_ptr = k1_ptr if BOX else k1_ptr + lead0 * k1_lead0 + lead1 * k1_lead1
+    k2_ptr = k2_ptr if BOX else k2_ptr + lead0 * k2_lead0 + lead1 * k2_lead1
+    q_cos_ptr = q_cos_ptr if BOX else q_cos_ptr + lead0 * q_cos_lead0 + lead1 * q_cos_lead1
+    q_sin_ptr = q_sin_ptr if BOX else q_sin_ptr + lead0 * q_sin_lead0 + lead1 * q_sin_lead1
+    k_cos_ptr = k_cos_ptr if BOX else k_cos_ptr + lead0 * k_cos_lead0 + lead1 * k_cos_lead1
+    k_sin_ptr = k_sin_ptr if BOX else k_sin_ptr + lead0 * k_sin_lead0 + lead1 * k_sin_lead1
+    v_ptr = v_ptr if BOX else v_ptr + lead0 * v_lead0 + lead1 * v_lead1
+    q1 = (q1_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_p) if BOX else tl.load(q1_ptr + i[:, None] * q1_i + p[None, :] * q1_p, mask=in_i[:, None] & in_p[None, :], other=0.0)).to(tl.float32)
+    q_cos = (q_cos_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_p) if BOX else tl.load(q_cos_ptr + i[:, None] * q_cos_i + p[None, :] * q_cos_p, mask=in_i[:, None] & in_p[None, :], other=0.0)).to(tl.float32)
+    q2 = (q2_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_p) if BOX else tl.load(q2_ptr + i[:, None] * q2_i + p[None, :] * q2_p, mask=in_i[:, None] & in_p[None, :], other=0.0)).to(tl.float32)
+    q_sin = (q_sin_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_p) if BOX else tl.load(q_sin_ptr + i[:, None] * q_sin_i + p[None, :] * q_sin_p, mask=in_i[:, None] & in_p[None, :], other=0.0)).to(tl.float32)
+    still_2 = q1 * q_cos - q2 * q_sin
+    still_3 = q1 * q_sin + q2 * q_cos
+    part = tl.program_id(1)
+    if OVERLAP:
+        tl.extra.cuda.gdc_launch_dependents()
+    m = tl.full([BLOCK_M], -float("inf"), tl.float32)
+    l = tl.full([BLOCK_M], 0.0, tl.float32)
+    acc = tl.full([BLOCK_M, BLOCK_e], 0.0, tl.float32)
+    lo = part * chunk
+    hi = tl.minimum(size_j, (part + 1) * chunk)
+    full_hi = hi
+    hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
+    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, full_hi, BLOCK_N):
+        m, l, acc = _step(
+            m, l, acc, j0, k1_ptr, k2_ptr, k_cos_ptr, k_sin_ptr, v_ptr, e, in_e, in_p, k1_j, k1_p, k2_j, k2_p,
+            k_cos_j, k_cos_p, k_sin_j, k_sin_p, lead0, lead1, p, scale_2, still_2, still_3, v_e, v_j, size_j,
+            BLOCK_N, BLOCK_e, BLOCK_p, BOX, INDEX, False, OPERAND,
+        )
+    for j0 in range(full_hi, hi, BLOCK_N):
+        m, l, acc = _step(
+            m, l, acc, j0, k1_ptr, k2_ptr, k_cos_ptr, k_sin_ptr, v_ptr, e, in_e, in_p, k1_j, k1_p, k2_j, k2_p,
+            k_cos_j, k_cos_p, k_sin_j, k_sin_p, lead0, lead1, p, scale_2, still_2, still_3, v_e, v_j, size_j,
+            BLOCK_N, BLOCK_e, BLOCK_p, BOX, INDEX, True, OPERAND,
+        )
+    tl.store(part_m_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), m, mask=in_i)
+    tl.store(part_l_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), l, mask=in_i)
+    tl.store(part_acc_ptr + (((part * size_batch + batch).to(tl.int64) * size_i + i)[:, None] * SIZE_e + e[None, :]), acc, mask=in_i[:, None] & in_e[None, :])
+
+
+@triton.jit
+def rope_attention_finish(
+    o_ptr, part_acc_ptr, part_l_ptr, part_m_ptr, o_e, o_i, o_lead0, o_lead1, parts, size_batch, size_i, size_lead,
+    BLOCK_M: tl.constexpr, BLOCK_e: tl.constexpr, INDEX: tl.constexpr, OVERLAP: tl.constexpr, SIZE_e: tl.constexpr,
+):
+    # Merges the states of all parts and writes.
+    pid = tl.program_id(0)
+    tiles = tl.cdiv(size_i, BLOCK_M)
+    i0 = pid % tiles * BLOCK_M
+    batch = pid // tiles
+    i = (i0 + tl.arange(0, BLOCK_M)).to(INDEX)  # [BLOCK_M]
+    in_i = i < size_i
+    lead = batch
+    lead0 = (lead // size_lead).to(tl.int64)
+    lead1 = (lead % size_lead).to(tl.int64)
+    e = tl.arange(0, BLOCK_e).to(INDEX)  # [BLOCK_e]
+    in_e = e < SIZE_e
+    o_ptr += lead0 * o_lead0 + lead1 * o_lead1
+    m = tl.full([BLOCK_M], -float("inf"), tl.float32)
+    l = tl.full([BLOCK_M], 0.0, tl.float32)
+    acc = tl.full([BLOCK_M, BLOCK_e], 0.0, tl.float32)
+    if OVERLAP:
+        tl.extra.cuda.gdc_wait()  # begun early: the parts are not all there yet
+    for part in tl.range(0, parts, loop_unroll_factor=8):
+        m_part = tl.load(part_m_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), mask=in_i, other=-float("inf"))
+        l_part = tl.load(part_l_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), mask=in_i, other=0.0)
+        acc_part = tl.load(part_acc_ptr + (((part * size_batch + batch).to(tl.int64) * size_i + i)[:, None] * SIZE_e + e[None, :]), mask=in_i[:, None] & in_e[None, :], other=0.0)
+        m, l, acc = _merge(m, l, acc, m_part, l_part, acc_part)
+    l_safe = tl.where(l != 0.0, l, 1.0)
+    o = tl.where((l != 0.0)[:, None], acc * (1.0 / l_safe)[:, None], float("nan"))
+    tl.store(o_ptr + i[:, None] * o_i + e[None, :] * o_e, o.to(o_ptr.dtype.element_ty), mask=in_i[:, None] & in_e[None, :])
+
+
+def rope_attention(q1, q2, k1, k2, q_cos, q_sin, k_cos, k_sin, v, *, out=None, schedule="auto",
+                   splits=None, block_m=None, block_n=None, num_warps=None, num_stages=None):
+    """q1 [..., i, p]; q2 [..., i, p]; k1 [..., j, p]; k2 [..., j, p]; q_cos [..., i, p]; q_sin [..., i, p]; k_cos [..., j, p]; k_sin [..., j, p]; v [..., j, e] -> o [..., i, e].
+
+    Leading dimensions broadcast, strides are free. `schedule` is auto, rolling or split; `splits` are parts
+    of the axis; `block_m` and `block_n` are powers of two. Raises ValueError or TypeError for other inputs.
+    """
+    if torch.compiler.is_compiling() and out is None:
+        return _OPERATOR(q1, q2, k1, k2, q_cos, q_sin, k_cos, k_sin, v, schedule, splits, block_m, block_n, num_warps, num_stages)
+    return _call(
+        (q1, q2, k1, k2, q_cos, q_sin, k_cos, k_sin, v), out,
+        (schedule, splits, block_m, block_n, num_warps, num_stages),
+    )
+
+
+def _prepare(
+    q1, q2, k1, k2, q_cos, q_sin, k_cos, k_sin, v, given, schedule, splits, block_m, block_n, num_warps, num_stages,
+):
+    """Checks what is given and lays out the call."""
+    inputs = {"q1": q1, "q2": q2, "k1": k1, "k2": k2, "q_cos": q_cos, "q_sin": q_sin, "k_cos": k_cos, "k_sin": k_sin, "v": v}
+    size = rt.sizes(TABLES, inputs)
+    rt.check_positive(TABLES, size, "p", "e")
+    device = q1.device
+    lead, views, copied = rt.leading(TABLES, inputs)
+    layout, outputs = rt.outputs(TABLES, given, inputs, lead, size)
+    if not any(o.numel() for o in outputs.values()):
+        return rt.Call(TABLES, device, layout)
+    views.update(outputs)
+    pads = {"BLOCK_p": rt.pad(size["p"], 16), "BLOCK_e": rt.pad(size["e"], 16)}
+    batch = math.prod(lead)
+    block_m, block_n, num_warps, num_stages, slots = rt.tiles(
+        TABLES, block_m, block_n, num_warps, num_stages, size["i"], size["j"], batch, pads, q1.element_size(), device,
+    )
+    programs = batch * triton.cdiv(size["i"], block_m)
+    parts, chunk = rt.schedule(TABLES, schedule, splits, programs, size["j"], block_n, slots)
+    rt.check_parts(TABLES, chunk, block_n, parts * chunk, size["j"])
+    rt.check_launch(TABLES, (block_m, block_n, *pads.values()), batch * parts, size["j"] + parts * chunk)
+    args = {
+        "scale_2": _ratio(math.sqrt(2), math.sqrt(size["p"])), "size_i": size["i"], "size_j": size["j"],
+        "SIZE_p": size["p"], "SIZE_e": size["e"], "size_lead": lead[-1] if lead else 1, "size_batch": batch,
+        "parts": parts, "chunk": chunk, "BLOCK_M": block_m, "BLOCK_N": block_n, **pads, "OPERAND": rt.operand(q1.dtype),
+        "STAGES": num_stages or 3, "OVERLAP": parts > 1 and rt.overlaps(device),
+    }
+    rt.strides(TABLES, args, views)
+    boxes = rt.boxes(TABLES, args, views)
+    options = rt.options(TABLES, num_warps, num_stages, block_m * block_n)
+    if parts == 1:
+        launches = [(rope_attention_rolling, (programs,), args, options)]
+        return rt.Call(TABLES, device, layout, launches, copied=copied, boxes=boxes)
+    work = {
+        "part_m_ptr": ((parts, batch, size["i"]), torch.float32),
+        "part_l_ptr": ((parts, batch, size["i"]), torch.float32),
+        "part_acc_ptr": ((parts, batch, size["i"], size["e"]), torch.float32),
+    }
+    options_2 = options | ({"launch_pdl": True} if args["OVERLAP"] else {})
+    few, options_2 = rt.merging(size["i"] * batch, block_m, max(pads.values(), default=1), options_2, device)
+    launches = [
+        (rope_attention_parts, (programs, parts), args, options),
+        (rope_attention_finish, (batch * triton.cdiv(size["i"], few), 1), args | {"BLOCK_M": few}, options_2),
+    ]
+    return rt.Call(TABLES, device, layout, launches, work, copied, boxes=boxes)
+
+
+_call = rt.Calls(TABLES, _prepare)
+_OPERATOR = rt.operator(TABLES, __file__, _call)
+
+
+def reference(q1, q2, k1, k2, q_cos, q_sin, k_cos, k_sin, v):
+    """The pipeline as it is written, in eager torch, in the dtype of the inputs: the oracle in float64."""
+    inputs = {"q1": q1, "q2": q2, "k1": k1, "k2": k2, "q_cos": q_cos, "q_sin": q_sin, "k_cos": k_cos, "k_sin": k_sin, "v": v}
+    size = rt.sizes(TABLES, inputs, check=False)
+    dtype, device = q1.dtype, q1.device
+    lead = rt.broadcast(TABLES, inputs)
+    out = {}
+    m = rt.largest(((k1 * k_cos - k2 * k_sin)[..., None, :, :] * (q1 * q_cos - q2 * q_sin)[..., :, None, :] + (k1 * k_sin + k2 * k_cos)[..., None, :, :] * (q1 * q_sin + q2 * q_cos)[..., :, None, :]).sum(-1) * 0.5 * math.sqrt(2) / math.sqrt(size["p"]), -1)
+    p2 = torch.exp(((k1 * k_cos - k2 * k_sin)[..., None, :, :] * (q1 * q_cos - q2 * q_sin)[..., :, None, :] + (k1 * k_sin + k2 * k_cos)[..., None, :, :] * (q1 * q_sin + q2 * q_cos)[..., :, None, :]).sum(-1) * 0.5 * math.sqrt(2) / math.sqrt(size["p"]) - m[..., :, None])
+    out["o"] = rt.full(torch.einsum("...bc,...ab->...ac", v, p2) / p2.sum(-1)[..., :, None], lead + (size["i"], size["e"],), dtype, device)
+    return rt.result(out)
