@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import sympy as sp
+from sympy.core.relational import Relational
 
 from refold.algebra.law import Law, express, has_value
 from refold.algebra.plan import Accumulator, Anchor, Element, State, counts
@@ -37,6 +38,8 @@ def of_extremum(fold: Fold, g: sp.Expr, used: list[Anchor], varying: Varyings) -
     no number, and in floats exp(r - r') is 0 for a large r' too.
     """
     old = stale(g, used)
+    if any(c.has(*(a.fresh for a in used)) for c in g.atoms(Relational)):
+        return None  # which positions count is another set at another anchor
     difference = sp.simplify(g - old)
     if not difference.has(*varying):
         return lambda t: t + difference

@@ -24,7 +24,7 @@ from refold.algebra.refuse import Refused
 from refold.algebra.rewrite import rebuild
 from refold.errors import UnsupportedSpec, within_depth
 from refold.spec import Fold, Index, Output, Read, Spec
-from refold.spec.heads import TensorName, outermost
+from refold.spec.heads import TensorName, is_integral, outermost
 from refold.spec.pipeline import assembled
 
 Ready = Callable[[Fold], bool]
@@ -213,8 +213,9 @@ class _Cut:
 
 
 def _read(output: Output) -> Read:
-    """An output as what comes later reads it: in float32, however the inputs are rounded."""
-    return Read(TensorName(output.name, output.axes, "float32"), *output.axes)
+    """An output as what comes later reads it: in float32, however the inputs are rounded; a position as an integer."""
+    dtype = "int64" if is_integral(output.expr) else "float32"
+    return Read(TensorName(output.name, output.axes, dtype), *output.axes)
 
 
 def _within(expr: sp.Basic) -> Iterator[Fold]:

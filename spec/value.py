@@ -439,6 +439,21 @@ class _Folds:
         """The lowest position at which the body is smallest; -1 over nothing."""
         return self._fold("argmax", _negative(unwrap(body)), over)
 
+    def topk(self, body: Any, k: int, *, over: Axis) -> tuple[tuple[Value, ...], tuple[Value, ...]]:
+        """The k largest values, the largest first, and their positions, of equal ones the lowest first.
+
+        Beyond the positions that there are a value is -oo, and its position says nothing.
+        """
+        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+            raise FoldError(f"fold.topk: k={k!r} is no number of values: write a positive integer that Python knows")
+        left, values, positions = Value(unwrap(body)), list[Value](), list[Value]()
+        for _ in range(k):
+            values.append(self.max(left, over=over))
+            positions.append(self.argmax(left, over=over))
+            apart = sp.And(*(sp.Ne(over.expr, at.expr) for at in positions))
+            left = Value(Where(apart, unwrap(body), -sp.oo))
+        return tuple(values), tuple(positions)
+
     def logsumexp(self, body: Any, *, over: Any) -> Value:
         """`log(sum(exp(body)))`, whose shift by the maximum refold derives; -oo over nothing."""
         return log(self._fold("sum", sp.exp(unwrap(body)), over))

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from refold import Plan, Tensor, axes, derive, exp, fold, oo, pipeline, where
+from refold import Plan, Staged, Tensor, axes, derive, exp, fold, oo, pipeline, stages, where
 from refold.algebra.roles import assign
 from refold.algebra.run import run
+from refold.errors import FoldError
 from refold.schedule import ir
 from refold.schedule.lower.kernels import Kernels, kernels
 from refold.spec.evaluate import evaluate
@@ -92,6 +93,42 @@ def test_the_columns_of_a_payload_are_held_whole() -> None:
     """A program for each of them would find the position anew, and an output without them have many writers."""
     roles = assign(plan_of(pipeline(y=v[best, e][i, e], at=best[i])))
     assert (roles.rows, roles.inner) == (i.expr, (e.expr,))
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_the_largest_come_first_and_of_equal_ones_the_first(k: int) -> None:
+    values, positions = fold.topk(where(j != 1, x[i, j], -oo), k, over=j)
+    outputs = {f"v{n}": value[i] for n, value in enumerate(values)} | {
+        f"at{n}": at[i] for n, at in enumerate(positions)
+    }
+    spec = pipeline(**outputs)
+    for seed in range(5):
+        given = {"x": inputs(seed, 6)["x"]}
+        found = evaluate(spec, given)
+        for row, line in enumerate(given["x"].tolist()):
+            ranked = sorted((-value, n) for n, value in enumerate(line) if n != 1)[:k]
+            assert [found[f"v{n}"][row] for n in range(k)] == [-value for value, _ in ranked]
+            assert [found[f"at{n}"][row] for n in range(k)] == [at for _, at in ranked]
+
+
+def test_each_of_the_largest_waits_for_the_positions_before_it() -> None:
+    _, positions = fold.topk(x[i, j], 3, over=j)
+    cut = stages(pipeline(third=positions[2][i]))
+    assert isinstance(cut, Staged)
+    assert len(cut.plans) == 3
+    assert [t.dtype for t in cut.plans[2].spec.tensors] == ["float", "int64", "int64"]
+    given = {"x": inputs(3, 5)["x"]}
+    held: dict[str, Any] = {}
+    for plan in cut.plans:
+        held |= run(plan, {t.name: (given | held)[t.name] for t in plan.spec.tensors})
+    wanted = [sorted(range(5), key=lambda n, line=line: (-line[n], n))[2] for line in given["x"].tolist()]
+    assert held["third"].tolist() == wanted
+
+
+@pytest.mark.parametrize("k", [0, True, 2.0])
+def test_how_many_is_a_number_that_python_knows(k: Any) -> None:
+    with pytest.raises(FoldError, match=r"is no number of values: write a positive integer"):
+        fold.topk(x[i, j], k, over=j)
 
 
 # --- the kernel that reads a payload is proved, and no other ----------------------------------------------------------

@@ -31,6 +31,7 @@ AXES = {
     "cauchy_mean": ["j", "j"],
     "clip_loss": ["j", "i"],
     "group_norm": ["cp"],
+    "moe_router": ["j", "j"],
     "patch_softmax": ["ab"],
     "sinkhorn": ["j", "i"],
 }
