@@ -52,7 +52,7 @@ def stage_sections(staged: Staged) -> tuple[Section, ...]:
     lines += [Line("one axis", f"{f.axis} for {f.outer}, {f.inner}: position {f.outer}·|{f.inner}| + {f.inner}")
               for f in staged.flats]  # fmt: skip
     passed = [f"{o.name}[{','.join(a.name for a in o.axes)}]" if o.axes else o.name for o in staged.passed]
-    lines += [Line("handed on", ", ".join(passed), "in float32")] if passed else []
+    lines += [Line("handed on", ", ".join(passed), staged.how)] if passed else []
     found = [spec_section(staged.spec), Section("Cut into stages" if passed else "Rewritten", tuple(lines))]
     for n, plan in enumerate(staged.plans, 1):
         first, *rest = plan_sections(plan)

@@ -69,6 +69,12 @@ class Staged:
         wanted = {t.name for p in self.plans for t in p.spec.tensors}
         return tuple(o for p in self.plans for o in p.spec.outputs if o.name in wanted)
 
+    @property
+    def how(self) -> str:
+        """As what it is written."""
+        whole = any(dtype_of(o) == "int64" for o in self.passed)
+        return "in float32, positions as integers" if whole else "in float32"
+
 
 @within_depth()
 def stages(spec: Spec) -> Plan | Staged | Refusal:
@@ -214,8 +220,12 @@ class _Cut:
 
 def _read(output: Output) -> Read:
     """An output as what comes later reads it: in float32, however the inputs are rounded; a position as an integer."""
-    dtype = "int64" if is_integral(output.expr) else "float32"
-    return Read(TensorName(output.name, output.axes, dtype), *output.axes)
+    return Read(TensorName(output.name, output.axes, dtype_of(output)), *output.axes)
+
+
+def dtype_of(output: Output) -> str:
+    """In what an output is handed on."""
+    return "int64" if is_integral(output.expr) else "float32"
 
 
 def _within(expr: sp.Basic) -> Iterator[Fold]:

@@ -166,7 +166,7 @@ def _cut(staged: Staged) -> list[str]:
     found.append(f"So it is cut into {count} stages: {_listed(axes)}.")
     if staged.passed:
         names = [f"{o.name}[{','.join(a.name for a in o.axes)}]" if o.axes else o.name for o in staged.passed]
-        found.append(f"What is finished is handed on in float32: {_listed(names)}.")
+        found.append(f"What is finished is handed on {staged.how}: {_listed(names)}.")
     if not any(map(swells, staged.passed)):
         found.append("What has more axes than the tensors that it is computed from, such as scores, is never handed "
                      "on: a stage that needs it computes it again.")  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import math
 import random
 from collections.abc import Callable
@@ -15,10 +16,12 @@ import pytest
 from refold import Plan, Staged, Tensor, axes, derive, exp, fold, oo, pipeline, stages, where
 from refold.algebra.roles import assign
 from refold.algebra.run import run
+from refold.emit.prooftest import test_text as text_of_test
 from refold.errors import FoldError
 from refold.schedule import ir
 from refold.schedule.lower.kernels import Kernels, kernels
 from refold.spec.evaluate import evaluate
+from refold.spec.serial import loads
 from refold.verify.kernel.prover import Prover, obligations
 from refold.verify.kernel.refinement import of_stage
 from refold.verify.verify import invariants_of
@@ -181,3 +184,11 @@ def test_a_kernel_that_reads_another_payload_is_not_proved(change: Callable[[Any
         made = replace(made, stages={**made.stages, "rolling": rolling})
     found = {r.name: r.verdict for r in obligations(of_stage(made, prover(), "rolling"))}
     assert (found["refinement rolling: output y"] == "proved") == (change is None)
+
+
+def test_a_bundle_says_what_its_pipeline_is_in_the_names_of_the_user() -> None:
+    """`scale` has another name in the text of a kernel: with that the test of the bundle derived another pipeline."""
+    spec = pipeline(scale=fold.max(abs(x[i, j]), over=j)[i])
+    text = text_of_test("absmax", kernels(plan_of(spec), "absmax"), spec, hopper=False)
+    (line,) = [part for part in text.splitlines() if part.startswith("PIPELINE = ")]
+    assert loads(ast.literal_eval(line.removeprefix("PIPELINE = ").partition("  #")[0])) == spec

@@ -9,6 +9,8 @@ a sigmoid of their difference.
 from refold import Tensor, axes, fold, pipeline, sigmoid
 from refold.examples import show
 
+GROUP = "selection"
+
 i, j = axes("i j")
 logits = Tensor("logits", i, j)
 (m, second), (a, b) = fold.topk(logits[i, j], 2, over=j)
