@@ -1,9 +1,10 @@
 """What a pipeline costs, as written and fused: numbers moved to and from memory, and operations, over the sizes.
 
 As written it takes one kernel for each line that `refold derive` prints of it, which reads every tensor and every
-earlier line on its right once in each pass and writes its left. That is less than what eager torch moves, which has a
-kernel for each operation. Fused, a stage reads what its loop and its end read and writes its outputs: what programs of
-several rows share is counted once, as caches give it. Conditions and positions are not counted as operations.
+earlier line on its right once in each pass and writes its left, and one for each fold inside of another, such as a
+product of matrices. That is less than what eager torch moves, which has a kernel for each operation. Fused, a stage
+reads what its loop and its end read and writes its outputs: what programs of several rows share is counted once, as
+caches give it. Conditions and positions are not counted as operations.
 """
 
 from __future__ import annotations
@@ -52,7 +53,9 @@ def _line(left: sp.Expr, right: sp.Expr) -> Cost:
     """A pass for each fold that waits for another, and one for what waits for them all."""
     written = _volume(left.indices if isinstance(left, Read) else ())
     moved = sum((_size(r) for reads in _passes(right).values() for r in sorted(reads, key=str)), sp.S.Zero)
-    return Cost(_varying(moved + written), _varying(_operations([right])))
+    within = {f for top in right.atoms(Fold) for f in top.body.atoms(Fold)}
+    passed = sum((2 * _volume(axes_of(f)) for f in sorted(within, key=str)), sp.S.Zero)
+    return Cost(_varying(moved + written + passed), _varying(_operations([right])))
 
 
 def _passes(expr: sp.Basic) -> dict[int, set[Read]]:

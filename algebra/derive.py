@@ -116,7 +116,7 @@ def fold_axis(spec: Spec) -> Index:
     depth: dict[Index, tuple[int, int]] = {}
     for output in spec.outputs:
         for node in outermost(output.expr):
-            depth[node.axis] = max(depth.get(node.axis, (0, 0)), (_chain(node), _nesting(node)))
+            depth[node.axis] = max(depth.get(node.axis, (0, 0)), (_chain(node), _nesting(node, output)))
     if not depth:
         raise UnsupportedSpec(
             "the pipeline has no fold: there is nothing to fuse; write at least one fold over an axis"
@@ -134,8 +134,8 @@ def _chain(fold: Fold) -> int:
     return 1 + max((_chain(f) for f in inner), default=0)
 
 
-def _nesting(fold: Fold) -> int:
-    """How many folds stand one in the other, whatever their axes, of those that are not the same for all rows."""
+def _nesting(fold: Fold, output: Output) -> int:
+    """How many folds stand one in the other, of those that are not the same for all rows, nor over an output's axis."""
     rows = axes_of(fold)
-    inner = (f for f in outermost(fold.body) if not rows or rows & axes_of(f))
-    return 1 + max(map(_nesting, inner), default=0)
+    inner = (f for f in outermost(fold.body) if f.axis not in output.axes and (not rows or rows & axes_of(f)))
+    return 1 + max((_nesting(f, output) for f in inner), default=0)

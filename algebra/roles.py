@@ -90,6 +90,8 @@ def assign(plan: Plan) -> Roles:
         rows = rest[-1]
     batch = tuple(a for a in rest if a != rows)
     inside = tuple(sorted((bound | inner) - {fold}, key=lambda a: (a in shared, a.name)))
+    for axis in {*rest} & bound:
+        raise EmitError(f"{axis} is folded within the loop, and outputs vary with it: fold it in a pipeline of its own")
     _one_writer(plan, {*batch, *([rows] if rows is not None else [])})
     singles = tuple(a for a in inside if a not in shared and _holds_another(written, a))
     pieces = _in_pieces(inside, singles, shared)

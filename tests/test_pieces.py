@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pieces_cases import CASES, DOT, FARTHEST, NESTED, d, e, i, j, u, v, weighted, x
+from pieces_cases import CASES, DOT, FARTHEST, NESTED, d, e, i, j, u, v, weighted, x, y
 from test_refinement import changed_kernels, open_of
 
-from refold import Plan, Spec, derive, fold
+from refold import Plan, Spec, derive, fold, pipeline
 from refold.algebra.roles import assign
+from refold.errors import EmitError
 from refold.schedule import ir
 from refold.schedule.lower.kernels import kernels
 from refold.verify.kernel.refinement import Prover
@@ -119,3 +120,10 @@ def test_a_loop_over_pieces_that_no_tile_changes_stands_before_the_tiles() -> No
     before = [s for s in made.rolling.body if isinstance(s, ir.For) and is_of_pieces(s)]
     inside = [s for f in made.functions if f.name == "_step" for s in f.body if isinstance(s, ir.For)]
     assert len(before) == 1 and len(inside) == 1
+
+
+def test_an_axis_that_is_folded_within_and_that_outputs_have_is_refused() -> None:
+    length = fold.sum(x[i, d] ** 2, over=d)
+    spec = pipeline(o=(x[i, d] * fold.sum(length * y[j, d] / fold.max(length * u[j], over=j), over=j))[i, d])
+    with pytest.raises(EmitError, match="d is folded within the loop, and outputs vary with it: fold it in a pipeline"):
+        assign(plan_of(spec))
