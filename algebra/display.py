@@ -10,14 +10,24 @@ import sympy as sp
 
 from refold.algebra.fewest import fewest_sums
 from refold.algebra.plan import Accumulator, Plan, Refusal, State, Step
+from refold.algebra.reassociate import Reassociated, put_in
 from refold.algebra.sections import Line, Section, point, sections_text
 from refold.algebra.stages import Staged
+from refold.algebra.worth import LONG, SHORT, long_axes
 from refold.spec import Fold, Index, Size, Spec
 from refold.spec.abbreviate import substitute
 from refold.spec.mathematics import definition, latex, text
 
 _SIGN = {"sum": "Σ", "count": "Σ", "prod": "Π"}
 _INFIX = {"sum": "+", "count": "+", "prod": "·"}
+
+
+# What each law of re-association says of its use.
+LAWS: dict[str, str] = {
+    "monotone": "a map that does not fall leaves the maximum",
+    "distribute": "multiplied out, into products of two tiles: it cancels where both are near each other",
+    "contract": "factors that do not vary with an axis leave its sum, and sums exchange",
+}
 
 
 def spec_section(spec: Spec, prefer: Mapping[sp.Expr, str] | None = None) -> Section:
@@ -48,17 +58,50 @@ def plan_sections(plan: Plan) -> tuple[Section, ...]:
 
 def stage_sections(staged: Staged) -> tuple[Section, ...]:
     """The pipeline, why it is cut and how, and the sections of every stage."""
+    form = [] if staged.form is None else [form_section(staged.form)]
     lines = [Line("one pass", staged.why)] if staged.why else []
     lines += [Line("one axis", f"{f.axis} for {f.outer}, {f.inner}: position {f.outer}·|{f.inner}| + {f.inner}")
               for f in staged.flats]  # fmt: skip
     passed = [f"{o.name}[{','.join(a.name for a in o.axes)}]" if o.axes else o.name for o in staged.passed]
     lines += [Line("handed on", ", ".join(passed), staged.how)] if passed else []
-    found = [spec_section(staged.spec), Section("Cut into stages" if passed else "Rewritten", tuple(lines))]
+    cut = [Section("Cut into stages" if passed else "Rewritten", tuple(lines))] if lines else []
+    found = [spec_section(staged.spec), *form, *cut]
     for n, plan in enumerate(staged.plans, 1):
         first, *rest = plan_sections(plan)
         title = f"Stage {n}, over {plan.axis.name}: class {plan.kind}"
         found += [Section(title, first.lines), *rest]
     return tuple(found)
+
+
+def form_section(form: Reassociated) -> Section:
+    """The laws by which another form of a pipeline is computed, and what it saves."""
+    lines, spec = [], form.before
+    for n, use in enumerate(form.uses, 1):
+        parts: dict[Any, Any] = {part.expr: part.symbol for part in spec.parts() if part.expr != use.before}
+        before, after = (text(substitute(side, parts)) for side in (use.before, use.after))
+        lines.append(Line(f"{n:2} {use.law}", f"{before} = {after}", LAWS[use.law]))
+        spec = put_in(spec, use.before, use.after)
+    if form.saved is None:
+        return Section("Re-associated", tuple(lines))
+    written, new = form.saved
+    if written is None or new is None:
+        last = Line("saves", "as written there is no kernel", "a stage would hold too many axes whole")
+        return Section("Re-associated", (*lines, last))
+    for word, x, y in (("work", written.work, new.work), ("bytes", written.bytes, new.bytes)):
+        if x != y:
+            lines.append(
+                Line(word, " → ".join(text(sp.Add(*terms)) for terms in _differing(x, y)), "where they differ")
+            )
+    long = long_axes(form.before)
+    lengths = f"where {', '.join(sorted(long))} are of length {LONG}, and other axes of length {SHORT}"
+    lines.append(Line("saves", f"{1 - new.at(long) / written.at(long):.1%}", lengths))
+    return Section("Re-associated", tuple(lines))
+
+
+def _differing(one: sp.Expr, other: sp.Expr) -> tuple[set[sp.Expr], set[sp.Expr]]:
+    """The terms that only one of two sums has."""
+    left, right = ({*sp.Add.make_args(x)} for x in (one, other))
+    return left - right, right - left
 
 
 def _walks(plan: Plan) -> str:

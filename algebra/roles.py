@@ -73,15 +73,15 @@ def assign(plan: Plan) -> Roles:
     bound = {n.axis for x in written for n in sp.preorder_traversal(x) if isinstance(n, Fold)}
     dots = [f for x in written for n in sp.preorder_traversal(x) if isinstance(n, Fold) and n.kind == "sum"
             for f in _factors(plan, n.body, n.axis)]  # fmt: skip
-    # Columns: what only the plain operand of a contraction over the fold axis has.
-    inner = {a for left, right, plain in pairs if plain for a in right - left if a in shared}
-    inner |= _columns(plan)
+    inner = {a for pair in pairs for a in _of_one_side(*pair, shared)} | _columns(plan)
     rest = [a for a in shared if a not in inner]
-    private = [a for a in rest if any((a in left) != (a in right) for left, right, _ in (*pairs, *dots))]
+    private = [a for a in rest if any((a in _axes_of_all(x)) != (a in _axes_of_all(y)) for x, y in (*pairs, *dots))]
     group = None
     rows: Index | None = None
     if private:
-        rows = private[0]
+        # Where a dot has the loop's axis on one side, its rows are an axis of the other.
+        facing = [a for a in private if any(_faces(a, fold, *groups) for groups in dots)]
+        rows = (facing or private)[0]
     elif pairs or dots:
         packed = [(a, g) for a in rest if (g := _group(plan, a)) is not None]
         if packed:
@@ -122,11 +122,35 @@ def _columns(plan: Plan) -> set[Index]:
     return {a for r in found for a in axes_of(r)} - carried if carried - {plan.axis} else set()
 
 
+def _of_one_side(left: list[sp.Expr], right: list[sp.Expr], shared: list[Index]) -> set[Index]:
+    """What only the plain operand of a contraction over the fold axis has; of two plain ones that of the last axis."""
+    if not _is_plain(right):
+        return set()
+    own = {a for a in _axes_of_all(right) - _axes_of_all(left) if a in shared}
+    others = {a for a in _axes_of_all(left) - _axes_of_all(right) if a in shared}
+    last = max(own | others, key=shared.index, default=None)
+    return others if _is_plain(left) and last in others else own
+
+
+def _faces(axis: Index, fold: Index, left: list[sp.Expr], right: list[sp.Expr]) -> bool:
+    """Whether one side of a contraction has an axis and the other one the axis of the loop."""
+    sides = (_axes_of_all(left), _axes_of_all(right))
+    return any(axis in one - other and fold in other - one for one, other in (sides, sides[::-1]))
+
+
+def _is_plain(factors: list[sp.Expr]) -> bool:
+    return all(isinstance(f, Read) for f in factors)
+
+
+def _axes_of_all(factors: list[sp.Expr]) -> set[Index]:
+    return {a for f in factors for a in axes_of(f)}
+
+
 def _one_writer(plan: Plan, over: set[Index]) -> None:
     """Every output has every axis that programs go over, or many of them would write it. Raises `EmitError`."""
     for f in plan.finish:
         for axis in sorted(over - {*f.axes}, key=str):
-            other = next(g.name for g in plan.finish if axis in g.axes)
+            other = next((g.name for g in plan.finish if axis in g.axes), "a state")
             raise EmitError(
                 f"{other} has a program for each position of {axis}, and {f.name} does not vary with {axis}: "
                 "give each of the two a pipeline of its own"
@@ -151,14 +175,10 @@ def _ordered_outputs(plan: Plan) -> list[Index]:
     return [a for a in found if a != plan.axis]
 
 
-def _factors(plan: Plan, body: sp.Expr, axis: Index) -> list[tuple[set[Index], set[Index], bool]]:
-    """The two groups of factors of a contraction over `axis`, as the axes of each; whether the second is plain data."""
+def _factors(plan: Plan, body: sp.Expr, axis: Index) -> list[tuple[list[sp.Expr], list[sp.Expr]]]:
+    """The two groups of factors of a contraction over `axis`, where there are two."""
     groups = operands(expand_elements(plan, body), axis)
-    if groups is None:
-        return []
-    left, right = groups
-    plain = all(isinstance(f, Read) for f in right)
-    return [({a for f in left for a in axes_of(f)}, {a for f in right for a in axes_of(f)}, plain)]
+    return [] if groups is None else [groups]
 
 
 def operands(body: sp.Expr, axis: Index) -> tuple[list[sp.Expr], list[sp.Expr]] | None:

@@ -9,25 +9,23 @@ it like any other tensor. Each piece is a pipeline of its own, derived, proved a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import Any
+from dataclasses import dataclass, replace
 
 import sympy as sp
 
+from refold.algebra.cuts import dtype_of
 from refold.algebra.derive import derive, plan_of
-from refold.algebra.flatten import Flat, flatten
-from refold.algebra.names import Names
+from refold.algebra.flatten import Flat
 from refold.algebra.plan import Plan, Refusal
+from refold.algebra.reassociate import Reassociated, reassociations
 from refold.algebra.refuse import Refused
-from refold.algebra.rewrite import rebuild
+from refold.algebra.search import Search
+from refold.algebra.worth import long_axes
 from refold.errors import UnsupportedSpec, within_depth
-from refold.spec import Fold, Index, Output, Read, Spec
-from refold.spec.heads import TensorName, is_integral, outermost
-from refold.spec.pipeline import assembled
+from refold.spec import Index, Output, Param, Spec
 
-Ready = Callable[[Fold], bool]
+# A form is to cost less than this part of what the pipeline costs as written.
+GAIN = 0.95
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -35,16 +33,26 @@ class Staged:
     """A pipeline as several of one pass each: a later one reads, as tensors, outputs of earlier ones.
 
     Put in the place of these reads, the outputs of the stages are those of `spec`, expression for expression, after
-    each of `flats` was put in the place of two axes.
+    the laws of `form` were used and each of `flats` was put in the place of two axes. `lengths` are those of axes that
+    a stage has no tensor over: it takes them as scalars.
     """
 
     spec: Spec
     plans: tuple[Plan, ...]
     flats: tuple[Flat, ...] = ()
+    form: Reassociated | None = None
+    lengths: tuple[tuple[Param, Index], ...] = ()
+
+    @property
+    def formed(self) -> Spec:
+        """The pipeline after laws were used, which is what is cut."""
+        return self.spec if self.form is None else self.form.after
 
     @property
     def why(self) -> str:
-        """Why no single pass computes the pipeline; nothing where one does, after two axes became one."""
+        """Why no single pass computes the pipeline; nothing where one does, after two axes became one or in a form."""
+        if self.form is not None:
+            return ""
         try:
             plan_of(self.flats[-1].after if self.flats else self.spec)
         except UnsupportedSpec as error:
@@ -80,166 +88,24 @@ class Staged:
 def stages(spec: Spec) -> Plan | Staged | Refusal:
     """The plan of a pipeline; else those of its stages, as few as are found; else why it is refused.
 
-    Raises `UnsupportedSpec` as `derive` does, where no cut helps.
+    Of a form that laws make of the pipeline where it costs less. Raises `UnsupportedSpec` as `derive` does, where no
+    cut helps.
     """
-    try:
-        return plan_of(spec)
-    except (UnsupportedSpec, Refused):
-        flats: list[Flat] = []
-        flat = spec
-        while (found := flatten(flat)) is not None:
-            flat = found.after
-            flats.append(found)
-        # As it stands it has none already.
-        plans = _plans(flat) if flats else _in_two(spec)
-        return derive(spec) if plans is None else Staged(spec, plans, tuple(flats))
-
-
-def _plans(spec: Spec) -> tuple[Plan, ...] | None:
-    """The plans of a pipeline in one piece, else in two that have some."""
-    try:
-        return (plan_of(spec),)
-    except (UnsupportedSpec, Refused):
-        return _in_two(spec)
-
-
-def _in_two(spec: Spec) -> tuple[Plan, ...] | None:
-    """The plans of the first two pieces of a pipeline that have some."""
-    for first, rest in cuts(spec):
-        try:
-            begun = plan_of(first)
-        except (UnsupportedSpec, Refused):
+    search = Search(long_axes(spec))
+    written = search.whole(spec) or search.pieces(spec)
+    found, form, before = written, None, None if written is None else written.cost
+    for other in () if spec.as_written else reassociations(spec):
+        pieces = search.pieces(other.after)
+        least = search.worth(None if found is None else found.cost)
+        if pieces is None or (len(pieces.plans) > 1 and spec.empty is not sp.nan):
+            # What an output is where it has no value is for its own stage to say, and not for one before.
             continue
-        after = _plans(rest)
-        if after is not None:
-            return begun, *after
-    return None
-
-
-def cuts(spec: Spec) -> list[tuple[Spec, Spec]]:
-    """The ways to compute a part of a pipeline first, those that hand on least before the others.
-
-    A way is an axis and a number: what is first are the folds over this axis that so many of it wait for.
-    """
-    every = list(dict.fromkeys(f for o in spec.outputs for f in _within(o.expr)))
-    found: dict[tuple[Spec, Spec], None] = {}
-    for axis in dict.fromkeys(f.axis for f in every):
-        deepest = max(_chain(f, axis) for f in every if f.axis == axis)
-        for level in range(deepest, 0, -1):
-            cut = _cut(spec, partial(_is_ready, axis=axis, level=level))
-            if cut is not None:
-                found[cut] = None
-    return sorted(found, key=_cost)
-
-
-def _is_ready(fold: Fold, axis: Index, level: int) -> bool:
-    return fold.axis == axis and _chain(fold, axis) <= level
-
-
-def _cost(cut: tuple[Spec, Spec]) -> tuple[int, int, int, int]:
-    """What a cut costs, the gravest first.
-
-    Tensors handed on that have more axes than each that their fold reads, such as scores; folds in a fold that are
-    computed again for every row; the most axes of a tensor handed on; how many there are.
-    """
-    first, rest = cut
-    wanted = {t.name for t in rest.tensors}
-    passed = [o for o in first.outputs if o.name in wanted]
-    swollen = sum(map(swells, passed))
-    again = sum(len(_again(piece)) for piece in cut)
-    return swollen, again, max((len(o.axes) for o in passed), default=0), len(passed)
-
-
-def swells(output: Output) -> bool:
-    """Whether an output has more axes than every tensor that it reads."""
-    return len(output.axes) > max((len(r.tensor.axes) for r in output.expr.atoms(Read)), default=0)
-
-
-def _again(spec: Spec) -> set[Fold]:
-    """The folds in other folds that are the same for all rows."""
-    return {
-        inner
-        for o in spec.outputs
-        for fold in outermost(o.expr)
-        for inner in _within(fold.body)
-        if o.axes and not _indices(inner) & ({*o.axes} - {fold.axis})
-    }
-
-
-def _cut(spec: Spec, ready: Ready) -> tuple[Spec, Spec] | None:
-    """What is ready, and what reads it; nothing where one of the two would be all or nothing."""
-    work = _Cut(ready, Names(spec))
-    first = [o for o in spec.outputs if (tops := outermost(o.expr)) and all(map(ready, tops))]
-    for output in first:
-        work.reads[output.expr] = _read(output)
-    rest = [replace(o, expr=work.apart(o.expr)) for o in spec.outputs if o not in first]
-    first += work.written
-    if not first or not any(outermost(o.expr) for o in rest):
-        return None
-    return assembled(spec, first), assembled(spec, rest)
-
-
-@dataclass(slots=True)
-class _Cut:
-    """Puts reads of tensors in the place of what is computed first."""
-
-    ready: Ready
-    names: Names
-    reads: dict[sp.Expr, Read] = field(default_factory=dict)
-    written: list[Output] = field(default_factory=list)
-
-    def apart(self, expr: Any) -> Any:
-        """An expression with reads in the place of its largest parts that are ready and vary with rows alone."""
-        if not any(self.ready(f) for f in _within(expr)):
-            return expr
-        if self.is_whole(expr):
-            factor, value = expr.as_coeff_Mul()
-            return factor * self.read(value)
-        if isinstance(expr, sp.Add | sp.Mul):
-            whole = [a for a in expr.args if self.is_whole(a)]
-            if len(whole) > 1 and self.is_whole(together := expr.func(*whole)):
-                return expr.func(self.read(together), *(self.apart(a) for a in expr.args if a not in whole))
-        return rebuild(expr, [self.apart(a) for a in expr.args])
-
-    def is_whole(self, expr: sp.Basic) -> bool:
-        """Whether all folds of an expression are ready, and it varies with nothing that they do not vary with."""
-        tops = outermost(expr) if isinstance(expr, sp.Expr) else []
-        if not tops or not all(map(self.ready, tops)):
-            return False
-        return _indices(expr) <= set[Index]().union(*map(_indices, tops))
-
-    def read(self, expr: Any) -> Read:
-        """The tensor that holds the value of an expression."""
-        if expr not in self.reads:
-            axes = tuple(sorted(_indices(expr), key=lambda a: a.name))
-            name = self.names.take("pass1")
-            self.written.append(Output(name, expr, axes))
-            self.reads[expr] = _read(self.written[-1])
-        return self.reads[expr]
-
-
-def _read(output: Output) -> Read:
-    """An output as what comes later reads it: in float32, however the inputs are rounded; a position as an integer."""
-    return Read(TensorName(output.name, output.axes, dtype_of(output)), *output.axes)
-
-
-def dtype_of(output: Output) -> str:
-    """In what an output is handed on."""
-    return "int64" if is_integral(output.expr) else "float32"
-
-
-def _within(expr: sp.Basic) -> Iterator[Fold]:
-    """Every fold of an expression, those in folds too."""
-    if isinstance(expr, Fold):
-        yield expr
-    for arg in expr.args:
-        yield from _within(arg)
-
-
-def _indices(expr: sp.Basic) -> set[Index]:
-    return {s for s in expr.free_symbols if isinstance(s, Index)}
-
-
-def _chain(fold: Fold, axis: Index) -> int:
-    """How many folds over an axis wait for each other."""
-    return int(fold.axis == axis) + max((_chain(f, axis) for f in _within(fold.body)), default=0)
+        if search.worth(pieces.cost) < GAIN * least:
+            found, form = pieces, replace(other, saved=(before, pieces.cost))
+    if found is None:
+        return derive(spec)
+    if form is None and not found.flats and len(found.plans) == 1:
+        return found.plans[0]
+    taken = {param for plan in found.plans for param in plan.spec.params}
+    lengths = tuple((length, axis) for length, axis in search.lengths.items() if length in taken)
+    return Staged(spec, found.plans, found.flats, form, lengths)

@@ -155,7 +155,12 @@ def _function(kernel: StagedKernel, spec: Spec, users: dict[str, str]) -> str:
     given = ", ".join(f"{quoted(t)}: {w}" for t, w in zip(words, called(words, users), strict=True))
     lines += [f"    inputs, words = {{{inputs}}}, {{{given}}}"]
     lines += [f"    {line}" for line in wrap("options = {", [f"{quoted(o)}: {o}" for o in OPTIONS], "}", 4)]
-    lines += ["    return rt.run_stages(TABLES, _STAGES, _FLATS, inputs, words, out, options)"]
+    ours = {old: new for new, old in users.items()}
+    lengths = [
+        f"{quoted(str(n))}: {quoted(ours.get(str(a.name), str(a.name)))}" for n, a in kernel.composed.staged.lengths
+    ]
+    lines += [f"    lengths = {{{', '.join(lengths)}}}"]
+    lines += ["    return rt.run_stages(TABLES, _STAGES, _FLATS, lengths, inputs, words, out, options)"]
     return "\n".join(lines)
 
 

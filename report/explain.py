@@ -9,9 +9,9 @@ import sympy as sp
 
 from refold.algebra import Plan, Refusal, Staged
 from refold.algebra.cost import Cost, as_written, example_sizes, fused
+from refold.algebra.cuts import swells
 from refold.algebra.display import determinant_text, naming, passes, plain, short
 from refold.algebra.plan import Accumulator
-from refold.algebra.stages import swells
 from refold.spec import Fold, Spec
 from refold.spec.mathematics import text
 

@@ -112,7 +112,12 @@ def derivation_data(loaded: Loaded, outcome: Any) -> dict[str, Any]:
                 "conditions": []}  # fmt: skip
     if isinstance(outcome, Staged):
         parts = [derivation_data(loaded, plan) for plan in outcome.plans]
-        return {"spec": loaded.given, "status": "derived", "class": " ".join(p["class"] for p in parts),
+        laws = (
+            []
+            if outcome.form is None
+            else [{"law": u.law, "before": text(u.before), "after": text(u.after)} for u in outcome.form.uses]
+        )
+        return {"spec": loaded.given, "status": "derived", "class": " ".join(p["class"] for p in parts), "laws": laws,
                 "stages": [{"pipeline": str(plan.spec), **p} for plan, p in zip(outcome.plans, parts, strict=True)],
                 "folds": [], "conditions": []}  # fmt: skip
     folds = []

@@ -12,7 +12,11 @@ from rich.text import Text
 
 
 def sections(report: Any) -> tuple[RenderableType, ...]:
-    """Guards, overflows and rounding as short tables; nothing for a claim, which has no plan."""
+    """Guards, overflows and rounding as short tables, of each stage; nothing for a claim, which has no plan."""
+    stages = getattr(report, "reports", ())
+    if stages:
+        titles = (Text(f"Stage {n}", style="bold") for n in range(1, len(stages) + 1))
+        return tuple(part for title, stage in zip(titles, stages, strict=True) for part in (title, *sections(stage)))
     found = data(report)
     parts: list[RenderableType] = []
     if found.get("guards"):

@@ -51,6 +51,7 @@ class Spec:
     `empty` is the value of an output element that has none because its reductions range over nothing (an axis of
     length 0, or every element masked); NaN by default. It is not for what data make NaN, or divide by 0.
     `centred` asks for centred moments where differences of raw ones are written: a preference, and no other value.
+    `as_written` says that no law of re-association may give it another form, equal though it is: a distance stays one.
     """
 
     outputs: tuple[Output, ...]
@@ -59,6 +60,7 @@ class Spec:
     axes: tuple[Index, ...]
     empty: sp.Expr
     centred: bool = False
+    as_written: bool = False
 
     def __str__(self) -> str:
         lines = [f"{left} = {right}" for left, right in self.lines()]
@@ -66,6 +68,8 @@ class Spec:
         if self.empty is not sp.nan:
             lines.append(f"with {text(self.empty)} where a reduction ranges over nothing")
         lines += ["by centred moments"] if self.centred else []
+        if self.as_written:
+            lines.append("computed as written")
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -108,11 +112,12 @@ class Spec:
 
 
 @within_depth()
-def pipeline(*, empty: Any = None, centred: bool = False, **outputs: Any) -> Spec:
+def pipeline(*, empty: Any = None, centred: bool = False, as_written: bool = False, **outputs: Any) -> Spec:
     """`pipeline(o=expression[i, e])`: a `Spec` from its outputs, each indexed by its axes in order.
 
     `empty` is the value of outputs whose expression is undefined because its reductions range over nothing.
     With `centred`, what is written as `E[x y] - E[x] E[y]` is carried as `E[(x - E x) (y - E y)]`, which rounds less.
+    With `as_written` nothing is re-associated: sums, squares of differences and maxima are computed as they stand.
     Raises a `SpecError` that names the place and the remedy for whatever is malformed.
     """
     if not outputs:
@@ -134,9 +139,10 @@ def pipeline(*, empty: Any = None, centred: bool = False, **outputs: Any) -> Spe
     value = sp.nan if empty is None else unwrap(empty)
     if not value.is_number or not (value is sp.nan or value.is_extended_real):
         raise SpecError(f"empty={text(value)} is no number: write empty=0, say")
-    if not isinstance(centred, bool):
-        raise SpecError("centred= is True or False: call an output of that name something else")
-    spec = Spec(tuple(results), tensors, params, axes, value, centred)
+    for word, given in (("centred", centred), ("as_written", as_written)):
+        if not isinstance(given, bool):
+            raise SpecError(f"{word}= is True or False: call an output of that name something else")
+    spec = Spec(tuple(results), tensors, params, axes, value, centred, as_written)
     lines: dict[Hashable, places.Place | None] = {places.WHOLE: places.here()}
     lines |= {n: places.written(n) for o in results for n in _walk(o.expr) if isinstance(n, Fold)}
     places.keep(spec, lines)
@@ -146,7 +152,7 @@ def pipeline(*, empty: Any = None, centred: bool = False, **outputs: Any) -> Spe
 def assembled(whole: Spec, outputs: Iterable[Output]) -> Spec:
     """A pipeline of other outputs, in the terms of one that is well-formed."""
     results = list(outputs)
-    spec = Spec(tuple(results), *_parts(results), whole.empty, whole.centred)
+    spec = Spec(tuple(results), *_parts(results), whole.empty, whole.centred, whole.as_written)
     places.keep(spec, {places.WHOLE: places.places(whole).get(places.WHOLE)})
     return spec
 

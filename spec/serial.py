@@ -16,7 +16,8 @@ def dumps(spec: Spec) -> str:
     """A spec as nested constructors; nothing where that is too long or too deep to be read back."""
     outputs = [f"({o.name!r}, {_text(o.expr)}, [{', '.join(map(_text, o.axes))}])" for o in spec.outputs]
     parts = [outputs, *([_text(x) for x in group] for group in (spec.tensors, spec.params, spec.axes))]
-    text = "; ".join([f"[{', '.join(part)}]" for part in parts] + [_text(spec.empty), repr(spec.centred)])
+    words = [_text(spec.empty), repr(spec.centred), repr(spec.as_written)]
+    text = "; ".join([f"[{', '.join(part)}]" for part in parts] + words)
     try:
         return text if len(text) <= LONGEST and loads(text) == spec else ""
     except (SyntaxError, MemoryError, RecursionError):
@@ -26,9 +27,9 @@ def dumps(spec: Spec) -> str:
 def loads(text: str) -> Spec:
     """The spec of a text that `dumps` made; the text is code, and as much to be trusted as the file that it is in."""
     names = {**vars(sp), **{name: value for name, value in vars(heads).items() if isinstance(value, type)}}
-    outputs, tensors, params, axes, empty, centred = (eval(part, names) for part in text.split("; "))
+    outputs, tensors, params, axes, empty, centred, as_written = (eval(part, names) for part in text.split("; "))
     results = tuple(Output(name, expr, tuple(order)) for name, expr, order in outputs)
-    return Spec(results, tuple(tensors), tuple(params), tuple(axes), empty, centred)
+    return Spec(results, tuple(tensors), tuple(params), tuple(axes), empty, centred, as_written)
 
 
 def _text(expr: sp.Basic) -> str:

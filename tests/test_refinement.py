@@ -14,7 +14,7 @@ from support.examples import NAMES
 from support.pipelines import draw
 from support.written import spec_of
 
-from refold import Plan, Tensor, axes, derive, fold, pipeline
+from refold import Plan, Tensor, axes, derive, exp, fold, pipeline
 from refold.algebra import State
 from refold.schedule import ir
 from refold.schedule.lower.kernels import Kernels, kernels
@@ -46,6 +46,17 @@ def open_of(made: Kernels, prover: Prover) -> Iterator[str]:
 @pytest.mark.parametrize("name", [*SOME, *(pytest.param(n, marks=pytest.mark.slow) for n in REST)])
 def test_the_kernels_compute_the_monoid(name: str) -> None:
     prover = prover_of(name)
+    assert not [*open_of(prover.made, prover)]
+
+
+def test_two_streams_of_values_are_both_the_plan() -> None:
+    """Their lanes have the same numbers, and are of two axes."""
+    i, j, d, e = axes("i j d e")
+    p = exp(Tensor("s", i, j)[i, j] - fold.max(Tensor("s", i, j)[i, j], over=j))
+    v, w = Tensor("v", j, d)[j, d], Tensor("w", j, e)[j, e]
+    plan = derive(pipeline(o=fold.sum(p * v, over=j)[i, d], u=fold.sum(p * w, over=j)[i, e]))
+    assert isinstance(plan, Plan)
+    prover = Prover(kernels(plan, "f"), invariants_of(plan))
     assert not [*open_of(prover.made, prover)]
 
 

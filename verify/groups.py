@@ -9,6 +9,8 @@ from refold.verify.result import Result, Verdict, joint_verdict
 # What the name of an obligation begins with, and what all of its group say together.
 GROUPS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("stages", ("stages", "stages:"), "put in the place of what is read of them, they are the pipeline as written"),
+    ("re-association", ("re-association", "re-association:"),
+     "what is computed is what was written, by laws of sums and of maxima"),
     ("form", ("structure", "derived", "state"), "each step reads only what one pass has by then"),
     ("corrections", ("correction", "update", "dropped", "monotone"),
      "what was summed with a stale value is moved to the fresh one"),

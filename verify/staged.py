@@ -19,6 +19,7 @@ from refold.spec.pipeline import rename
 from refold.verify.kernel.asked import Asked
 from refold.verify.kernel.lemmas import less, positive, same
 from refold.verify.kernel.questions import answer
+from refold.verify.laws.reassociation import NAME, reassociation
 from refold.verify.result import Disproof, Proof, Report, Result
 from refold.verify.smt.formulas import own_context
 from refold.verify.verify import Progress, verify
@@ -61,12 +62,17 @@ def verify_stages(
 
 def composition(staged: Staged) -> Iterator[Result]:
     """That the stages are the pipeline, and that one axis may stand for two."""
-    claim = "the stages, each put in the place of what is read of it, are the pipeline as written"
-    different = [o.name for o in staged.spec.outputs if not _is_output(staged, o)]
+    form = "the pipeline as written" if staged.form is None else "the form below"
+    claim = f"the stages, each put in the place of what is read of it, are {form}"
+    different = [o.name for o in staged.formed.outputs if not _is_output(staged, o)]
     note = f"{', '.join(different)} is another expression" if different else "by inspection"
     yield Result("stages", claim, "unknown" if different else "proved", 0.0, "", note=note)
     for flat in staged.flats:
         yield digits(flat)
+    if staged.form is not None:
+        if staged.form.before != staged.spec:
+            yield Result(NAME, "the form is one of the pipeline as written", "unknown", 0.0, "", note="of another one")
+        yield from reassociation(staged.form)
 
 
 def digits(flat: Flat) -> Result:
@@ -97,6 +103,8 @@ def _is_output(staged: Staged, output: Output) -> bool:
     except ShadowedAxis:
         return False
     found = meaning.get(output.name)
+    lengths = {length: Size(axis.name) for length, axis in staged.lengths}
+    found = found and replace(found, expr=found.expr.xreplace(lengths))
     for flat in reversed(staged.flats):
         found = found and Apart(flat).output(found)
     return found is not None and found.axes == output.axes and found.expr == output.expr

@@ -783,8 +783,8 @@ class Flat:
 
 
 def run_stages(
-    tables: Tables, stages: tuple[Stage, ...], flats: tuple[Flat, ...], inputs: Tensors, words: dict[str, Any],
-    out: Any, options: dict[str, Any],
+    tables: Tables, stages: tuple[Stage, ...], flats: tuple[Flat, ...], lengths: dict[str, str], inputs: Tensors,
+    words: dict[str, Any], out: Any, options: dict[str, Any],
 ) -> Any:  # fmt: skip
     """Calls stage after stage, each with what the user gives and what earlier ones have written."""
     size = sizes(tables, inputs)
@@ -797,6 +797,7 @@ def run_stages(
             held[n], axes[n] = flat.merge(held[n], axes[n]), flat.axes(axes[n])
         size[flat.axis] = size[flat.outer] * size[flat.inner]
         words = words | {flat.length: max(1, size[flat.inner])}
+    words = words | {length: size[axis] for length, axis in lengths.items()}
     for stage in stages:
         named = {theirs: words[ours] for theirs, ours in stage.words.items()}
         made = stage.call(*(held[n] for n in stage.reads), **named, **options)
