@@ -173,8 +173,13 @@ def _test(kernel: StagedKernel) -> str:
 
 
 def _roles(staged: Staged, spec: Spec, ours: dict[str, str]) -> Roles:
-    """The roles of the last stage, of the axes that the whole has: the inner one for one that stands for two."""
-    roles, known = assign(staged.plans[-1]), {a.name: a for a in spec.axes}
+    """The roles of one stage, of the axes that the whole has: the inner one for one that stands for two.
+
+    It is the last whose loop is over an axis that no other stage holds whole, since that may be of length 0.
+    """
+    held = {a.name for plan in staged.plans for a in assign(plan).inner}
+    plan = next((p for p in reversed(staged.plans) if p.axis.name not in held), staged.plans[-1])
+    roles, known = assign(plan), {a.name: a for a in spec.axes}
     inner = {f.axis: f.inner for f in staged.flats}
 
     def there(axis: Index) -> Index | None:
