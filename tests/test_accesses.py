@@ -288,6 +288,14 @@ def test_an_extreme_of_rows_is_not_the_other_one() -> None:
     assert open_of(replace(kernels, stages={**kernels.stages, "rolling": wrong}), {"loops: rolling"})
 
 
+@pytest.mark.parametrize("mask", [lambda i, j: j <= i, lambda i, j: j >= i], ids=["first", "last"])
+def test_ends_that_are_made_of_one_end_of_the_rows_ask_for_that_one_alone(mask: Any) -> None:
+    """No tile of an argmax is skipped, so that the kernel has no need of its last row, or of its first."""
+    i, j = axes("i j")
+    kernels = kernels_of(derive(pipeline(y=fold.argmax(where(mask(i, j), Tensor("x", i, j)[i, j], -oo), over=j)[i])))
+    assert kernels is not None and not open_of(kernels, {"loops: rolling"})
+
+
 def test_a_state_without_rows_is_the_same_for_all_programs_of_a_batch() -> None:
     """It was refuted, since a program leaves it where others do: the batch that it depends on is theirs too."""
     i, j, e = axes("i j e")

@@ -63,7 +63,7 @@ class Visit:
 def visit_questions(made: Kernels, how: Launch, read: Lanes, asked: Asked) -> Iterator[IndexQuestions]:
     """What is asked of the loops of the kernels that go over the axis."""
     claim = "the loops visit every tile in [lo, hi), none twice, and without masks in [full_lo, full_hi) alone"
-    if _of_rows(made):
+    if _ends_of_rows(made):
         claim += "; every row of a program is between its first_row and its last_row"
     writes = any(f.name == "_write" for f in made.functions)
     if writes:
@@ -94,18 +94,24 @@ def _question(made: Kernels, stage: str, how: Launch, lane: Lane, asked: Asked) 
     return asked.question(held(launch_facts(lane, made, how), lane), simplified(goals, blocks_of(lane)))
 
 
-def _of_rows(made: Kernels) -> bool:
-    """Whether the ends of ranges are made of a program's first or last row."""
-    return any(c.expr.has(FIRST_ROW, LAST_ROW) for c in made.ranges.choices(made.roles, *whole(made.roles.fold)))
+def _ends_of_rows(made: Kernels) -> set[sp.Symbol]:
+    """Those of a program's first and last row that the ends of ranges are made of."""
+    found = (c.expr.free_symbols for c in made.ranges.choices(made.roles, *whole(made.roles.fold)))
+    return {FIRST_ROW, LAST_ROW}.intersection(set[sp.Basic]().union(*found))
 
 
 def _rows(made: Kernels, how: Launch, lane: Lane, asked: Asked) -> Iterator[IndexQuestion]:
     """What the formulas take for granted of the rows of a program: each is between a first and a last on their axis."""
-    rows = made.roles.rows
-    if rows is None or not _of_rows(made):
+    rows, ends = made.roles.rows, _ends_of_rows(made)
+    if rows is None or not ends:
         return
-    first, row, last = (name_in(lane, n) for n in ("first_row", rows.name, "last_row"))
-    goals = [nonnegative(first), at_most(first, row), at_most(row, last), less(last, length(rows, made))]
+    row, goals = name_in(lane, rows.name), list[Term]()
+    if FIRST_ROW in ends:
+        first = name_in(lane, FIRST_ROW.name)
+        goals += [nonnegative(first), at_most(first, row)]
+    if LAST_ROW in ends:
+        last = name_in(lane, LAST_ROW.name)
+        goals += [at_most(row, last), less(last, length(rows, made))]
     facts = held([*launch_facts(lane, made, how), name_in(lane, f"in_{rows.name}")], lane)
     left = [g for g in simplified(goals, blocks_of(lane)) if g is not TRUE]
     if left:
