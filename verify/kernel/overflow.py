@@ -102,11 +102,15 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Widths:
-    """What bounds the integers of one kernel, at indices of 32 bits and of 64."""
+    """What bounds the integers of one kernel, at indices of 32 bits and of 64.
+
+    `of_index`: with what is known at which width, how many bits an index has.
+    """
 
     lane: Lane
     shapes: Mapping[str, tuple[Dimension, ...]]
     bounds: Mapping[Width, Intervals]
+    of_index: tuple[tuple[Width, int], ...]
     index: int
     workspace: frozenset[str]
 
@@ -126,9 +130,14 @@ class Widths:
         reached = [reach(e, made) for e in how.reaches]
         limits: tuple[tuple[Width, int], ...] = ((32, how.limits.index), (64, how.limits.mask))
         bounds = {width: made_of((*looked_at, *((r, end - 1) for r in reached))) for width, end in limits}
+        # What fits into 32 bits whatever masks come to need not be asked again.
+        of_index: tuple[tuple[Width, int], ...] = ((32, 32), (64, 64))
         if not reached:
-            bounds[32] = bounds[64]
-        return cls(lane, shapes, bounds, how.limits.index, frozenset(made.workspace.values()))
+            bounds[32], of_index = bounds[64], ((64, 32),)
+        elif any(free.because(subtract(whole(how.limits.index), r)) is not None for r in reached):
+            # Indices of 32 bits are for no length at all: the launcher takes 64 for all.
+            of_index = ((64, 64),)
+        return cls(lane, shapes, bounds, of_index, how.limits.index, frozenset(made.workspace.values()))
 
     def all(self, known: set[object]) -> Iterator[Fit | Open]:
         """What is shown to fit, and what is not; `known` are those that were asked."""
@@ -174,8 +183,7 @@ class Widths:
         value = one.value.args[0] if one.value.op == "narrow" else one.value
         widths: tuple[tuple[Width, int], ...] = ((64, bits(one.dtype)),)
         if one.dtype == INDEX:
-            # What fits into 32 bits whatever masks come to need not be asked again.
-            widths = ((32, 32), (64, 64)) if self.bounds[32] is not self.bounds[64] else ((64, 32),)
+            widths = self.of_index
         for width, held in widths:
             fit = self.fit(width, value, held, conditions)
             if fit is None:
