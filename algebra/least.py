@@ -57,7 +57,7 @@ def least(plan: Plan) -> Least | None:
     over rows (f, a) and columns b has the rank K at most (section 2 of docs/theory.md).
     """
     sums = tuple(a for a in plan.accumulators if a.reducer in ("sum", "count"))
-    along = next((str(t.name) for t in plan.spec.tensors if plan.axis in t.axes and not t.is_integer), "")
+    along = min((str(t.name) for t in plan.spec.tensors if plan.axis in t.axes and not t.is_integer), default="")
     if not 0 < len(sums) <= MOST or not along or not _in_place(plan):
         return None
     best: Least | None = None

@@ -76,6 +76,11 @@ class Sample:
         more = tuple(gaps[(gap + n) % len(gaps)] for n in range(len(values)))
         return replace(self, positions=self.positions + more, values=self.values + values)
 
+    @property
+    def by_name(self) -> list[TensorName]:
+        """The tensors, in an order that hangs on nothing else."""
+        return sorted(self.spec.tensors, key=lambda t: t.name)
+
     def value(self, expr: sp.Basic, position: int | None = None) -> Any:
         """The exact value of an expression, at a position of the axis where it varies with it."""
         at = self.constants if position is None else self.constants | {self.axis: sp.Integer(position)}
@@ -156,7 +161,7 @@ class Sample:
         own = self.positions[: self.elements]
         if beside is not None and position not in own:
             # Where an element is added, the other tensors differ with it, so that their folds do.
-            return beside + sp.Rational(1 + self.spec.tensors.index(tensor), 2)
+            return beside + sp.Rational(1 + self.by_name.index(tensor), 2)
         size = rng.randint(1, 9)
         if position in own and beside is not None:
             # Along the axis no two are equal: equal columns have no determinant.
@@ -169,6 +174,6 @@ class Sample:
 
     def _leads(self, tensor: TensorName, numbers: list[int]) -> bool:
         """Whether a place is one of the first tensor that varies along the axis, at the other axes' positions."""
-        first = next((t for t in self.spec.tensors if self.axis in t.axes and not t.is_integer), None)
+        first = next((t for t in self.by_name if self.axis in t.axes and not t.is_integer), None)
         at = zip(tensor.axes, numbers, strict=True)
         return tensor == first and all(a == self.axis or self.constants[a] == n for a, n in at)

@@ -14,6 +14,7 @@ APART = f"{POSITIVE}; else give the later fold a pipeline of its own that takes 
 # What to do about an obligation of a derived form that is open, by the group that it is in.
 ADVICE = {
     "stages": "write each stage as a pipeline of its own, and call one after the other; report it with the pipeline",
+    "re-association": "keep the order of what is written: pipeline(..., as_written=True)",
     "form": APART,
     "corrections": APART,
     "merging": APART,

@@ -13,7 +13,7 @@ import torch
 # BEGIN: what the bundle is
 NAME = "logsumexp"
 FILES = {"kernel": "logsumexp.py", "runtime": "refold_runtime.py"}
-SPEC = "fd412833d95af82450508376332fa841121a7f659fa4f7d8798156e1a3545d12"
+SPEC = "171e28081d60596a8aa875c990c16438fdaa01a8c5121320ba21f235622ab62a"
 SIZES = {"i": 33, "j": 37}
 FOLD, ROWS = "j", "i"
 SCALARS: dict[str, float] = {}
@@ -33,7 +33,7 @@ HOPPER = False
 INNER: tuple[str, ...] = ()
 LEAD = 14
 # The pipeline, for whoever has refold.
-PIPELINE = "[('y', log(Fold('sum', exp(Read(TensorName('x', (Index('i'), Index('j'), ), 'float', False), Index('i'), Index('j'))), Index('j'))), [Index('i')])]; [TensorName('x', (Index('i'), Index('j'), ), 'float', False)]; []; [Index('i'), Index('j')]; nan"  # noqa: E501
+PIPELINE = "[('y', log(Fold('sum', exp(Read(TensorName('x', (Index('i'), Index('j'), ), 'float', False), Index('i'), Index('j'))), Index('j'))), [Index('i')])]; [TensorName('x', (Index('i'), Index('j'), ), 'float', False)]; []; [Index('i'), Index('j')]; nan; False; False"  # noqa: E501
 # END
 
 if not torch.cuda.is_available():
