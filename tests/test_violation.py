@@ -8,8 +8,10 @@ import sympy as sp
 
 from refold import Plan, Spec, Tensor, axes, derive, exp, fold, oo, pipeline, verify, where
 from refold.algebra import State
+from refold.algebra.monoid import monoid
 from refold.examples import logsumexp, softmax
 from refold.verify.obligation import Defined, Obligation
+from refold.verify.refute.replay import Subject, run_form, search
 from refold.verify.refute.violation import violated
 
 i, j = axes("i j")
@@ -76,3 +78,12 @@ def test_a_run_that_differs_for_another_reason_leaves_a_claim_unknown() -> None:
     assert any(name.startswith("correction") or name.startswith("update") for name in shown)
     assert all(r.counterexample is not None for r in report.results if r.verdict == "refuted")
     assert not any(name.startswith("range") for name in shown)
+
+
+def test_an_axis_that_another_one_reads_along_is_run_over_all_of_its_positions() -> None:
+    """The positive of a contrastive loss is k[i], so that j is as long as i: it was run over none of its positions."""
+    k = Tensor("k", j)
+    plan = plan_of(pipeline(o=(fold.logsumexp(Tensor("q", i)[i] * k[j], over=j) - k[i])[i]))
+    form = monoid(plan)
+    subject = Subject(plan.spec, plan.axis, lambda inputs, order: run_form(form, inputs, order))
+    assert search(subject, merges=True, empty_parts=True, lengths=(0, 1, 2), others=(1, 3), tries=2) is None

@@ -74,7 +74,8 @@ def search(
                 # A wide input holds several cases itself.
                 for attempt in range(0, tries, other):
                     inputs = sample(subject.spec, subject.axis, length, other, attempt, rng)
-                    found = tried(subject, inputs, orders(length, merges=merges, empty_parts=with_empty))
+                    along = _along(subject, inputs)
+                    found = tried(subject, inputs, orders(along, merges=merges, empty_parts=with_empty))
                     if found is not None:
                         return found
     rng = random.Random(0)
@@ -82,10 +83,15 @@ def search(
         for length, other in _sizes(mark):
             for attempt in range(24 if length * other < 10 else 4 if length * other < 1000 else 2):
                 inputs = sample(subject.spec, subject.axis, length, other, attempt, rng, around(mark))
-                found = tried(subject, inputs, _few_orders(length, merges=merges))
+                found = tried(subject, inputs, _few_orders(_along(subject, inputs), merges=merges))
                 if found is not None:
                     return found
     return None
+
+
+def _along(subject: Subject, inputs: dict[str, Any]) -> int:
+    """The length of the folded axis, which another axis decides where it reads a tensor along the folded one."""
+    return int(inputs[subject.axis.name])
 
 
 def _sizes(mark: sp.Rational) -> Iterator[tuple[int, int]]:
