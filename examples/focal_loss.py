@@ -3,7 +3,7 @@
 Lin et al., Focal Loss for Dense Object Detection, arXiv 1708.02002.
 """
 
-from refold import Scalar, Tensor, axes, exp, fold, pipeline
+from refold import Scalar, Tensor, axes, exp, fold, log, pipeline
 from refold.examples import show
 
 GROUP = "losses"
@@ -12,8 +12,10 @@ i, c = axes("i c")
 x = Tensor("x", i, c)
 target = Tensor("target", i, dtype="int64")
 gamma = Scalar("gamma", positive=True)
-nll = fold.logsumexp(x[i, c], over=c) - x[i, target[i]]
-SPEC = pipeline(loss=((1 - exp(-nll)) ** gamma * nll)[i])
+m = fold.max(x[i, c], over=c)
+mass = fold.sum(exp(x[i, c] - m), over=c)
+right = x[i, target[i]] - m
+SPEC = pipeline(loss=((1 - exp(right) / mass) ** gamma * (log(mass) - right))[i])
 
 
 def main() -> None:

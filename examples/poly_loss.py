@@ -3,7 +3,7 @@
 Leng et al., PolyLoss: A Polynomial Expansion Perspective of Classification Loss Functions, arXiv 2204.12511.
 """
 
-from refold import Scalar, Tensor, axes, exp, fold, pipeline
+from refold import Scalar, Tensor, axes, exp, fold, log, pipeline
 from refold.examples import show
 
 GROUP = "losses"
@@ -12,8 +12,10 @@ i, c = axes("i c")
 x = Tensor("x", i, c)
 target = Tensor("target", i, dtype="int64")
 a = Scalar("a")
-nll = fold.logsumexp(x[i, c], over=c) - x[i, target[i]]
-SPEC = pipeline(loss=(nll + a * (1 - exp(-nll)))[i])
+m = fold.max(x[i, c], over=c)
+mass = fold.sum(exp(x[i, c] - m), over=c)
+right = x[i, target[i]] - m
+SPEC = pipeline(loss=(log(mass) - right + a * (1 - exp(right) / mass))[i])
 
 
 def main() -> None:

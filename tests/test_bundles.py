@@ -58,8 +58,8 @@ def test_a_bundle_of_a_single_file_passes_its_own_tests(tmp_path: Path) -> None:
 
 REST = groups([n for n in NAMES if n in FEW and n not in WHOLE])
 MORE = groups([n for n in NAMES if n not in FEW])
-# Every second group waits for make slow, and all of what is not among the few.
-PARTS = [pytest.param(names, marks=pytest.mark.slow) if n % 2 else names for n, names in enumerate(REST)]
+# Every fourth group is quick; the others wait for make slow, and all of what is not among the few.
+PARTS = [pytest.param(names, marks=pytest.mark.slow) if n % 4 else names for n, names in enumerate(REST)]
 PARTS += [pytest.param(names, marks=pytest.mark.slow) for names in MORE]
 
 

@@ -1,7 +1,8 @@
 """focal_loss: loss and its kernels, emitted by refold from a proved plan.
 
-    l[i] = Σ_c exp(x[i,c])
-    loss[i] = (1 - exp(x[i,target[i]])/l[i])**gamma·(log(l[i]) - x[i,target[i]])
+    m[i] = max_c x[i,c]
+    l[i] = Σ_c exp(x[i,c] - m[i])
+    loss[i] = (1 - exp(x[i,target[i]] - m[i])/l[i])**gamma·(log(l[i]) + m[i] - x[i,target[i]])
 
 The proof is focal_loss.proof.json, the test test_focal_loss.py. Needs torch and triton alone.
 It has not been run yet.
@@ -36,7 +37,7 @@ def load_beside(file: str, content: str) -> ModuleType:
 
 
 rt = load_beside("refold_runtime.py", "of the runtime")
-_exp, _larger, _power = rt._exp, rt._larger, rt._power
+_exp, _power = rt._exp, rt._power
 TABLES = rt.Tables(
     name="focal_loss", inputs={"x": ("i", "c",), "target": ("i",)}, outputs={"loss": ("i",)},
     dtypes={"x": "float", "target": "int64"},
@@ -54,9 +55,9 @@ def _step(m, l, j0, x_ptr, i, in_i, x_c, x_i, size_c, BLOCK_N: tl.constexpr, IND
     if MASKED:
         x = tl.where(in_c[None, :], x, -float("inf"))
     m_new = tl.maximum(m, tl.max(x, 1))
-    r_hat = _larger(0.0, m_new)
-    alpha = _exp(_larger(0.0, m) - r_hat)
-    p = _exp(x - r_hat[:, None])
+    m_hat = tl.where(m_new != -float("inf"), m_new, 0.0)
+    alpha = _exp(m - m_hat)
+    p = _exp(x - m_hat[:, None])
     l_new = l * alpha + tl.sum(p, 1)
     return m_new, l_new
 
@@ -65,9 +66,9 @@ def _step(m, l, j0, x_ptr, i, in_i, x_c, x_i, size_c, BLOCK_N: tl.constexpr, IND
 def _merge(m, l, m_part, l_part):
     # Two states, each moved to the anchors of both together, then joined.
     m_new = tl.maximum(m, m_part)
-    r_hat = _larger(0.0, m_new)
-    alpha = _exp(_larger(0.0, m) - r_hat)
-    alpha_2 = _exp(_larger(0.0, m_part) - r_hat)
+    m_hat = tl.where(m_new != -float("inf"), m_new, 0.0)
+    alpha = _exp(m - m_hat)
+    alpha_2 = _exp(m_part - m_hat)
     l_new = l * alpha + l_part * alpha_2
     return m_new, l_new
 
@@ -94,7 +95,6 @@ def focal_loss_rolling(
     target = tl.load(target_ptr + i * target_i, mask=in_i, other=0)
     inside = (target >= 0) & (target < size_c)
     x_2 = tl.where(in_i & (inside == 0), float("nan"), tl.load(x_ptr + i * x_i + target.to(INDEX) * x_c, mask=in_i & inside, other=0.0)).to(tl.float32)
-    alpha_4 = _exp(x_2)
     m = tl.full([BLOCK_M], -float("inf"), tl.float32)
     l = tl.full([BLOCK_M], 0.0, tl.float32)
     last = 0 if ONE_TILE else (tl.cdiv(size_c, BLOCK_N) - 1) * BLOCK_N
@@ -103,9 +103,9 @@ def focal_loss_rolling(
             m, l = _step(m, l, j0, x_ptr, i, in_i, x_c, x_i, size_c, BLOCK_N, INDEX, False)
     m, l = _step(m, l, last, x_ptr, i, in_i, x_c, x_i, size_c, BLOCK_N, INDEX, RAGGED)
     m_safe = tl.where(m != -float("inf"), m, 0.0)
-    alpha_3 = _exp(_larger(0.0, m_safe) * (-1.0))
+    alpha_3 = _exp(x_2 - m_safe)
     f = tl.log(l)
-    loss = tl.where(m != -float("inf"), _power(1.0 - alpha_3 * alpha_4 / l, gamma) * (_larger(0.0, m_safe) + f - x_2), float("nan"))
+    loss = tl.where(m != -float("inf"), _power(1.0 - alpha_3 / l, gamma) * (m_safe + f - x_2), float("nan"))
     tl.store(loss_ptr + i * loss_i, loss.to(loss_ptr.dtype.element_ty), mask=in_i)
 
 
@@ -166,7 +166,6 @@ def focal_loss_finish(
     target = tl.load(target_ptr + i * target_i, mask=in_i, other=0)
     inside = (target >= 0) & (target < size_c)
     x_2 = tl.where(in_i & (inside == 0), float("nan"), tl.load(x_ptr + i * x_i + target.to(INDEX) * x_c, mask=in_i & inside, other=0.0)).to(tl.float32)
-    alpha_4 = _exp(x_2)
     m = tl.full([BLOCK_M], -float("inf"), tl.float32)
     l = tl.full([BLOCK_M], 0.0, tl.float32)
     if OVERLAP:
@@ -176,9 +175,9 @@ def focal_loss_finish(
         l_part = tl.load(part_l_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), mask=in_i, other=0.0)
         m, l = _merge(m, l, m_part, l_part)
     m_safe = tl.where(m != -float("inf"), m, 0.0)
-    alpha_3 = _exp(_larger(0.0, m_safe) * (-1.0))
+    alpha_3 = _exp(x_2 - m_safe)
     f = tl.log(l)
-    loss = tl.where(m != -float("inf"), _power(1.0 - alpha_3 * alpha_4 / l, gamma) * (_larger(0.0, m_safe) + f - x_2), float("nan"))
+    loss = tl.where(m != -float("inf"), _power(1.0 - alpha_3 / l, gamma) * (m_safe + f - x_2), float("nan"))
     tl.store(loss_ptr + i * loss_i, loss.to(loss_ptr.dtype.element_ty), mask=in_i)
 
 
@@ -251,6 +250,7 @@ def reference(x, target, *, gamma):
     out = {}
     i = torch.arange(size["i"], device=device)
     x_2 = rt.take(x, 1, i, target)
-    l = torch.exp(x).sum(-1)
-    out["loss"] = rt.full(rt.where(size["c"] == 0, math.nan, (1 - torch.exp(x_2) / l) ** gamma * (torch.log(l) - x_2), dtype, device), lead + (size["i"],), dtype, device)
+    m = rt.largest(x, -1)
+    l = torch.exp(x - m[..., :, None]).sum(-1)
+    out["loss"] = rt.full(rt.where(size["c"] == 0, math.nan, (1 - torch.exp(x_2 - m) / l) ** gamma * (m + torch.log(l) - x_2), dtype, device), lead + (size["i"],), dtype, device)
     return rt.result(out)
