@@ -15,7 +15,7 @@ from refold.algebra.independence import beyond
 from refold.algebra.interval import determinant, enclosure
 from refold.algebra.plan import Accumulator, Plan
 from refold.algebra.rewrite import folds, walk
-from refold.algebra.sample import NoValue, Sample
+from refold.algebra.sample import NoValue, Sample, rank
 from refold.spec import Fold, Read
 
 MOST = 8  # sums, of which a determinant is taken
@@ -57,7 +57,8 @@ def least(plan: Plan) -> Least | None:
     over rows (f, a) and columns b has the rank K at most (section 2 of docs/theory.md).
     """
     sums = tuple(a for a in plan.accumulators if a.reducer in ("sum", "count"))
-    along = min((str(t.name) for t in plan.spec.tensors if plan.axis in t.axes and not t.is_integer), default="")
+    candidates = (t for t in plan.spec.tensors if plan.axis in t.axes and not t.is_integer)
+    along = next((str(t.name) for t in sorted(candidates, key=rank)), "")
     if not 0 < len(sums) <= MOST or not along or not _in_place(plan):
         return None
     best: Least | None = None
