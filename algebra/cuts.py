@@ -14,6 +14,7 @@ import sympy as sp
 
 from refold.algebra.names import Names
 from refold.algebra.rewrite import rebuild
+from refold.algebra.roles import axes_of
 from refold.spec import Fold, Index, Output, Param, Read, Size, Spec
 from refold.spec.heads import TensorName, is_integral, outermost
 from refold.spec.pipeline import assembled
@@ -71,7 +72,7 @@ def _again(spec: Spec) -> set[Fold]:
         for o in spec.outputs
         for fold in outermost(o.expr)
         for inner in _within(fold.body)
-        if o.axes and not _indices(inner) & ({*o.axes} - {fold.axis})
+        if o.axes and not axes_of(inner) & ({*o.axes} - {fold.axis})
     }
 
 
@@ -130,12 +131,12 @@ class _Cut:
         tops = outermost(expr) if isinstance(expr, sp.Expr) else []
         if not tops or not all(map(self.ready, tops)):
             return False
-        return _indices(expr) <= set[Index]().union(*map(_indices, tops))
+        return axes_of(expr) <= set[Index]().union(*map(axes_of, tops))
 
     def read(self, expr: Any) -> Read:
         """The tensor that holds the value of an expression."""
         if expr not in self.reads:
-            axes = tuple(sorted(_indices(expr), key=lambda a: a.name))
+            axes = tuple(sorted(axes_of(expr), key=lambda a: a.name))
             name = self.names.take("pass1")
             self.written.append(Output(name, expr, axes))
             self.reads[expr] = _read(self.written[-1])
@@ -158,10 +159,6 @@ def _within(expr: sp.Basic) -> Iterator[Fold]:
         yield expr
     for arg in expr.args:
         yield from _within(arg)
-
-
-def _indices(expr: sp.Basic) -> set[Index]:
-    return {s for s in expr.free_symbols if isinstance(s, Index)}
 
 
 def _chain(fold: Fold, axis: Index) -> int:

@@ -15,7 +15,7 @@ from refold.algebra.independence import beyond
 from refold.algebra.interval import determinant, enclosure
 from refold.algebra.plan import Accumulator, Plan
 from refold.algebra.rewrite import folds, walk
-from refold.algebra.sample import NoValue, Sample, rank
+from refold.algebra.sample import NoValue, Sample, leading
 from refold.spec import Fold, Read
 
 MOST = 8  # sums, of which a determinant is taken
@@ -57,13 +57,12 @@ def least(plan: Plan) -> Least | None:
     over rows (f, a) and columns b has the rank K at most (section 2 of docs/theory.md).
     """
     sums = tuple(a for a in plan.accumulators if a.reducer in ("sum", "count"))
-    candidates = (t for t in plan.spec.tensors if plan.axis in t.axes and not t.is_integer)
-    along = next((str(t.name) for t in sorted(candidates, key=rank)), "")
-    if not 0 < len(sums) <= MOST or not along or not _in_place(plan):
+    first = leading(plan.spec, plan.axis)
+    if not 0 < len(sums) <= MOST or first is None or not _in_place(plan):
         return None
     best: Least | None = None
     for seed, far in ((0, True), (1, True), (0, False)):
-        found = _bound(plan, sums, along, seed, far=far)
+        found = _bound(plan, sums, str(first.name), seed, far=far)
         if found is not None and (best is None or len(found.rows) > len(best.rows)):
             best = found
         if best is not None and best.shown:

@@ -31,6 +31,11 @@ def rank(tensor: TensorName) -> tuple[int, str]:
     return -len(tensor.axes), str(tensor.name)
 
 
+def leading(spec: Spec, axis: Index) -> TensorName | None:
+    """The tensor whose values along an axis a sample is given."""
+    return min((t for t in spec.tensors if axis in t.axes and not t.is_integer), key=rank, default=None)
+
+
 @contextmanager
 def ordered() -> Iterator[None]:
     """Raises `NoValue` where SymPy cannot order the two sides of a maximum, as 1 and tanh(163) at its precision."""
@@ -80,11 +85,6 @@ class Sample:
         gaps = room(self.elements)[1]
         more = tuple(gaps[(gap + n) % len(gaps)] for n in range(len(values)))
         return replace(self, positions=self.positions + more, values=self.values + values)
-
-    @property
-    def tensors(self) -> list[TensorName]:
-        """The tensors, those of most axes first, in an order that hangs on nothing else."""
-        return sorted(self.spec.tensors, key=rank)
 
     def value(self, expr: sp.Basic, position: int | None = None) -> Any:
         """The exact value of an expression, at a position of the axis where it varies with it."""
@@ -166,7 +166,7 @@ class Sample:
         own = self.positions[: self.elements]
         if beside is not None and position not in own:
             # Where an element is added, the other tensors differ with it, so that their folds do.
-            return beside + sp.Rational(1 + self.tensors.index(tensor), 2)
+            return beside + sp.Rational(1 + sorted(self.spec.tensors, key=rank).index(tensor), 2)
         size = rng.randint(1, 9)
         if position in own and beside is not None:
             # Along the axis no two are equal: equal columns have no determinant.
@@ -179,6 +179,6 @@ class Sample:
 
     def _leads(self, tensor: TensorName, numbers: list[int]) -> bool:
         """Whether a place is one of the first tensor that varies along the axis, at the other axes' positions."""
-        first = next((t for t in self.tensors if self.axis in t.axes and not t.is_integer), None)
+        first = leading(self.spec, self.axis)
         at = zip(tensor.axes, numbers, strict=True)
         return tensor == first and all(a == self.axis or self.constants[a] == n for a, n in at)

@@ -133,7 +133,7 @@ class Widths:
         # What fits into 32 bits whatever masks come to need not be asked again.
         of_index: tuple[tuple[Width, int], ...] = ((32, 32), (64, 64))
         if not reached:
-            bounds[32], of_index = bounds[64], ((64, 32),)
+            of_index = ((64, 32),)
         elif any(free.because(subtract(whole(how.limits.index), r)) is not None for r in reached):
             # Indices of 32 bits are for no length at all: the launcher takes 64 for all.
             of_index = ((64, 64),)
