@@ -18,6 +18,7 @@ import sympy as sp
 from refold.algebra.plan import Plan
 from refold.algebra.roles import axes_of, expand_elements, layout
 from refold.algebra.stages import Staged
+from refold.algebra.worth import volume
 from refold.spec import Fold, Read, Size, Spec, Where
 from refold.spec.heads import sigmoid
 
@@ -51,10 +52,10 @@ def as_written(spec: Spec) -> Cost:
 
 def _line(left: sp.Expr, right: sp.Expr) -> Cost:
     """A pass for each fold that waits for another, and one for what waits for them all."""
-    written = _volume(left.indices if isinstance(left, Read) else ())
+    written = volume(left.indices if isinstance(left, Read) else ())
     moved = sum((_size(r) for reads in _passes(right).values() for r in sorted(reads, key=str)), sp.S.Zero)
     within = {f for top in right.atoms(Fold) for f in top.body.atoms(Fold)}
-    passed = sum((2 * _volume(axes_of(f)) for f in sorted(within, key=str)), sp.S.Zero)
+    passed = sum((2 * volume(axes_of(f)) for f in sorted(within, key=str)), sp.S.Zero)
     return Cost(_varying(moved + written + passed), _varying(_operations([right])))
 
 
@@ -108,20 +109,16 @@ def _of_plan(plan: Plan) -> Cost:
     first = {r for e in loop for r in e.atoms(Read)}
     alone = {r for e in ends for r in e.atoms(Read)} - first
     second = {r for e in again for r in e.atoms(Read)} & first
-    written = sum((_volume(f.axes) for f in plan.finish), sp.S.Zero)
+    written = sum((volume(f.axes) for f in plan.finish), sp.S.Zero)
     moved = sum((_size(r) for group in (first, alone, second) for r in sorted(group, key=str)), written)
-    joins = sum((_volume({*a.axes, plan.axis}) for a in plan.accumulators), sp.S.Zero)
+    joins = sum((volume({*a.axes, plan.axis}) for a in plan.accumulators), sp.S.Zero)
     return Cost(_varying(moved), _varying(_operations(loop) + joins + _operations(ends)))
 
 
 def _size(read: Read) -> sp.Expr:
     """How many numbers of a tensor are read: all of them, or, where another tensor says which, one for each place."""
     chosen = any(i.has(Read) for i in read.indices)
-    return _volume(axes_of(read) if chosen else read.tensor.axes)
-
-
-def _volume(axes: Iterable[Any]) -> sp.Expr:
-    return sp.Mul(*(Size(a.name) for a in axes))
+    return volume(axes_of(read) if chosen else read.tensor.axes)
 
 
 def _operations(exprs: Iterable[sp.Expr]) -> sp.Expr:
@@ -134,7 +131,7 @@ def _operations(exprs: Iterable[sp.Expr]) -> sp.Expr:
             return
         seen.add(expr)
         axes = axes_of(expr) | ({expr.axis} | axes_of(expr.body) if isinstance(expr, Fold) else set())
-        total.append(_arity(expr) * _volume(axes))
+        total.append(_arity(expr) * volume(axes))
         for arg in (expr.body,) if isinstance(expr, Fold) else expr.args:
             visit(arg)
 

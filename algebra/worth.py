@@ -6,8 +6,9 @@ it is computed. It is a choice between forms that are equal, and no forecast of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sympy as sp
 
@@ -74,7 +75,7 @@ def _work(spec: Spec, tiles: dict[Index, int], *, contracts: bool) -> sp.Expr:
         else:
             number = sp.Integer(_operations(node))
         if number and along:
-            found.append(number * _volume(along) * sp.Mul(*(a.size / t for a, t in tiles.items() if a not in along)))
+            found.append(number * volume(along) * sp.Mul(*(a.size / t for a, t in tiles.items() if a not in along)))
     return sp.expand(sp.Add(*found))
 
 
@@ -94,11 +95,12 @@ def _operations(node: sp.Expr) -> int:
 
 def _bytes(spec: Spec) -> sp.Expr:
     """What a stage reads and writes: its tensors and its outputs once each."""
-    read = [(2 if t.dtype in ("float", "float16", "bfloat16") else 4) * _volume(set(t.axes)) for t in spec.tensors]
-    return sp.Add(*read, *(2 * _volume(set(o.axes)) for o in spec.outputs))
+    read = [(2 if t.dtype in ("float", "float16", "bfloat16") else 4) * volume(set(t.axes)) for t in spec.tensors]
+    return sp.Add(*read, *(2 * volume(set(o.axes)) for o in spec.outputs))
 
 
-def _volume(axes: set[Index]) -> sp.Expr:
+def volume(axes: Iterable[Any]) -> sp.Expr:
+    """How many positions there are along some axes together."""
     return sp.Mul(*(a.size for a in axes))
 
 

@@ -25,11 +25,11 @@ def indices(scope: Scope, ranges: TileRanges) -> list[ir.Statement]:
     scope.whole |= {axis: scalar(axis.name) for axis in roles.batch}
     for axis in roles.inner:
         if axis not in roles.pieces:
-            lines += held_whole(scope, axis)
+            lines += _held_whole(scope, axis)
     return lines + [_shift(tensor) for tensor in dict.fromkeys(t for t, _ in scope.strides)]
 
 
-def held_whole(scope: Scope, axis: Index) -> list[ir.Statement]:
+def _held_whole(scope: Scope, axis: Index) -> list[ir.Statement]:
     """The positions along an axis that one tile has, and which of them there are."""
     at, block = ir.Name(axis.name, (axis,)), block_of(axis, scope.roles)
     scope.whole[axis] = at
