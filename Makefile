@@ -15,12 +15,13 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: setup
 	$(BIN)/refold build examples/attention.py -o build/attention
 
-# The tests of a file share what its fixtures prepare, so one process runs them.
+# The tests of a file share what its fixtures prepare, so one process runs them; in order of name, since by the number of
+# its tests the longest file, which has few, would run last and alone.
 test: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # What is too long for every run: all tests of every bundle, and many more mutants and random pipelines.
 slow: setup
