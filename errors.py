@@ -67,6 +67,10 @@ class UnsupportedSpec(RefoldError):
     """A well-formed spec of a shape that this version does not derive or emit."""
 
 
+class NoGradient(UnsupportedSpec):
+    """A gradient that is asked for and is not defined, or that this version does not derive."""
+
+
 @contextmanager
 def within_depth() -> Iterator[None]:
     """Within, or in a function so decorated, an expression that Python cannot walk is an `UnsupportedSpec`."""
