@@ -2,7 +2,8 @@
 
     python bench/random_pipelines.py --first 0 --count 2000 --workers 2 --keep outcomes.jsonl
 
-Kernels run in Triton's interpreter; with `--gpus 2` on two GPUs in turn.
+From seed 1,000,000 on, pipelines are of several inner axes and several stages. Kernels run in Triton's interpreter;
+with `--gpus 2` on two GPUs in turn.
 
 What it prints last is the number of pipelines by outcome. `wrong`, `crash`, `refuted` and `beyond the time limit` are
 mistakes of refold; `tests/support/trial.py SEED` shows one of them again.

@@ -1,7 +1,9 @@
 """From a proof to a Triton kernel that stands alone, with its test and its proof beside it."""
 
-from refold.emit.bundle import Kernel, emit, need_kernel
+from refold.emit.bundle import Kernel, need_kernel
 from refold.emit.callable import Operator, compile, load
+from refold.emit.door import emit
+from refold.emit.staged import StagedKernel
 from refold.emit.trial import tried
 
-__all__ = ["Kernel", "Operator", "compile", "emit", "load", "need_kernel", "tried"]
+__all__ = ["Kernel", "Operator", "StagedKernel", "compile", "emit", "load", "need_kernel", "tried"]

@@ -93,7 +93,7 @@ class Kernel:
 
 
 @within_depth()
-def emit(proof: Proof, name: str = "fused", *, single_file: bool = False, exact: tuple[str, ...] = ()) -> Kernel:
+def emit_plan(proof: Proof, name: str = "fused", *, single_file: bool = False, exact: tuple[str, ...] = ()) -> Kernel:
     """The bundle of a proved plan; with `single_file` NAME.py holds what it else loads from files beside it.
 
     The outputs in `exact` are float32 whatever the inputs are: those that another kernel goes on with.

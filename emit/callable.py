@@ -14,7 +14,7 @@ from typing import Any, Protocol, cast
 
 from refold.algebra import Plan, Refusal, Staged, stages
 from refold.emit import runtime
-from refold.emit.bundle import emit, need_kernel
+from refold.emit.bundle import emit_plan, need_kernel
 from refold.emit.hopper import file_name
 from refold.emit.launcher import UNTRIED
 from refold.emit.staged import emit_stages, need_stages
@@ -67,7 +67,7 @@ def compile(pipeline: Spec | Claim | Proof, name: str = "fused") -> Operator:
         if not isinstance(checked, Proof):
             raise EmitError(f"{checked}\nno kernel: every obligation has to be proved; look at those that are not")
         pipeline = checked
-    kernel = emit(pipeline, name)
+    kernel = emit_plan(pipeline, name)
     path = _cache() / _key(kernel.source) / f"{kernel.name}.py"
     if any(_untried(path.with_name(file)) != text for file, text in kernel.code.items()):
         kernel = tried(kernel)

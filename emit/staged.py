@@ -9,7 +9,7 @@ from refold.algebra.plan import Plan
 from refold.algebra.roles import Roles, assign
 from refold.algebra.stages import Staged
 from refold.emit import runtime
-from refold.emit.bundle import Kernel, emit
+from refold.emit.bundle import Kernel, emit_plan
 from refold.emit.launcher import IMPORTS, UNTRIED, reference_text, tables_text
 from refold.emit.operator import as_tuple
 from refold.emit.prooftest import constants, put_in
@@ -93,7 +93,7 @@ def emit_stages(proof: Composed, name: str = "fused") -> StagedKernel:
     for n, report in enumerate(proof.reports, 1):
         kept = tuple(o.name for o in report.plan.spec.outputs if o.name in exact)
         assert isinstance(report, Proof)
-        stages.append(emit(report, f"{name}_{n}", exact=kept))
+        stages.append(emit_plan(report, f"{name}_{n}", exact=kept))
     return StagedKernel(name, proof, tuple(stages))
 
 

@@ -288,17 +288,13 @@ def is_claim(loaded: Loaded) -> bool:
 
 def emit_loaded(proof: Any, loaded: Loaded, folder: Path, *, single_file: bool = False) -> tuple[tuple[Path, ...], str]:
     """Writes the bundle; its files, and whether its kernel has run."""
+    from refold.emit import Kernel, tried
     from refold.emit import emit as run
-    from refold.emit import tried
-    from refold.emit.staged import emit_stages
-    from refold.verify.staged import Composed
 
     with pretty.progress(f"emitting {loaded.name}"):
         with _placed(loaded):
-            if isinstance(proof, Composed):
-                kernel: Any = emit_stages(proof, loaded.name).tried()
-            else:
-                kernel = tried(run(proof, loaded.name, single_file=single_file))
+            kernel: Any = run(proof, loaded.name, single_file=single_file)
+            kernel = tried(kernel) if isinstance(kernel, Kernel) else kernel.tried()
         return bundle.write_bundle(kernel, folder), kernel.note
 
 

@@ -25,8 +25,7 @@ from support.up_to_names import difference
 
 from refold import Proof, Scalar, Spec, Tensor, axes, derive, emit, exp, fold, log, maximum, oo, pipeline, verify, where
 from refold.algebra import Plan, Staged, stages
-from refold.emit import Kernel, interpreter
-from refold.emit.staged import StagedKernel, emit_stages
+from refold.emit import Kernel, StagedKernel, interpreter
 from refold.emit.trial import RAN, tried
 from refold.schedule import ir
 from refold.schedule.lower.kernels import Kernels, kernels
@@ -265,7 +264,7 @@ def test_outputs_of_several_stages_have_them_too(tmp_path: Path) -> None:
     assert isinstance(cut, Staged)
     report = Composed(cut, tuple(Proof(plan, STAND_IN, ()) for plan in cut.plans), STAND_IN)
     wanted = {"len": [-1.0, 8.0], "out": [6.0, 1.0]}
-    run_by_name(emit_stages(report, "f"), wanted, tmp_path)
+    run_by_name(emit(report, "f"), wanted, tmp_path)
 
 
 @pytest.mark.slow

@@ -23,10 +23,16 @@ HERE = Path(__file__).parent
 SEEDS = (0, 4, 6, 7)
 # Seeds that were a crash once: a part that does not vary with the row, and a fold that reads no tensor.
 MENDED = (50521, 51481)
+# Of several inner axes, of several stages, of two softmaxes.
+SEVERAL = (1_000_001, 1_000_003, 1_000_004)
 FINE = {"right", "refused", "refused by a message", "unknown"}
 
 
-@pytest.mark.parametrize("seeds", [SEEDS, pytest.param(MENDED, marks=pytest.mark.slow)], ids=["some", "mended"])
+@pytest.mark.parametrize(
+    "seeds",
+    [SEEDS, pytest.param(MENDED, marks=pytest.mark.slow), pytest.param(SEVERAL, marks=pytest.mark.slow)],
+    ids=["some", "mended", "several"],
+)
 def test_a_few(seeds: tuple[int, ...]) -> None:
     command = [sys.executable, str(HERE / "support" / "trial.py"), *map(str, seeds)]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"TRITON_INTERPRET": "1"})

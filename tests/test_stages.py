@@ -21,7 +21,7 @@ from support.examples import STAGED
 import refold
 from refold import Refusal, Spec, Staged, Tensor, axes, exp, fold, log, pipeline
 from refold.algebra.flatten import flatten
-from refold.errors import UnsupportedSpec
+from refold.errors import EmitError, UnsupportedSpec
 from refold.spec import Output
 from refold.verify.staged import composition
 
@@ -136,6 +136,9 @@ def test_an_example_is_proved(name: str) -> None:
     assert report.verdict == "proved", report
     assert sum(r.name.startswith("stages") for r in report.results) == len(report.together)
     assert report.results[-1].name.endswith("(stage 1)")
+    assert [*refold.emit(report, "f").code][:2] == ["f.py", "f_1.py"]
+    with pytest.raises(EmitError, match=r"f takes a kernel file a stage, .*: leave that option out"):
+        refold.emit(report, "f", single_file=True)
 
 
 @pytest.mark.slow

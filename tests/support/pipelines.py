@@ -345,12 +345,16 @@ def draw(seed: int) -> Pipeline:
     """The pipeline of a seed."""
     rng = random.Random(seed)
     writer = Writer(rng)
-    outputs = rng.choice(KINDS)(writer)
-    shaped = {name: (node, order(node)) for name, node in outputs.items()}
-    empty = rng.choice((None, 0.0)) if {"o", "weight"} & outputs.keys() else None
-    used = names(node for node, _ in shaped.values())
+    return shaped(rng.choice(KINDS)(writer), writer)
+
+
+def shaped(outputs: dict[str, Node], writer: Writer) -> Pipeline:
+    """A pipeline of what a writer wrote, with what it read of what it declared."""
+    nodes = {name: (node, order(node)) for name, node in outputs.items()}
+    empty = writer.rng.choice((None, 0.0)) if {"o", "weight"} & outputs.keys() else None
+    used = names(node for node, _ in nodes.values())
     return Pipeline(
-        shaped,
+        nodes,
         {n: t for n, t in writer.tensors.items() if n in used},
         {n: s for n, s in writer.scalars.items() if n in used},
         empty,
@@ -359,7 +363,7 @@ def draw(seed: int) -> Pipeline:
 
 def order(node: Node) -> tuple[str, ...]:
     """The axes that a result varies with, rows first."""
-    return tuple(a for a in "ijde" if a in varying(node))
+    return tuple(a for a in "ijfde" if a in varying(node))
 
 
 def varying(node: Node) -> set[str]:
