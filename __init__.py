@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from refold.algebra import Plan, Refusal, Staged, derive, stages
+    from refold.algebra import Gradient, Plan, Refusal, Staged, derive, gradient, stages
     from refold.emit import Kernel, Operator, compile, emit, load
     from refold.errors import RefoldError
     from refold.spec import (
@@ -43,6 +43,7 @@ __all__ = [
     "Checked",
     "Claim",
     "Disproof",
+    "Gradient",
     "Kernel",
     "Operator",
     "Plan",
@@ -66,6 +67,7 @@ __all__ = [
     "exp",
     "finite_or",
     "fold",
+    "gradient",
     "load",
     "log",
     "maximum",
@@ -86,7 +88,7 @@ _HOMES = {
     "refold.errors": "RefoldError",
     "refold.spec": "Ref Scalar Spec Tensor absolute axes cos erf exp finite_or fold log maximum minimum oo pipeline "
     "relu sigmoid sin sqrt tanh where",
-    "refold.algebra": "Plan Refusal Staged derive stages",
+    "refold.algebra": "Gradient Plan Refusal Staged derive gradient stages",
     "refold.verify": "Checked Claim Disproof Proof Record claim verify",
     "refold.emit": "Kernel Operator compile emit load",
 }

@@ -61,6 +61,10 @@ Verbose = Annotated[bool, typer.Option(
 )]  # fmt: skip
 Fresh = Annotated[bool, typer.Option("--fresh", help="Prove again, whatever was kept.")]
 OnePass = Annotated[bool, typer.Option("--one-pass", help="Refuse what takes several stages, with the reason.")]
+Backward = Annotated[bool, typer.Option("--backward", help="Of the gradients, by every floating tensor.")]
+Wrt = Annotated[
+    str, typer.Option("--wrt", metavar="NAME,NAME", help="By which inputs, with --backward.", show_default=False)
+]
 Tests = Annotated[bool, typer.Option("--tests/--no-tests", help="Run what is emitted: takes pytest, torch and triton.")]
 ProofFile = Annotated[
     Path, typer.Argument(metavar="PROOF.json", help="NAME.proof.json of a bundle.", show_default=False)
@@ -189,14 +193,21 @@ def list_() -> None:
 
 
 @app.command()
-def derive(spec: Spec, format: As = Format.pretty, one_pass: OnePass = False) -> None:
+def derive(
+    spec: Spec, format: As = Format.pretty, one_pass: OnePass = False, backward: Backward = False, wrt: Wrt = ""
+) -> None:
     """The derivation of SPEC, step by step, as mathematics; or why there is none.
 
-    What no single pass computes is cut into stages, each of which is derived.
+    What no single pass computes is cut into stages, each of which is derived. With --backward, the derivation of its
+    gradients: as pipelines, of what the forward pass keeps.
     """
     with _politely(spec, format):
         from refold.report import steps
 
+        if backward or wrt:
+            from refold.report import backward as gradients
+
+            raise SystemExit(gradients.derive(spec, format, wrt))
         raise SystemExit(steps.derive(spec, format, one_pass=one_pass))
 
 

@@ -37,7 +37,7 @@ def cuts(spec: Spec, taken: frozenset[str], lengths: dict[Param, Index]) -> list
             names.taken |= taken
             cut = _cut(spec, partial(_is_ready, axis=axis, level=level), names)
             if cut is not None:
-                first, rest = (_with_lengths(piece, names, lengths) for piece in cut)
+                first, rest = (with_lengths(piece, names, lengths) for piece in cut)
                 found[first, rest] = None
     return sorted(found, key=_cost)
 
@@ -76,7 +76,7 @@ def _again(spec: Spec) -> set[Fold]:
     }
 
 
-def _with_lengths(spec: Spec, names: Names, lengths: dict[Param, Index]) -> Spec:
+def with_lengths(spec: Spec, names: Names, lengths: dict[Param, Index]) -> Spec:
     """A pipeline in which the length of an axis that no tensor has is a scalar."""
     held = {a.name for t in spec.tensors for a in t.axes}
     lost = {n for o in spec.outputs for n in o.expr.atoms(Size) if n.name not in held}

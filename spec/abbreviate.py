@@ -36,7 +36,7 @@ def abbreviate(exprs: Sequence[sp.Expr], order: Sequence[Index], taken: set[str]
     for expr in sorted(wanted, key=_height):
         name = prefer.get(expr, "")
         if name not in free:
-            name = _fresh(_base(expr), used)
+            name = fresh(_base(expr), used)
         used.add(name)
         indices = sorted((s for s in expr.free_symbols if isinstance(s, Index)),
                          key=lambda a: (order.index(a) if a in order else len(order), a.name))  # fmt: skip
@@ -149,7 +149,8 @@ def _base(expr: sp.Expr) -> str:
     return "s"
 
 
-def _fresh(base: str, used: set[str]) -> str:
+def fresh(base: str, used: set[str]) -> str:
+    """A name that is not in use, made of a letter."""
     if base not in used:
         return base
     return next(f"{base}{n}" for n in range(2, len(used) + 3) if f"{base}{n}" not in used)

@@ -168,6 +168,20 @@ def test_derive_layer_norm(refold: Callable[..., Ran], golden: Callable[[str, st
     golden("derive_layer_norm.txt", without_place(refold("derive", "layer-norm").out))
 
 
+def test_derive_backward(refold: Callable[..., Ran], golden: Callable[[str, str], None]) -> None:
+    shown = refold("derive", "layer-norm", "--backward")
+    assert (shown.code, shown.err) == (0, "")
+    golden("derive_backward_layer_norm.txt", without_place(shown.out))
+    only = refold("derive", "layer-norm", "--wrt", "bias", "--format", "json")
+    found = json.loads(only.out)
+    assert (found["wrt"], found["saved"], found["before"]) == (["bias"], [], [])
+    assert found["gradients"] == [{"outputs": ["dbias"], "pipeline": "dbias[j] = Σ_i dy[i,j]"}]
+    wrong = refold("derive", "layer-norm", "--wrt", "scale")
+    assert wrong.code == 2 and "there is no gradient by scale: it is none of x, weight, bias, eps" in wrong.err
+    shown = refold("derive", "layer-norm", "--backward", "--format", "junit")
+    assert shown.code == 0 and 'tests="1" failures="0"' in shown.out
+
+
 def test_verify_attention(refold: Callable[..., Ran], golden: Callable[[str, str], None]) -> None:
     shown = refold("verify", "attention")
     assert (shown.code, shown.err) == (0, "")

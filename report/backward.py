@@ -1,0 +1,62 @@
+"""`derive --backward`: the gradients of what was loaded, printed as asked for."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from rich.console import Group
+from rich.text import Text
+
+from refold.errors import RefoldError, UsageError
+from refold.report import formats, pretty
+from refold.report.formats import Finding
+from refold.report.loading import Loaded, load
+
+
+def derive(spec: str, format: str, wrt: str) -> int:
+    """Derives and prints; the exit code."""
+    from refold.algebra import gradient
+
+    loaded = load(spec)
+    names = [name for name in wrt.split(",") if name]
+    start = time.perf_counter()
+    with pretty.progress(f"deriving the gradients of {loaded.name}"):
+        try:
+            found = gradient(loaded.value, names or None)
+        except RefoldError as error:
+            raise UsageError(f"{loaded.place}:{loaded.line}: {error}") from error
+    match format:
+        case "pretty":
+            pretty.put(derivation(loaded, found))
+        case "json":
+            pretty.write(formats.dumps(data(loaded, found)))
+        case _:
+            claim = f"{len(found.pipelines)} pipelines of gradients by {', '.join(found.wrt)}"
+            finding = Finding("derivation", claim, "proved", time.perf_counter() - start, word="derived")
+            pretty.write(formats.WRITERS[format]([(loaded, [finding])]))
+    return 0
+
+
+def derivation(loaded: Loaded, found: Any) -> Group:
+    """The sections of a gradient, and one line that says how many walks it takes."""
+    from refold.algebra.adjoint.display import gradient_sections
+
+    walks = len(found.before) + len(found.pipelines)
+    kept = ", ".join([o.name for o in found.spec.outputs] + list(found.saved))
+    count = f"{walks} pipeline{'s' if walks > 1 else ''}"
+    last = Text.assemble(("✓ derived", "green"), f"   {count}, of the inputs and {kept}")
+    return Group(pretty.heading(loaded), pretty.sections(gradient_sections(found)), Text(), last)
+
+
+def data(loaded: Loaded, found: Any) -> dict[str, Any]:
+    """The pipelines as data."""
+
+    def lines(spec: Any) -> dict[str, Any]:
+        return {"outputs": [o.name for o in spec.outputs], "pipeline": str(spec)}
+
+    return {
+        "spec": loaded.given, "status": "derived", "wrt": list(found.wrt), "saved": list(found.saved),
+        "forward": lines(found.forward), "before": [lines(s) for s in found.before],
+        "gradients": [lines(s) for s in found.pipelines],
+    }  # fmt: skip
