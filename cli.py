@@ -235,8 +235,12 @@ def verify(
     verbose: Verbose = False,
     jobs: Jobs = None,
     one_pass: OnePass = False,
+    backward: Backward = False,
+    wrt: Wrt = "",
 ) -> None:
     """The verdict on the fused form of SPEC, and what was proved, in groups; -v lists every obligation.
+
+    With --backward, that on its gradients: their identities, the forward pass with what it keeps, and each pipeline.
 
     Of several, or of all in a folder, the verdicts and what is not proved, in their order; they are verified side by
     side.
@@ -249,6 +253,13 @@ def verify(
         from refold.report import several
 
         files = several.files_of(specs)
+        if backward or wrt:
+            if len(files) > 1:
+                raise UsageError("--backward is of one pipeline: name one SPEC")
+            from refold.report import backward as gradients
+
+            asked = gradients.Asked(format, fail_on, timeout, fresh, verbose)
+            raise SystemExit(gradients.verify(files[0], asked, wrt))
         if len(files) == 1:
             from refold.report import steps
 
@@ -256,9 +267,9 @@ def verify(
                 files[0], format, against, fail_on, timeout, fresh=fresh, verbose=verbose, one_pass=one_pass
             )
             raise SystemExit(code)
-        asked = several.Question(format=format, against=against, fail_on=fail_on, timeout=timeout, fresh=fresh,
+        every = several.Question(format=format, against=against, fail_on=fail_on, timeout=timeout, fresh=fresh,
                                  verbose=verbose, one_pass=one_pass)  # fmt: skip
-        raise SystemExit(several.verify(files, asked, jobs))
+        raise SystemExit(several.verify(files, every, jobs))
 
 
 @app.command()

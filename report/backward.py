@@ -1,8 +1,10 @@
-"""`derive --backward`: the gradients of what was loaded, printed as asked for."""
+"""`derive --backward` and `verify --backward`: the gradients of what was loaded, printed as asked for."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from rich.console import Group
@@ -14,18 +16,21 @@ from refold.report.formats import Finding
 from refold.report.loading import Loaded, load
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How the verdict on a gradient was asked for."""
+
+    format: str
+    fail_on: str
+    timeout: float | None
+    fresh: bool
+    verbose: bool
+
+
 def derive(spec: str, format: str, wrt: str) -> int:
     """Derives and prints; the exit code."""
-    from refold.algebra import gradient
-
-    loaded = load(spec)
-    names = [name for name in wrt.split(",") if name]
     start = time.perf_counter()
-    with pretty.progress(f"deriving the gradients of {loaded.name}"):
-        try:
-            found = gradient(loaded.value, names or None)
-        except RefoldError as error:
-            raise UsageError(f"{loaded.place}:{loaded.line}: {error}") from error
+    loaded, found = _gradient(spec, wrt)
     match format:
         case "pretty":
             pretty.put(derivation(loaded, found))
@@ -36,6 +41,32 @@ def derive(spec: str, format: str, wrt: str) -> int:
             finding = Finding("derivation", claim, "proved", time.perf_counter() - start, word="derived")
             pretty.write(formats.WRITERS[format]([(loaded, [finding])]))
     return 0
+
+
+def verify(spec: str, asked: Asked, wrt: str) -> int:
+    """The verdict on the gradients, and on each pipeline that computes them; the exit code."""
+    from refold.report import steps
+    from refold.verify.certificate import store
+    from refold.verify.differentiated import verify_gradient
+
+    loaded, found = _gradient(spec, wrt)
+    with pretty.progress(f"verifying the gradients of {loaded.name}") as notify:
+        report = verify_gradient(found, notify, asked.timeout, partial(store.verified, fresh=asked.fresh))
+    steps.show_report(loaded, report, asked.format, verbose=asked.verbose)
+    return steps.exit_code(report.verdict, asked.fail_on)
+
+
+def _gradient(spec: str, wrt: str) -> tuple[Loaded, Any]:
+    """What was loaded, and its gradients by some inputs."""
+    from refold.algebra import gradient
+
+    loaded = load(spec)
+    names = [name for name in wrt.split(",") if name]
+    with pretty.progress(f"deriving the gradients of {loaded.name}"):
+        try:
+            return loaded, gradient(loaded.value, names or None)
+        except RefoldError as error:
+            raise UsageError(f"{loaded.place}:{loaded.line}: {error}") from error
 
 
 def derivation(loaded: Loaded, found: Any) -> Group:

@@ -182,6 +182,14 @@ def test_derive_backward(refold: Callable[..., Ran], golden: Callable[[str, str]
     assert shown.code == 0 and 'tests="1" failures="0"' in shown.out
 
 
+def test_verify_backward(refold: Callable[..., Ran], softmax: str) -> None:
+    shown = refold("verify", softmax, "--backward")
+    assert (shown.code, shown.err) == (0, "")
+    assert "gradient" in shown.out and "identities of the forward pass" in shown.out
+    several = refold("verify", softmax, softmax, "--backward")
+    assert several.code == 2 and "--backward is of one pipeline: name one SPEC" in several.err
+
+
 def test_verify_attention(refold: Callable[..., Ran], golden: Callable[[str, str], None]) -> None:
     shown = refold("verify", "attention")
     assert (shown.code, shown.err) == (0, "")

@@ -15,6 +15,7 @@ APART = f"{POSITIVE}; else give the later fold a pipeline of its own that takes 
 ADVICE = {
     "stages": "write each stage as a pipeline of its own, and call one after the other; report it with the pipeline",
     "re-association": "keep the order of what is written: pipeline(..., as_written=True)",
+    "gradient": "ask for the other gradients with wrt=...; this one is not to be used: report it with the pipeline",
     "form": APART,
     "corrections": APART,
     "merging": APART,

@@ -55,7 +55,7 @@ def unproved_rows(result: Any, report: Any) -> list[tuple[str, str]]:
     rows = [("at", str(place) if place is not None else ""), ("note", result.note)]
     rows += [("with", meanings(plan, result))] if plan is not None else []
     rows += example_rows(result.counterexample) if result.counterexample is not None else []
-    rows += [("next", next_step(result, derived=plan is not None))]
+    rows += [("next", next_step(result, derived=not hasattr(report, "claim")))]
     # The rows of a run that go on have no label of their own; a row without a value says nothing.
     return [(label, value) for label, value in rows if value]
 

@@ -11,6 +11,8 @@ GROUPS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("stages", ("stages", "stages:"), "put in the place of what is read of them, they are the pipeline as written"),
     ("re-association", ("re-association", "re-association:"),
      "what is computed is what was written, by laws of sums and of maxima"),
+    ("gradient", ("gradient", "gradient:", "plan"),
+     "each pipeline computes what the chain rule gives, by identities of the forward pass"),
     ("form", ("structure", "derived", "state"), "each step reads only what one pass has by then"),
     ("corrections", ("correction", "update", "dropped", "monotone"),
      "what was summed with a stale value is moved to the fresh one"),

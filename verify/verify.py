@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from sympy.core.cache import clear_cache
 
-from refold.algebra import Plan, Refusal, Staged
+from refold.algebra import Gradient, Plan, Refusal, Staged
 from refold.algebra.monoid import monoid
 from refold.errors import RefoldError, within_depth
 from refold.spec import Spec
@@ -30,6 +30,7 @@ from refold.verify.smt.formulas import own_context
 from refold.verify.smt.query import answered
 
 if TYPE_CHECKING:
+    from refold.verify.differentiated import Differentiated
     from refold.verify.staged import Composed
 
 T = TypeVar("T")
@@ -48,15 +49,24 @@ def verify(plan: Claim, progress: Progress | None = None, timeout: float | None 
 
 
 @overload
+def verify(plan: Gradient, progress: Progress | None = None, timeout: float | None = None) -> Differentiated: ...
+
+
+@overload
 def verify(plan: Staged, progress: Progress | None = None, timeout: float | None = None) -> Composed: ...
 
 
 def verify(
-    plan: Plan | Claim | Staged, progress: Progress | None = None, timeout: float | None = None, *, stop: bool = False
-) -> Proof | Disproof | Checked | Composed:
+    plan: Plan | Claim | Staged | Gradient,
+    progress: Progress | None = None,
+    timeout: float | None = None,
+    *,
+    stop: bool = False,
+) -> Proof | Disproof | Checked | Composed | Differentiated:
     """Discharges every obligation of a plan; a `Proof` where all are proved, else a `Disproof`.
 
-    Of a claimed form it gives what was `Checked`, of stages what is `Composed` of them, whose verdicts say the same.
+    Of a claimed form it gives what was `Checked`, of stages what is `Composed` of them, of a gradient what of it is
+    `Differentiated`, whose verdicts say the same.
 
     The verdict holds for every length of the fold axis, every split of it into parts and every order of merging,
     over the extended reals. `progress` is called with the name of each obligation before it is asked.
@@ -71,6 +81,10 @@ def verify(
         from refold.verify.staged import verify_stages
 
         return verify_stages(plan, progress, timeout)
+    if isinstance(plan, Gradient):
+        from refold.verify.differentiated import verify_gradient
+
+        return verify_gradient(plan, progress, timeout)
     if not isinstance(plan, Plan):
         raise TypeError(_advice(plan))
     results: list[Result] = []
