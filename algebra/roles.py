@@ -71,6 +71,7 @@ def assign(plan: Plan) -> Roles:
     pairs = [p for a in plan.accumulators if a.reducer == "sum" for p in _factors(plan, a.element, fold)]
     written = [e.expr for e in plan.elements] + [f.expr for f in plan.finish]
     bound = {n.axis for x in written for n in sp.preorder_traversal(x) if isinstance(n, Fold)}
+    _lanes_apart(plan)
     dots = [f for x in written for n in sp.preorder_traversal(x) if isinstance(n, Fold) and n.kind == "sum"
             for f in _factors(plan, n.body, n.axis)]  # fmt: skip
     inner = {a for pair in pairs for a in _of_one_side(*pair, shared)} | _columns(plan)
@@ -96,6 +97,14 @@ def assign(plan: Plan) -> Roles:
     singles = tuple(a for a in inside if a not in shared and _holds_another(written, a))
     pieces = _in_pieces(inside, singles, shared)
     return Roles(fold, rows, batch, inside, group, bool(rows is not None and (pairs or dots)), pieces, singles)
+
+
+def _lanes_apart(plan: Plan) -> None:
+    """No output folds lanes of a state: each of them is one number of a program. Raises `EmitError`."""
+    for f in plan.finish:
+        for fold in sorted(f.expr.atoms(Fold), key=str):
+            if fold.body.atoms(State):
+                raise EmitError(f"{f.name} folds {fold.axis} of what the loop leaves: fold it in a pipeline of its own")
 
 
 def _in_pieces(inner: tuple[Index, ...], singles: tuple[Index, ...], shared: Sequence[Index]) -> tuple[Index, ...]:

@@ -248,6 +248,35 @@ def test_the_kernels_of_random_pipelines_compute_their_monoids(seed: int) -> Non
     assert not [*open_of(drawn(seed).made, drawn(seed))]
 
 
+i, j, d = axes("i j d")
+q, k, w, b = Tensor("q", i, d), Tensor("k", j, d), Tensor("w", j), Tensor("b", d, positive=True)
+S = Tensor("x", i, j)[i, j] + w[j]
+NATURAL = {
+    # A kernel subtracts half of a square in units of log 2, which the plan adds with a minus.
+    "half a square": fold.logsumexp(fold.sum(q[i, d] * k[j, d], over=d) - fold.sum(k[j, d] ** 2, over=d) / 2, over=j),
+    # A product has no value where what it reads is off its axis.
+    "a payload times a value": w[fold.argmax(S, over=j)] * fold.max(S, over=j),
+    # Which of two scores is the larger one decides, whatever they are divided by.
+    "the largest of quotients": fold.argmax(fold.sum(q[i, d] * k[j, d] / b[d], over=d), over=j),
+}
+
+
+@pytest.mark.parametrize("what", NATURAL)
+def test_what_people_write_is_proved(what: str) -> None:
+    plan = derive(pipeline(o=NATURAL[what][i]))
+    assert isinstance(plan, Plan)
+    prover = Prover(kernels(plan, "f"), invariants_of(plan))
+    assert not [*open_of(prover.made, prover)]
+
+
+def test_a_product_with_what_is_none_is_not_one_without() -> None:
+    prover, x = prover_of("softmax"), Datum(0)
+    there = sp.Ge(Whole(0), 0)
+    none = Where(there, x, sp.nan)
+    found = {wanted: prover.same(2 * none, wanted, (), "twice") for wanted in (Where(there, x + x, sp.nan), 2 * x)}
+    assert [all(a.verdict == "proved" for a in answers) for answers in found.values()] == [True, False]
+
+
 def other_program(node: Any) -> Iterator[Any]:
     """What is of the first program done by the second."""
     if isinstance(node, ir.If):

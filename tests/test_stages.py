@@ -219,6 +219,16 @@ def test_axes_that_are_not_always_together_stay_apart() -> None:
     assert flatten(pipeline(t=both[n], u=fold.sum(z[n, a, b], over=b)[n, a])) is None
 
 
+def test_what_folds_lanes_of_a_state_is_a_stage_of_its_own() -> None:
+    """Each lane is a number of a program: the proof of one stage crashed."""
+    f, e = axes("f e")
+    p = exp(x[i, j] - fold.max(x[i, j], over=j))
+    made = fold.sum(Tensor("c", j, f)[j, f] * Tensor("u", f, e)[f, e], over=f)
+    one, other = (fold.sum(p * value, over=j) / fold.sum(p, over=j) for value in (Tensor("v", j, e)[j, e], made))
+    cut = staged(pipeline(o=one[i, e], o2=other[i, e]))
+    assert [plan.axis.name for plan in cut.plans] == ["j", "f"]
+
+
 def test_a_pipeline_without_a_fold_is_refused_as_before() -> None:
     with pytest.raises(UnsupportedSpec, match="no fold"):
         refold.stages(pipeline(t=(x[i, j] + 1)[i, j]))

@@ -67,9 +67,12 @@ class Data:
         return len(self.atoms) + len(self.names)
 
     def short(self, expr: Any) -> Any:
-        """An expression with a name for the terms of it that are data alone."""
+        """An expression with a name for the terms of it that are data alone.
+
+        An extreme has none of its own, since which of its arguments it is decides more than what it is.
+        """
         data = [t for t in sp.Add.make_args(expr) if _is_data(t)]
-        if not data or (len(data) == 1 and data[0].is_Atom):
+        if not data or (len(data) == 1 and (data[0].is_Atom or isinstance(data[0], sp.Max | sp.Min))):
             return expr
         rest = sp.Add(*(t for t in sp.Add.make_args(expr) if t not in data))
         # Of `x` and `-2 x` one is the name.

@@ -20,6 +20,7 @@ from refold.verify.kernel.alike import alike
 from refold.verify.kernel.forms import Datum, Whole
 from refold.verify.kernel.kept import Kept, kept
 from refold.verify.kernel.scalars import Scalars
+from refold.verify.kernel.valued import valued
 from refold.verify.laws.invariants import carried_over
 from refold.verify.laws.reach import Reach, eq
 from refold.verify.obligation import Obligation, discharge
@@ -143,7 +144,7 @@ class Prover:
         got, wanted = (_decided(sp.sympify(x)) for x in (got, wanted))
         if got == wanted:
             return
-        got, wanted = plain(got), plain(wanted)
+        got, wanted = (valued(plain(x)) for x in (got, wanted))
         if isinstance(got, Where) and isinstance(wanted, Where) and sp.nan in wanted.args:
             self._chosen(got, wanted, known, name, answers)
             return

@@ -66,12 +66,15 @@ class Scalars:
 
 
 def literals(plan: Plan) -> dict[float, Any]:
-    """The numbers that a plan writes and no float is, by the floats of 32 bits nearest to them."""
+    """The numbers that a plan writes and no float is, by the floats of 32 bits nearest to them.
+
+    Those with the other sign as well: a kernel subtracts where a plan adds what is negative.
+    """
     found: dict[float, Any] = {}
     for n in (n for root in _expressions(plan) for n in _numbers(root)):
         near = float(np.float32(float(n)))
         if sp.Rational(near) != n:
-            found[near] = n
+            found |= {near: n, -near: -n}
     return found
 
 
