@@ -17,6 +17,7 @@ from refold.errors import EmitError
 from refold.needs import need
 from refold.schedule import ir
 from refold.schedule.lower.kernels import Kernels
+from refold.schedule.lower.words import descriptor, pointer
 from refold.spec.heads import is_integral
 
 TARGETS = ("cuda:80", "cuda:90", "cuda:100", "hip:gfx942")
@@ -95,7 +96,7 @@ def _job(made: Kernels, function: ir.Function, dtype: DType, inner: int, blocks:
     }
     known = {"INDEX": f"tl.{index}", "OPERAND": f"tl.{dtype}", "STAGES": stages, "ONE_TILE": False, "RAGGED": True}
     known |= flags(target, dtype)
-    strides = set(made.strides.values())
+    strides, boxes = set(made.strides.values()), {descriptor(t): (t, box) for t, box in made.boxes.items()}
     types: dict[str, str] = {}
     constants: dict[str, Any] = {}
     for parameter in function.parameters:
@@ -108,10 +109,12 @@ def _job(made: Kernels, function: ir.Function, dtype: DType, inner: int, blocks:
             constants[name] = known[name]
         elif name in last:
             constants[name] = 1
-        elif known["BOX"] and name.removesuffix("_ptr") in made.boxes:
-            held = made.boxes[name.removesuffix("_ptr")].blocks
-            shape = [1, 1, *(1 if b is None else blocks.get(b, inner) for b in held)]
-            types[name] = f"tensordesc<{compiler.DTYPES[pointers[name]]}[{','.join(map(str, shape))}]>"
+        elif parameter in boxes and not known["BOX"]:
+            constants[name] = None
+        elif parameter in boxes:
+            tensor, box = boxes[parameter]
+            shape = [1, 1, *(1 if b is None else blocks.get(b, inner) for b in box.blocks)]
+            types[name] = f"tensordesc<{compiler.DTYPES[pointers[pointer(tensor).text]]}[{','.join(map(str, shape))}]>"
         elif name in pointers:
             types[name] = f"*{compiler.DTYPES[pointers[name]]}"
         elif name in strides:

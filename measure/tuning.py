@@ -63,9 +63,9 @@ class Tuner:
         return self.module._prepare(*(given.get(p) for p in wanted))
 
     def arguments(self, choice: Words) -> dict[str, Any]:
-        """The arguments of its first kernel that are no pointers."""
+        """The arguments of its first kernel that are neither pointers nor descriptors."""
         launch = self.laid_out(choice).launches[0]
-        names = [n for n in launch.kernel.arg_names if not n.endswith("_ptr")]
+        names = [n for n in launch.kernel.arg_names if not n.endswith(("_ptr", "_box"))]
         return dict(zip(names, launch.rest, strict=True)) | launch.options
 
 

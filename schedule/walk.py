@@ -164,6 +164,18 @@ def function(name: str, first: Iterable[ir.Name], body: Iterable[ir.Statement], 
     return ir.Function(name, (*given, *later), lines, comment)
 
 
+def reached(f: ir.Function, module: Iterable[ir.Function]) -> set[str]:
+    """The names of a function and of those that it calls, by others too."""
+    others = {g.name: g for g in module}
+    found, left = set[str](), [f.name]
+    while left:
+        name = left.pop()
+        if name not in found and name in others:
+            found.add(name)
+            left += [n.function for n in every(others[name]) if isinstance(n, ir.Invoke)]
+    return found
+
+
 def invoke(f: ir.Function, **values: ir.Value) -> ir.Invoke:
     """The call of a function, each argument by its own name unless `values` says otherwise."""
     return ir.Invoke(f.name, tuple(values.get(p.text, p) for p in f.parameters))

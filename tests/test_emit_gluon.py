@@ -136,7 +136,14 @@ def wrong_by(
     tensors, scalars = inputs_of(spec, size)
     (result,) = spec.outputs
     out = torch.full([size[a.name] for a in result.axes], float("nan"))
-    values: dict[str, Any] = {"BLOCK_M": 4, "BLOCK_N": 4, "SIZE_ring": 2, "BLOCK_d": 4, "BLOCK_e": 8} | blocks
+    values: dict[str, Any] = {
+        "BLOCK_M": 4,
+        "BLOCK_N": 4,
+        "SIZE_ring": 2,
+        "SIZE_rows": 2,
+        "BLOCK_d": 4,
+        "BLOCK_e": 8,
+    } | blocks
     values |= {"INDEX": torch.int32, "OPERAND": torch.float32, "FAST": False, "size_lead": 1}
     values["size_batch"] = math.prod(size[a.name] for a in warps.roles.batch)
     values |= {f"{word}_{a}": n for a, n in size.items() for word in ("size", "SIZE")} | scalars
@@ -148,7 +155,7 @@ def wrong_by(
         values |= {f"{n}_{a.name}": s for a, s in zip(axes, t.stride(), strict=True)}
     for place in warps.places:
         box = [1] * len(tensors[place.tensor].shape) + [values[b] for b in place.blocks]
-        values[f"{place.tensor}_ptr"] = Descriptor(tensors[place.tensor][None, None], box)
+        values[f"{place.tensor}_box"] = Descriptor(tensors[place.tensor][None, None], box)
     works = -(-size["i"] // (2 * values["BLOCK_M"])) * values["size_batch"]
     run(text, f"{name}_hopper", programs or works, values)
     want = torch.tensor(spec(**{n: t.double().numpy() for n, t in tensors.items()}, **scalars))
@@ -163,7 +170,9 @@ def test_gives_what_the_reference_gives(name: str, late: bool, monkeypatch: pyte
     assert wrong_by(name, SIZE) < 1e-5
 
 
-@pytest.mark.parametrize("blocks", [{"BLOCK_N": 8}, {"BLOCK_M": 16}, {"SIZE_ring": 3}, {"BLOCK_N": 32}])
+@pytest.mark.parametrize(
+    "blocks", [{"BLOCK_N": 8}, {"BLOCK_M": 16}, {"SIZE_ring": 3}, {"SIZE_rows": 1}, {"BLOCK_N": 32}]
+)
 @pytest.mark.parametrize("size", [{"i": 40}, {"i": 1, "j": 1}, {"j": 4}], ids=str)
 def test_at_other_blocks_and_lengths(size: dict[str, int], blocks: dict[str, int]) -> None:
     assert wrong_by("causal", SIZE | size, **blocks) < 1e-5
@@ -195,8 +204,8 @@ def test_a_few_programs_do_all_of_the_work(
         ("tl.maximum(full_hi, lo + BLOCK_N)", "full_hi"),
         ("j[None, :] <= i[:, None]", "j[None, :] < i[:, None]"),
         # What only a second piece of work of a program shows.
-        ("mbarrier.wait(q_empty.index(slot), seen // 2 & 1 ^ 1)\n", "pass\n"),
-        ("mbarrier.wait(q_full.index(slot), seen // 2 & 1)\n", "mbarrier.wait(q_full.index(slot), 0)\n"),
+        ("mbarrier.wait(q_empty.index(slot), seen // SIZE_rows & 1 ^ 1)\n", "pass\n"),
+        ("mbarrier.wait(q_full.index(slot), seen // SIZE_rows & 1)\n", "mbarrier.wait(q_full.index(slot), 0)\n"),
         ("gone + (j0 - lo) // BLOCK_N", "(j0 - lo) // BLOCK_N"),
         ("mbarrier.wait(v_empty.index(stage), phase)\n", "pass\n"),
         ("    mbarrier.arrive(v_empty.index(stage), count=1)\n    mbarrier.arrive(q", "    mbarrier.arrive(q"),
@@ -242,14 +251,15 @@ def compiled(name: str, dtype: str, inner: int, folder: Path) -> Any:
     module = importlib.util.module_from_spec(found)
     found.loader.exec_module(module)
     function = getattr(module, f"k_{name}_hopper")
-    constants: dict[str, Any] = {"BLOCK_M": 64, "BLOCK_N": 128, "SIZE_ring": 2, "INDEX": tl.int32, "FAST": True}
+    constants: dict[str, Any] = {"BLOCK_M": 64, "INDEX": tl.int32, "FAST": True}
+    constants |= dict(zip(("BLOCK_N", "SIZE_ring", "SIZE_rows"), module.rt.HOPPER_TILES[inner], strict=True))
     constants["OPERAND"] = tl.float16 if dtype == "fp16" else tl.bfloat16
     types: dict[str, str] = {}
     for n in function.arg_names:
         if n.startswith(("BLOCK_", "SIZE_")):
             constants.setdefault(n, inner)
         tensor, _, kind = n.rpartition("_")
-        if kind == "ptr" and tensor in module.TABLES.tiles:
+        if kind == "box":
             block = [1] * len(module.TABLES.inputs[tensor]) + [
                 constants.get(b, inner) for b in module.TABLES.tiles[tensor]
             ]
@@ -263,16 +273,20 @@ def compiled(name: str, dtype: str, inner: int, folder: Path) -> Any:
     return triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": 4})
 
 
-@pytest.mark.parametrize(("name", "dtype", "inner"), [("causal", "fp16", 128), ("grouped", "bf16", 64)])
+@pytest.mark.parametrize(
+    ("name", "dtype", "inner", "keys"),
+    [("causal", "fp16", 128, 128), ("grouped", "bf16", 64, 128), ("attention", "bf16", 256, 64)],
+)
 def test_compiles_for_hopper(
-    name: str, dtype: str, inner: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, dtype: str, inner: int, keys: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRITON_DEFAULT_FP_FUSION", "1")
     made = compiled(name, dtype, inner, tmp_path)
     ptx = " ".join(made.asm["ptx"].split())
     assert made.metadata.shared <= SHARED_MEMORY
     # Products by warpgroups with scores in flight, tiles by the copy engine, registers moved to the groups.
-    for words in ("wgmma.mma_async.sync.aligned.m64n128k16", "wgmma.wait_group.sync.aligned 1",
-                  "cp.async.bulk.tensor", "setmaxnreg.inc.sync.aligned.u32 240"):  # fmt: skip
-        assert words in ptx, words
+    words = [f"wgmma.mma_async.sync.aligned.m64n{n}k16" for n in (inner, keys)]
+    words += ["wgmma.wait_group.sync.aligned 1", "cp.async.bulk.tensor", "setmaxnreg.inc.sync.aligned.u32 240"]
+    for word in words:
+        assert word in ptx, word
     assert ".local" not in ptx

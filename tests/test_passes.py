@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import sympy as sp
 
@@ -19,7 +21,7 @@ from refold.schedule.passes.hoisting import hoist
 from refold.schedule.passes.loops import mask_free_tiles, peel_last_tile, skip_tiles
 from refold.schedule.passes.programs import heaviest_first, several_pieces
 from refold.schedule.passes.warps import warp_specialise
-from refold.schedule.walk import function, invoke
+from refold.schedule.walk import function, invoke, rewritten
 from refold.spec import Fold, Index
 
 STATE, J0, SIZE, LO, FULL, HI = (scalar(n) for n in ("l", "j0", "size_j", "lo", "full_hi", "hi"))
@@ -213,21 +215,20 @@ def test_descriptors() -> None:
     load = (
         "tl.load(k_ptr + h * k_h + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)"
     )
-    tile = "k_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), h.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_d)"
+    tile = "k_box.load([lead0.to(tl.int32), lead1.to(tl.int32), h.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_d)"
     before, after = (written(*f.body).splitlines() for f in (module[0], step))
     assert [(a, b) for a, b in zip(before, after, strict=True) if a != b] == [
         (f"k = {load}", f"k = {tile} if BOX else {load}")
     ]
     # What the function reads beside, it is given.
     assert {p.text for p in step.parameters} - {p.text for p in module[0].parameters} == {
-        "BOX", "BLOCK_d", "lead0", "lead1"
+        "BOX", "BLOCK_d", "k_box", "lead0", "lead1"
     }  # fmt: skip
     assert step == function("_step", (STATE, J0), step.body)
-    shift, *others, call = module[1].body
-    moved = "k_ptr = k_ptr if BOX else k_ptr + lead0 * k_lead0 + lead1 * k_lead1"
-    assert (written(shift), written(kernel.body[0])) == ("k_ptr += lead0 * k_lead0 + lead1 * k_lead1", moved)
+    # The pointer goes where it went.
+    *others, call = module[1].body
     assert call == loop(ir.Unpack((STATE,), invoke(module[0], MASKED=ir.Number(True))), LO, HI)
-    assert kernel.body[1:] == (*others, loop(ir.Unpack((STATE,), invoke(step, MASKED=ir.Number(True))), LO, HI))
+    assert kernel.body == (*others, loop(ir.Unpack((STATE,), invoke(step, MASKED=ir.Number(True))), LO, HI))
     assert kernel == function("f", (), kernel.body)
     assert boxes["k"].blocks == (None, "BLOCK_N", "BLOCK_d")
 
@@ -247,11 +248,25 @@ def test_a_tile_that_no_descriptor_reads_stays(what: str) -> None:
     assert descriptors(module, STRIDES) == (module, {})
 
 
-def test_a_tensor_that_is_read_at_two_places_has_no_descriptor() -> None:
+def test_a_descriptor_belongs_to_a_load() -> None:
     module = module_of(step_over_keys())
+    alone, boxes = descriptors(module, STRIDES)
+    # Other loads of the tensor stay beside it, and none is read by it where the launcher may make tiles smaller.
     other = function("_other", (), [ir.Let(scalar("x"), ir.Load(ir.Binary("+", PLACE, scalar("h"))))])
-    assert descriptors((other, *module), STRIDES) == ((other, *module), {})
+    assert descriptors((other, *module), STRIDES) == ((other, *alone), boxes)
+    merging = replace(module[0], name="_merging")
+    assert descriptors((merging, *module), STRIDES, {"_merging"}) == ((merging, *alone), boxes)
     assert descriptors(module, {}) == (module, {})
+    assert descriptors(module, STRIDES, {"_step"}) == (module, {})
+
+
+def test_a_tensor_has_one_descriptor_of_one_shape() -> None:
+    step = step_over_keys()
+    wide = ir.Name("BLOCK_2", kind="constant")
+    other = function("_wider", (STATE, J0), rewritten(step.body, lambda n: wide if n == BLOCK_N else n))
+    assert other.body != step.body
+    (first, second, _), boxes = descriptors((step, other, module_of(step)[1]), STRIDES)
+    assert first.body != step.body and second == other and boxes["k"].blocks == (None, "BLOCK_N", "BLOCK_d")
 
 
 def test_a_tile_that_data_chooses_is_nan_off_its_axis_however_it_is_read() -> None:
@@ -262,7 +277,7 @@ def test_a_tile_that_data_chooses_is_nan_off_its_axis_however_it_is_read() -> No
     (line,) = (x.strip() for x in lines(made.functions[0].body) if x.strip().startswith("k = "))
     at = "tl.minimum(tl.maximum(t, 0), size_g - 1).to(INDEX)"
     corner = f"[lead0.to(tl.int32), lead1.to(tl.int32), {at}.to(tl.int32), j0, d0]"
-    assert line.startswith(f'k = tl.where((in_j & (inside == 0))[:, None], float("nan"), k_ptr.load({corner})')
+    assert line.startswith(f'k = tl.where((in_j & (inside == 0))[:, None], float("nan"), k_box.load({corner})')
 
 
 def test_warp_specialise() -> None:
@@ -298,11 +313,11 @@ def test_warp_specialise() -> None:
         "    turn = gone + (j0 - lo) // BLOCK_N",
         "    stage, phase = turn % SIZE_ring, turn // SIZE_ring & 1 ^ 1",
         "    mbarrier.wait(k_empty.index(stage), phase)",
-        "    mbarrier.expect(k_full.index(stage), k_ptr.block_type.nbytes)",
-        "    _copy(k_ptr, [lead0.to(tl.int32), lead1.to(tl.int32), j0, 0], k_full.index(stage), k_ring.index(stage))",
+        "    mbarrier.expect(k_full.index(stage), k_box.block_type.nbytes)",
+        "    _copy(k_box, [lead0.to(tl.int32), lead1.to(tl.int32), j0, 0], k_full.index(stage), k_ring.index(stage))",
         "    mbarrier.wait(v_empty.index(stage), phase)",
-        "    mbarrier.expect(v_full.index(stage), v_ptr.block_type.nbytes)",
-        "    _copy(v_ptr, [lead0.to(tl.int32), lead1.to(tl.int32), j0, 0], v_full.index(stage), v_ring.index(stage))",
+        "    mbarrier.expect(v_full.index(stage), v_box.block_type.nbytes)",
+        "    _copy(v_box, [lead0.to(tl.int32), lead1.to(tl.int32), j0, 0], v_full.index(stage), v_ring.index(stage))",
         "return gone + (hi - lo) // BLOCK_N",
     ]
 

@@ -13,7 +13,7 @@ from refold import Plan, Tensor, axes, derive, exp, fold, log, pipeline
 from refold.schedule import ir
 from refold.schedule.launch import launch
 from refold.schedule.lower.kernels import kernels
-from refold.schedule.lower.words import BLOCK_M, BOX, pointer, scalar
+from refold.schedule.lower.words import BLOCK_M, descriptor, pointer, scalar
 from refold.schedule.passes.descriptors import Box, descriptors
 from refold.schedule.passes.hoisting import hoist
 from refold.schedule.walk import reads, rewritten
@@ -65,7 +65,7 @@ def test_an_obligation_refutes_what_hoists_what_the_loop_changes(
 
 Functions = tuple[ir.Function, ...]
 Made = tuple[Functions, dict[str, Box]]
-K = pointer("k")
+K, BOXED = pointer("k"), descriptor("k")
 
 
 @cache
@@ -92,7 +92,7 @@ def tile(**parts: Callable[[ir.Fetch], Any]) -> Callable[[Made], Made]:
     """Other parts of what a descriptor of k reads."""
 
     def change(node: Any) -> Any:
-        if isinstance(node, ir.Fetch) and node.descriptor == K:
+        if isinstance(node, ir.Fetch) and node.descriptor == BOXED:
             return replace(node, **{name: part(node) for name, part in parts.items()})
         return node
 
@@ -103,7 +103,7 @@ def load(**parts: Callable[[ir.Load], Any]) -> Callable[[Made], Made]:
     """Other parts of the load of k that a descriptor stands for: as if the rewrite had not looked at them."""
 
     def change(node: Any) -> Any:
-        if isinstance(node, ir.Choice) and isinstance(node.then, ir.Fetch) and node.then.descriptor == K:
+        if isinstance(node, ir.Choice) and isinstance(node.then, ir.Fetch) and node.then.descriptor == BOXED:
             assert isinstance(node.other, ir.Load)
             return replace(node, other=replace(node.other, **{name: part(node.other) for name, part in parts.items()}))
         return node
@@ -113,8 +113,8 @@ def load(**parts: Callable[[ir.Load], Any]) -> Callable[[Made], Made]:
 
 def moved(node: Any) -> Any:
     """The descriptor at the leading position of the program, as if it were a pointer."""
-    if isinstance(node, ir.Let) and node.target == K and isinstance(node.value, ir.Choice):
-        return replace(node, value=replace(node.value, then=node.value.other))
+    if isinstance(node, ir.For):
+        return ir.If(ir.Number(True), (ir.Let(BOXED, ir.Binary("+", BOXED, scalar("lead0"))), node))
     return node
 
 
@@ -150,13 +150,17 @@ WRONG: dict[str, Callable[[Made], Made]] = {
     "begins a position late": tile(corner=lambda t: (*t.corner[:2], ir.Binary("+", t.corner[2], one), t.corner[3])),
     "begins at the first tile": tile(corner=lambda t: (*t.corner[:2], ir.Number(0), t.corner[3])),
     "a dimension left out": tile(corner=lambda t: t.corner[1:]),
-    "of another tensor": tile(descriptor=lambda _: pointer("q")),
+    "of another tensor": tile(descriptor=lambda _: descriptor("q")),
     "moved like a pointer": each(moved),
     "a load of another stride": load(place=lambda x: ir.Binary("+", x.place, column(x))),
     "a load with another mask": load(mask=seen),
     "a load without a mask": load(mask=lambda _: None, other=lambda _: None),
     "a load of 1 beyond the ends": load(other=lambda _: ir.Number(1.0)),
-    "a load beside": each(lambda n: n.other if isinstance(n, ir.Choice) and n.flag == BOX and n.axes else n),
+    "a tile without its load": each(
+        lambda n: (
+            n.then if isinstance(n, ir.Choice) and isinstance(n.then, ir.Fetch) and n.then.descriptor == BOXED else n
+        )
+    ),
 }
 
 

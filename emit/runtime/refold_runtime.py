@@ -571,6 +571,11 @@ def describable(t: torch.Tensor) -> bool:
     return t.element_size() == 2 and t.dim() <= 5 and aligned and all(s >= 0 and s % 8 == 0 for s in steps)
 
 
+# By the widest head dimension: the keys of a tile, how many tiles have buffers in shared memory, and of how many pieces
+# of work the rows have. Of other widths nothing was measured.
+HOPPER_TILES = {64: (128, 2, 2), 128: (128, 2, 2), 256: (64, 2, 1)}
+
+
 def hopper(
     tables: Tables, kernel: Any, args: Arguments, boxes: dict[str, tuple[Any, ...]], rows: int, keys: int,
     device: torch.device, layout: Layout, copied: dict[str, tuple[tuple[int, ...], int]],
@@ -584,13 +589,14 @@ def hopper(
         return None
     if rows < 128 or keys < (8192 if tables.costly else 2048 if tables.rises else 1024):
         return None
-    args, found = args | {"BLOCK_M": 64, "BLOCK_N": 128, "SIZE_ring": 2}, {}
+    widths = {args[names[-1]] for names in tables.tiles.values()}
+    if not widths <= HOPPER_TILES.keys():
+        return None
+    block_n, ring, held = HOPPER_TILES[max(widths)]
+    args, found = args | {"BLOCK_M": 64, "BLOCK_N": block_n, "SIZE_ring": ring, "SIZE_rows": held}, {}
     for n, names in tables.tiles.items():
         _, shape, steps, _ = boxes[n]
         tile = [1] * (len(shape) - 2) + [args[b] for b in names]
-        # Of other widths nothing was measured.
-        if tile[-1] not in (64, 128):
-            return None
         shared = gl.NVMMASharedLayout(swizzle_byte_width=128, element_bitwidth=16, rank=len(tile))
         found[n] = HopperDescriptor, shape, steps, tile, shared
     # Long pieces that differ are begun by whoever is free; of others a program has several, and loads ahead.
@@ -671,12 +677,14 @@ class Call:
         self.index = device.index if device.type == "cuda" and not INTERPRETED else None
         names = [f"{tables.called.get(n, n)}_ptr" for n in (*tables.inputs, *tables.outputs)]
         self.copied = [(names.index(n), layout) for n, layout in (copied or {}).items()]
-        self.boxes = [(names.index(f"{n}_ptr"), *layout) for n, layout in (boxes or {}).items()]
+        # A kernel has a place for the descriptor of each of these, and None stands there where there is none.
+        self.boxes = [(names.index(f"{n}_ptr"), *boxes[n]) if boxes else None for n in tables.boxes]
         # The parts of the workspace begin at multiples of 128 bytes, of elements of 4.
         self.starts, self.room = [], 0
         for shape, _ in self.work.values():
             self.starts.append(self.room)
             self.room += -(-math.prod(shape) // 32) * 32
+        names += [f"{n}_box" for n in tables.boxes]
         self.launches = [_Launch([*names, *self.work], *one) for one in launches]
         check_launch(tables, (), *(math.prod(one.grid) for one in self.launches))
 
@@ -690,25 +698,26 @@ class Call:
             places[k] = two(places[k], *layout)
         if not self.ready:
             return self._first(places, out)
-        pointers = [t.data_ptr() for t in places]
+        pointers = [t.data_ptr() for t in places] + self.described(places)
         if self.room:
             work = torch.empty(self.room, dtype=torch.float32, device=self.device)
             start = work.data_ptr()
             pointers += [start + 4 * n for n in self.starts]
-        for k, kind, *box in self.boxes:
-            pointers[k] = kind(places[k], *box)
         for one in self.launches:
             one.again(*[pointers[k] for k in one.slots], *one.rest)
         return result(out)
 
+    def described(self, places: list[Any]) -> list[Any]:
+        """The descriptors of the inputs that kernels read by them."""
+        return [box and box[1](places[box[0]], *box[2:]) for box in self.boxes]
+
     def _first(self, places: list[Any], out: Tensors) -> Any:
         """Compiles what is not compiled yet; what the compiler sees are tensors, and later calls pass pointers."""
+        places += self.described(places)
         if self.room:
             work = torch.empty(self.room, dtype=torch.float32, device=self.device)
             for n, (shape, kind) in zip(self.starts, self.work.values(), strict=True):
                 places.append(work[n : n + math.prod(shape)].view(kind).view(shape))
-        for k, kind, *box in self.boxes:
-            places[k] = kind(places[k], *box)
         for one in self.launches:
             one.first(places)
         self.ready = not INTERPRETED

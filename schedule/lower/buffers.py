@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from refold.algebra.roles import Roles
 from refold.schedule import ir
 from refold.schedule.lower.names import HOPPER_VALUES
-from refold.schedule.lower.words import constant, pointer, scalar
+from refold.schedule.lower.words import constant, descriptor, scalar
 
 BARRIERS = ("q_full", "q_empty", "k_full", "k_empty", "v_full", "v_empty")
 GL, BARRIER = (ir.Name(n, kind="global") for n in ("gl", "mbarrier"))
 STAGE, PHASE, STAGE_BEFORE, PHASE_BEFORE, TURN, HELD, WORK, SEEN, SLOT, GONE, FIRST = map(scalar, HOPPER_VALUES[3:14])
 GROUP, I0, J0, LO, HI, LEAD, TILES = map(scalar, ("group", "i0", "j0", "lo", "hi", "lead", "tiles"))
-BUFFERS = constant("SIZE_ring")
+# How many tiles have a buffer, and of how many pieces of work the rows have one.
+BUFFERS, HELD_AT_ONCE = constant("SIZE_ring"), constant("SIZE_rows")
 ZERO, ONE, TWO = (ir.Number(n) for n in (0, 1, 2))
 FLOAT = ir.Method(GL, "float32", None)
 
@@ -89,7 +90,7 @@ class Place:
     def copy(self, letter: str, stage: ir.Name, row: ir.Value = I0) -> list[ir.Statement]:
         """Copies a tile into its buffer; its barrier learns how many bytes to expect."""
         corner = ir.Sequence(tuple(row if c == I0 else c for c in self.coordinates))
-        bytes_ = ir.Method(ir.Method(pointer(self.tensor), "block_type", None), "nbytes", None)
+        bytes_ = ir.Method(ir.Method(descriptor(self.tensor), "block_type", None), "nbytes", None)
         full, ring = f"{letter}_full", f"{letter}_ring"
-        copy = ir.Call("_copy", (pointer(self.tensor), corner, at(full, stage), at(ring, stage)))
+        copy = ir.Call("_copy", (descriptor(self.tensor), corner, at(full, stage), at(ring, stage)))
         return [barrier("expect", full, stage, bytes_), ir.Evaluate(copy)]

@@ -22,7 +22,6 @@ from refold.schedule.lower.buffers import (
     STAGE,
     STAGE_BEFORE,
     TURN,
-    TWO,
     WORK,
     ZERO,
     Place,
@@ -37,7 +36,7 @@ from refold.schedule.lower.buffers import (
 )
 from refold.schedule.lower.hopper import Hopper
 from refold.schedule.lower.words import BLOCK_M, BLOCK_N, INDEX, block_of, pointer, scalar, size, within
-from refold.schedule.lower.work import gone, located, pieces, slot_of, tile_range
+from refold.schedule.lower.work import gone, located, pieces, rows_parity, slot_of, tile_range
 from refold.schedule.passes.loops import mask_free_tiles
 from refold.schedule.walk import function, invoke, needed
 
@@ -129,7 +128,7 @@ def rows(hopper: Hopper, following: ir.Function) -> ir.Function:
         *init,
         *tile_range(hopper),
         ir.Let(SLOT, slot_of(GROUP)),
-        barrier("wait", "q_full", SLOT, ir.Binary("&", ir.Binary("//", SEEN, TWO), ONE)),
+        barrier("wait", "q_full", SLOT, rows_parity()),
         ir.Let(HELD, q.flat(at("q_ring", SLOT))),
         ir.If(ir.Binary("<", LO, HI), tuple(first)),
         arrive("q_empty", SLOT),

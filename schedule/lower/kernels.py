@@ -30,8 +30,7 @@ from refold.schedule.lower.stages import Lowering, stores_last
 from refold.schedule.lower.tile import positions
 from refold.schedule.lower.words import INDEX, scalar
 from refold.schedule.passes.descriptors import Box, descriptors
-from refold.schedule.walk import function
-from refold.spec import Read
+from refold.schedule.walk import function, reached
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,7 +122,9 @@ def kernels(plan: Plan, name: str) -> Kernels:
     functions = tuple(f for f in (step, merge, write, live) if f is not None)
     module, found = (*functions, *stages.values()), dict[str, Box]()
     if roles.contracts:
-        module, found = descriptors(module, _described(written, strides))
+        # The launcher may make the tiles of the kernel that merges parts smaller than those of the others.
+        apart = reached(stages["finish"], module)
+        module, found = descriptors(module, _described(written, strides), apart)
     functions, stages = module[: len(functions)], dict(zip(stages, module[len(functions) :], strict=True))
     helpers = tuple(sorted(prologue.host.helpers))
     return Kernels(written, plan, form, roles, ranges, helpers, functions, programs, stages,
@@ -141,12 +142,8 @@ def _strides(plan: Plan) -> dict[tuple[str, Any], str]:
 
 
 def _described(plan: Plan, strides: dict[tuple[str, Any], str]) -> dict[str, tuple[str, ...]]:
-    """The tensors that descriptors can hold, each with its strides: of floats, which may have 16 bits.
-
-    What outputs read, the kernel that merges parts reads too, whose tiles the launcher may make smaller.
-    """
-    last = {r.name for f in plan.finish for r in f.expr.atoms(Read)}
-    floats = [t.name for t in plan.spec.tensors if not t.is_integer and t.name not in last]
+    """The tensors that descriptors can hold, each with its strides: of floats, which may have 16 bits."""
+    floats = [t.name for t in plan.spec.tensors if not t.is_integer]
     return {t: tuple(stride for (of, _), stride in strides.items() if of == t) for t in floats}
 
 

@@ -23,7 +23,7 @@ LAYOUTS = ("_copy", "_tile", "_operand_of", "_as_rows")
 # What that kernel calls its own values, and what it reads that is no argument.
 HOPPER_VALUES = ("scores", "weights", "following", "stage", "phase", "stage_before", "phase_before", "turn", "held",
                "work", "seen", "slot", "gone", "first", "q_full", "q_empty", "k_full", "k_empty", "v_full", "v_empty",
-               "q_ring", "k_ring", "v_ring", "SIZE_ring")  # fmt: skip
+               "q_ring", "k_ring", "v_ring", "SIZE_ring", "SIZE_rows")  # fmt: skip
 HOPPER_GLOBALS = ("gl", "gluon", "mbarrier", "warpgroup_mma", "warpgroup_mma_wait", "fence_async_shared", *LAYOUTS,
                 "_scored", "_next", "_load", "_rows", "_fill", "_empty")  # fmt: skip
 RESERVED = frozenset([*_WORDS.split(), *HOPPER_VALUES, *HOPPER_GLOBALS])

@@ -15,14 +15,13 @@ from refold.schedule.lower.buffers import (
     SLOT,
     STAGE,
     TURN,
-    TWO,
     WORK,
     barrier,
     in_buffers,
 )
 from refold.schedule.lower.hopper import Hopper
 from refold.schedule.lower.words import BLOCK_M, BLOCK_N
-from refold.schedule.lower.work import gone, located, pieces, slot_of, tile_range
+from refold.schedule.lower.work import gone, located, pieces, rows_parity, slot_of, tile_range
 from refold.schedule.walk import function, needed
 
 
@@ -31,7 +30,7 @@ def load(hopper: Hopper) -> ir.Function:
     lines: list[ir.Statement] = []
     for group in (0, 1):
         number = ir.Number(group)
-        phase = ir.Binary("^", ir.Binary("&", ir.Binary("//", SEEN, TWO), ONE), ONE)
+        phase = ir.Binary("^", rows_parity(), ONE)
         lines += [
             ir.Let(SLOT, slot_of(number)),
             barrier("wait", "q_empty", SLOT, phase),

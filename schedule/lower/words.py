@@ -26,8 +26,13 @@ ZERO, ONE, MINUS_ONE, NAN = ir.Number(0.0), ir.Number(1.0), ir.Number(-1.0), ir.
 
 
 def pointer(tensor: str) -> ir.Name:
-    """Where a tensor begins, or its descriptor."""
+    """Where a tensor begins."""
     return ir.Name(f"{tensor}_ptr", kind="pointer")
+
+
+def descriptor(tensor: str) -> ir.Name:
+    """What reads a tensor by tiles, beside its pointer; None where the launcher makes none."""
+    return ir.Name(f"{tensor}_box", kind="pointer")
 
 
 def scalar(text: str) -> ir.Name:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
-from typing import Any
+from typing import Any, TypeAlias
 
 from refold.schedule import ir
-from refold.schedule.lower.words import BOX, ZERO, constant, pointer, within
+from refold.schedule.lower.words import BOX, ZERO, constant, descriptor, pointer, within
 from refold.schedule.walk import every, function, names, rewritten
 from refold.spec import Index
+
+Lanes: TypeAlias = Mapping[str, tuple[ir.Value, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,50 +31,53 @@ class Box:
 
 
 def descriptors(
-    module: Sequence[ir.Function], strides: Mapping[str, tuple[str, ...]]
+    module: Sequence[ir.Function], strides: Mapping[str, tuple[str, ...]], apart: Collection[str] = ()
 ) -> tuple[tuple[ir.Function, ...], dict[str, Box]]:
-    """The one tile that a module reads of a tensor is read by a descriptor where the launcher could make one.
+    """The tiles that a module reads of a tensor are read by a descriptor where the launcher could make one.
 
         j = j0 + arange(0, BLOCK_N); d = arange(0, BLOCK_d)
         in_j = j < size_j; in_d = d < SIZE_d
         k_ptr = k_ptr + (lead0 * k_lead0 + lead1 * k_lead1)
         k = load(k_ptr + j * k_j + d * k_d, mask=in_j & in_d, other=0.0)
 
-        ->  k_ptr = k_ptr if BOX else k_ptr + lead0 * k_lead0 + lead1 * k_lead1
-            k = k_ptr.load([lead0, lead1, j0, 0]).reshape(BLOCK_N, BLOCK_d) if BOX else load(... as before)
+        ->  k = k_box.load([lead0, lead1, j0, 0]).reshape(BLOCK_N, BLOCK_d) if BOX else load(... as before)
 
     `strides` has the tensors that can have one, and of each the argument for every stride, in the order of its
     dimensions. The tile has two axes in that order, the second the tensor's last, one position of the program along
     every other dimension, and no mask but the ends of those two: beyond the ends of a tensor a descriptor gives 0, as
-    the masked load does. A descriptor takes the place of the pointer, so that all loads of a tensor are at one place.
+    the masked load does. A descriptor has one shape: that of the first such load. It stands beside the pointer, by
+    which all other loads of the tensor go on: at places that data give, of other shapes, in the functions `apart`.
     In a module a function stands before those that call it.
 
     Obligations `index loads`: both sides read the same positions, those that the mask leaves out are beyond an end of
     the tensor, and the others are inside of it; `refinement` is about the loads. Trusted: that the launcher makes the
     descriptor of this tensor, its strides and these blocks, and that the hardware does what it says.
     """
-    lanes = _lanes(module)
     boxes: dict[str, Box] = {}
-    tiles: dict[ir.Load, ir.Choice] = {}
-    for tensor in sorted(strides):
-        loads = {
-            n for f in module for n in every(f) if isinstance(n, ir.Load) and _terms(n.place)[0] == pointer(tensor)
-        }
-        shifts = {s for f in module for s in every(f) if isinstance(s, ir.Let) and s.target == pointer(tensor)}
-        if len(loads) == len(shifts) == 1:
-            (load,), (shift,) = loads, shifts
-            box = _box(load, shift, strides[tensor], lanes)
-            ends = [within(a) for a in load.axes if isinstance(a, Index)]
-            if box is not None and _conjuncts(load.mask) == ends and load.other == ZERO:
-                tile = ir.Fetch(pointer(tensor), box.corner, tuple(map(constant, box.tile)), load.axes)
-                boxes[tensor], tiles[load] = box, ir.Choice(BOX, tile, load)
-    return _with(module, tiles, {pointer(t) for t in boxes}), boxes
+    tiles: dict[tuple[str, ir.Load], ir.Choice] = {}
+    for f in (f for f in module if f.name not in apart):
+        lanes = _lanes(f, module)
+        for load in (n for n in every(f) if isinstance(n, ir.Load)):
+            tensor = next((t for t in strides if _terms(load.place)[0] == pointer(t)), "")
+            box = _box(load, module, tensor, strides[tensor], lanes) if tensor else None
+            if box is not None and boxes.setdefault(tensor, box).blocks == box.blocks:
+                shape = tuple(map(constant, box.tile))
+                tile = ir.Fetch(descriptor(tensor), box.corner, shape, load.axes)
+                tiles[f.name, load] = ir.Choice(BOX, tile, load)
+    return _with(module, tiles), {t: boxes[t] for t in sorted(boxes)}
 
 
 def _box(
-    load: ir.Load, shift: ir.Let, strides: tuple[str, ...], lanes: Mapping[str, tuple[ir.Value, str]]
+    load: ir.Load, module: Sequence[ir.Function], tensor: str, strides: tuple[str, ...], lanes: Lanes
 ) -> Box | None:
-    """The box of a load whose place is one position times its stride along every dimension."""
+    """The box of a load whose place is one position times its stride along every dimension, masked by the ends."""
+    shifts = {s for f in module for s in every(f) if isinstance(s, ir.Let) and s.target == pointer(tensor)}
+    if len(shifts) != 1:
+        return None
+    (shift,) = shifts
+    ends = [within(a) for a in load.axes if isinstance(a, Index)]
+    if _conjuncts(load.mask) != ends or load.other != ZERO:
+        return None
     found: dict[str, ir.Value] = {}
     for term in (*_terms(shift.value)[1:], *_terms(load.place)[1:]):
         match term:
@@ -103,25 +107,21 @@ def _box(
     return Box(tuple(corner), tuple(blocks[leading:])) if fits else None
 
 
-def _with(
-    module: Sequence[ir.Function], tiles: Mapping[ir.Load, ir.Choice], placed: set[ir.Name]
-) -> tuple[ir.Function, ...]:
+def _with(module: Sequence[ir.Function], tiles: Mapping[tuple[str, ir.Load], ir.Choice]) -> tuple[ir.Function, ...]:
     """The functions with other tiles, and what these read beside among their parameters."""
     made: dict[str, ir.Function] = {}
     before = {f.name: f for f in module}
-
-    def change(node: Any) -> Any:
-        match node:
-            case ir.Load() if node in tiles:
-                return tiles[node]
-            case ir.Let(target, value) if target in placed:
-                return ir.Let(target, ir.Choice(BOX, target, _chain(_terms(value))))
-            case ir.Invoke(name, args) if name in made:
-                given = dict(zip((p.text for p in before[name].parameters), args, strict=True))
-                return ir.Invoke(name, tuple(given.get(p.text, p) for p in made[name].parameters))
-        return node
-
     for f in module:
+
+        def change(node: Any, here: str = f.name) -> Any:
+            match node:
+                case ir.Load():
+                    return tiles.get((here, node), node)
+                case ir.Invoke(name, args) if name in made:
+                    given = dict(zip((p.text for p in before[name].parameters), args, strict=True))
+                    return ir.Invoke(name, tuple(given.get(p.text, p) for p in made[name].parameters))
+            return node
+
         body = rewritten(f.body, change)
         # What a function is given anew stands before its pointers, if it has any; all else is in a fixed order.
         kinds = [p.kind for p in f.parameters]
@@ -130,8 +130,17 @@ def _with(
     return tuple(made.values())
 
 
-def _lanes(module: Iterable[ir.Function]) -> dict[str, tuple[ir.Value, str]]:
-    """The names of consecutive positions that a whole tile has, each with the first one and its block."""
+def _lanes(function: ir.Function, module: Iterable[ir.Function]) -> Lanes:
+    """The names of consecutive positions that a whole tile has, each with the first one and its block.
+
+    What a function does not say itself it is given, by that name, by those that call it.
+    """
+    own = _consecutive([function])
+    found = _consecutive(module) | own
+    return {name: one for name, (one, *others) in found.items() if not others}
+
+
+def _consecutive(module: Iterable[ir.Function]) -> dict[str, set[tuple[ir.Value, str]]]:
     found: dict[str, set[tuple[ir.Value, str]]] = {}
     for line in (n for f in module for n in every(f) if isinstance(n, ir.Let)):
         match line.value.x if isinstance(line.value, ir.Cast) else line.value:
@@ -139,7 +148,7 @@ def _lanes(module: Iterable[ir.Function]) -> dict[str, tuple[ir.Value, str]]:
                 found.setdefault(line.target.text, set()).add((ir.Number(0), block))
             case ir.Binary("+", start, ir.Lanes(ir.Name(block))):
                 found.setdefault(line.target.text, set()).add((start, block))
-    return {name: one for name, (one, *others) in found.items() if not others}
+    return found
 
 
 def _terms(value: ir.Value) -> list[ir.Value]:
@@ -147,10 +156,6 @@ def _terms(value: ir.Value) -> list[ir.Value]:
     if isinstance(value, ir.Binary) and value.op == "+":
         return [*_terms(value.a), *_terms(value.b)]
     return [value]
-
-
-def _chain(terms: Iterable[ir.Value]) -> ir.Value:
-    return reduce(lambda a, b: ir.Binary("+", a, b), terms)
 
 
 def _conjuncts(mask: ir.Value | None) -> list[ir.Value]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from refold.schedule import ir
-from refold.schedule.lower.buffers import BARRIER, BARRIERS, BUFFERS, GL, ONE, STAGE, TWO, ZERO, barrier
+from refold.schedule.lower.buffers import BARRIER, BARRIERS, BUFFERS, GL, HELD_AT_ONCE, ONE, STAGE, TWO, ZERO, barrier
 from refold.schedule.lower.consumer import empty, following, rows
 from refold.schedule.lower.hopper import Hopper
 from refold.schedule.lower.producer import fill, load
-from refold.schedule.lower.words import pointer, scalar
+from refold.schedule.lower.words import descriptor, scalar
 from refold.schedule.walk import function, invoke
 
 
@@ -33,10 +33,10 @@ def warp_specialise(hopper: Hopper) -> tuple[ir.Function, ...]:
 
 def _kernel(hopper: Hopper, producer: ir.Function, consumer: ir.Function) -> ir.Function:
     lines: list[ir.Statement] = []
-    slots = ir.Number(4)
+    slots = ir.Binary("*", TWO, HELD_AT_ONCE)
     counts: tuple[ir.Value, ...] = (slots, BUFFERS, BUFFERS)
     for letter, p, count in zip("qkv", hopper.places, counts, strict=True):
-        kind, layout = (ir.Method(pointer(p.tensor), n, None) for n in ("dtype", "layout"))
+        kind, layout = (ir.Method(descriptor(p.tensor), n, None) for n in ("dtype", "layout"))
         shape = ir.Sequence((count, *p.shape))
         lines.append(ir.Let(scalar(f"{letter}_ring"), _shared(kind, shape, layout)))
     whole = ir.Method(GL, "int64", None)

@@ -12,10 +12,10 @@ from refold.schedule import integers, ir
 from refold.schedule.conditions import TRUE, nonnegative
 from refold.schedule.launch import Launch
 from refold.schedule.lower.kernels import Kernels
-from refold.schedule.lower.words import BOX, ZERO, constant, pointer
+from refold.schedule.lower.words import BOX, ZERO, constant, descriptor
 from refold.schedule.outcome import Described
 from refold.schedule.terms import Term
-from refold.schedule.walk import every
+from refold.schedule.walk import every, reached
 from refold.verify.kernel.asked import Asked, conjuncts, near
 from refold.verify.kernel.lane import Lane, lane_of
 from refold.verify.kernel.launched import Dimension, blocks_of, held, launch_facts, loop_facts, positions
@@ -25,8 +25,8 @@ from refold.verify.kernel.questions import IndexQuestion
 
 
 def faults(made: Kernels, tensor: str) -> str:
-    """Why the text of kernels alone shows that a tensor is not read by its descriptor as by its pointer."""
-    place, box = pointer(tensor), made.boxes.get(tensor)
+    """Why the text of kernels alone shows that a descriptor does not read its tensor as the load beside it does."""
+    place, box = descriptor(tensor), made.boxes.get(tensor)
     nodes = [n for f in made.module for n in every(f)]
     tiles = [n for n in nodes if isinstance(n, ir.Fetch) and n.descriptor == place]
     if box is None:
@@ -41,18 +41,14 @@ def faults(made: Kernels, tensor: str) -> str:
             return f"a corner of {tensor} in other dimensions than its own"
         if not isinstance(choice.other, ir.Load) or (choice.other.mask is not None and choice.other.other != ZERO):
             return f"a tile of {tensor} in the place of no load that gives 0 beyond the ends"
-    read = [n for n in nodes if isinstance(n, ir.Load) and _begins(n.place) == place]
-    if len(tiles) != len(loads) or len(read) != len(loads):
-        return f"{tensor} is read by its descriptor at some places, and by its pointer at others"
-    moves = [n.value for n in nodes if isinstance(n, ir.Let) and n.target == place]
-    if any(not isinstance(v, ir.Choice) or (v.flag, v.then) != (BOX, place) for v in moves):
+    if len(tiles) != len(loads):
+        return f"a tile of {tensor} that is read whether there are descriptors or not"
+    if any(n.target == place for n in nodes if isinstance(n, ir.Let)):
         return f"the descriptor of {tensor} is moved like a pointer"
+    merging = reached(made.finish, made.module)
+    if any(n in tiles for f in made.module if f.name in merging for n in every(f)):
+        return f"a tile of {tensor} where parts are merged: the launcher may make the tiles there smaller"
     return ""
-
-
-def _begins(place: ir.Value) -> ir.Value:
-    """Where a sum begins."""
-    return _begins(place.a) if isinstance(place, ir.Binary) and place.op == "+" else place
 
 
 def described_questions(

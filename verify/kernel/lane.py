@@ -18,7 +18,7 @@ from refold.schedule.execute import Machine, Object
 from refold.schedule.execute import argument as argument_of
 from refold.schedule.launch import Launch
 from refold.schedule.lower.kernels import Kernels
-from refold.schedule.lower.words import block_of
+from refold.schedule.lower.words import block_of, descriptor
 from refold.schedule.outcome import Called, Computed, Described, Loop, Touched
 from refold.schedule.terms import Term, make, rebuild, symbol
 from refold.schedule.tiles import NoMeaning, Tile, cast, each, filled
@@ -127,7 +127,11 @@ class LaneMachine(Machine):
                 (at,) = values.tile(self, place).lanes.ravel().tolist()
                 holds = [TRUE] if mask is None else cast(values.tile(self, mask), "int1").lanes.ravel().tolist()
                 del self.events[mark:]
-                if at.op != "pointer" or tile.descriptor.text != at.data or tile.axes != node.other.axes:
+                if (
+                    at.op != "pointer"
+                    or tile.descriptor != descriptor(str(at.data).removesuffix("_ptr"))
+                    or tile.axes != node.other.axes
+                ):
                     raise NoMeaning(f"a tile of {tile.descriptor.text} in the place of another one")
                 where = at.args[0], both(*holds), self.path, self.inside
                 self.events.append(Described(str(at.data), first, shape, tile.axes, *where))

@@ -67,17 +67,10 @@ def _inits(machine: Whole, buffer: Buffer) -> int | None:
 
 
 def _apart(turns: list[Turn], count: Term) -> bool:
-    """Whether turns have stages of their own, of so many."""
-    if len(turns) == 1 and turns[0].size is count:
-        return (turns[0].factor, turns[0].offset) == (1, 0)
-    taken: list[int] = []
-    for t in turns:
-        size = value_of(t.size)
-        if size is None:
-            return False
-        taken += [t.factor * n + t.offset for n in range(size)]
-    limit = value_of(count)
-    return limit is not None and len({*taken}) == len(taken) and {*taken} <= {*range(limit)}
+    """Whether turns have stages of their own, of so many: `factor * (turn % size) + offset`, each its own offset."""
+    factor, size = turns[0].factor, turns[0].size
+    alike = all(t.factor == factor and t.size is size for t in turns)
+    return alike and sorted(t.offset for t in turns) == [*range(factor)] and multiply(whole(factor), size) is count
 
 
 def fills_of(machine: Warps) -> tuple[Fill, ...]:

@@ -14,6 +14,7 @@ from refold.schedule.execute import Machine, Object
 from refold.schedule.execute import argument as argument_of
 from refold.schedule.helpers import HELPERS
 from refold.schedule.lower.kernels import Kernels
+from refold.schedule.lower.words import descriptor
 from refold.schedule.outcome import Outcome
 from refold.schedule.terms import Term
 from refold.schedule.tiles import Tile
@@ -65,6 +66,7 @@ def arguments(made: Kernels, kernel: ir.Function) -> tuple[dict[str, str], dict[
     spec = made.plan.spec
     types = {f"{t.name}_ptr": "*i32" if t.is_integer else "*fp32" for t in spec.tensors}
     types |= {f"{o.name}_ptr": "*fp32" for o in spec.outputs}
+    types |= {descriptor(t).text: "tensordesc<fp32[]>" for t in made.boxes}
     types |= {
         made.workspace[str(a.symbol)]: "*i32" if a.reducer == "argmax" else "*fp32" for a in made.plan.accumulators
     }

@@ -10,6 +10,7 @@ from refold.schedule import integers
 from refold.schedule.conditions import TRUE, both, compare_integers, select
 from refold.schedule.execute import Foreign
 from refold.schedule.lower.kernels import Kernels
+from refold.schedule.lower.words import descriptor, pointer
 from refold.schedule.terms import Term, below, make, real, symbol
 from refold.schedule.tiles import NoMeaning, Tile, filled
 from refold.verify.kernel.launched import iteration_of
@@ -134,11 +135,12 @@ class Fill:
 
 def brought(made: Kernels, fill: Fill, corner: tuple[Term, ...]) -> Tile:
     """A tile of a tensor that begins at a corner: 0 beyond the ends of an axis along which it goes."""
-    axes = next(t.axes for t in made.plan.spec.tensors if f"{t.name}_ptr" == fill.tensor)
+    tensor = next(t for t in made.plan.spec.tensors if descriptor(t.name).text == fill.tensor)
+    axes = tensor.axes
     keys = ("lead0", "lead1", *axes)
     if len(keys) != len(corner) or len(corner) != len(fill.buffers.shape):
         raise NoMeaning("a copy to a buffer of another shape")
-    strides = [symbol(made.strides[fill.tensor.removesuffix("_ptr"), k], "int") for k in keys]
+    strides = [symbol(made.strides[tensor.name, k], "int") for k in keys]
     lanes = []
     for steps in product(*fill.buffers.shape):
         at = [integers.add(c, s) for c, s in zip(corner, steps, strict=True)]
@@ -149,7 +151,9 @@ def brought(made: Kernels, fill: Fill, corner: tuple[Term, ...]) -> Tile:
                 length = integers.whole(LANES) if whole else symbol(f"size_{axis.name}", "int")
                 there = both(there, compare_integers("<", at[n], length))
         offset = integers.add(*(integers.multiply(i, s) for i, s in zip(at, strides, strict=True)))
-        lanes.append(select(there, make("read", "fp32", (offset,), (fill.tensor, 0, "fp32")), real(0.0, "fp32")))
+        lanes.append(
+            select(there, make("read", "fp32", (offset,), (pointer(tensor.name).text, 0, "fp32")), real(0.0, "fp32"))
+        )
     return Tile("fp32", filled(tuple(map(len, fill.buffers.shape)), lanes))
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from refold.schedule.launch import launch
 from refold.schedule.lower.kernels import Kernels
+from refold.schedule.lower.words import descriptor
 from refold.spec import Index
 from refold.spec.evaluate import Inputs
 from refold.spec.heads import is_integral
@@ -99,7 +100,8 @@ class Execution:
         dtypes |= {f"part_{a.symbol}": "int32" if a.reducer == "argmax" else "fp32" for a in made.plan.accumulators}
         for name, dtype in dtypes.items():
             found[f"{name}_ptr"] = Tile(f"*{dtype}", (), np.asarray(0), f"{name}_ptr")
-        return found
+        # Without BOX nothing is read by these.
+        return found | {descriptor(t).text: "" for t in made.boxes}
 
     def _constants(self) -> dict[str, Object]:
         operands = self.arithmetic.operands

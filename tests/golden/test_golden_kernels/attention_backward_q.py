@@ -48,21 +48,21 @@ TABLES = rt.Tables(
 
 @triton.jit
 def _step(
-    m, acc, j0, k_ptr, v_ptr, d, delta, do, e, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e, v_j, size_j,
-    BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
+    m, acc, j0, k_box, k_ptr, v_box, v_ptr, d, delta, do, e, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e, v_j,
+    size_j, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
     MASKED: tl.constexpr, OPERAND: tl.constexpr,
 ):
     # One tile: the state, moved to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
-    k = k_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_d) if BOX else tl.load(k_ptr + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
+    k = k_box.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_d) if BOX else tl.load(k_ptr + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
     dot = tl.dot(q.to(OPERAND), tl.trans(k.to(OPERAND)), input_precision="ieee")
     if MASKED:
         dot = tl.where(in_j[None, :], dot, -float("inf"))
     m_new = tl.maximum(m, tl.max(dot, 1) * scale_2)
     m_hat = tl.where(m_new != -float("inf"), m_new, 0.0)
     alpha = tl.exp2(m - m_hat)
-    v = v_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_e) if BOX else tl.load(v_ptr + j[:, None] * v_j + e[None, :] * v_e, mask=in_j[:, None] & in_e[None, :], other=0.0)
+    v = v_box.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_e) if BOX else tl.load(v_ptr + j[:, None] * v_j + e[None, :] * v_e, mask=in_j[:, None] & in_e[None, :], other=0.0)
     dot_2 = tl.dot(do.to(OPERAND), tl.trans(v.to(OPERAND)), input_precision="ieee")
     p = tl.exp2(dot * scale_2 - m_hat[:, None])
     a = (dot_2 - delta[:, None]) * p
@@ -83,11 +83,11 @@ def _merge(m, acc, m_part, acc_part):
 
 @triton.jit
 def attention_backward_q_rolling(
-    delta_ptr, do_ptr, dq_ptr, k_ptr, lse_ptr, q_ptr, v_ptr, delta_i, delta_lead0, delta_lead1, do_e, do_i, do_lead0,
-    do_lead1, dq_d, dq_i, dq_lead0, dq_lead1, k_d, k_j, k_lead0, k_lead1, lse_i, lse_lead0, lse_lead1, q_d, q_i,
-    q_lead0, q_lead1, scale_2, scale_3, v_e, v_j, v_lead0, v_lead1, size_i, size_j, size_lead, BLOCK_M: tl.constexpr,
-    BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
-    OPERAND: tl.constexpr, SIZE_d: tl.constexpr, SIZE_e: tl.constexpr,
+    delta_ptr, do_box, do_ptr, dq_ptr, k_box, k_ptr, lse_ptr, q_box, q_ptr, v_box, v_ptr, delta_i, delta_lead0,
+    delta_lead1, do_e, do_i, do_lead0, do_lead1, dq_d, dq_i, dq_lead0, dq_lead1, k_d, k_j, k_lead0, k_lead1, lse_i,
+    lse_lead0, lse_lead1, q_d, q_i, q_lead0, q_lead1, scale_2, scale_3, v_e, v_j, v_lead0, v_lead1, size_i, size_j,
+    size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr,
+    BOX: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr, SIZE_d: tl.constexpr, SIZE_e: tl.constexpr,
 ):
     # One program holds its rows and goes over all of axis j.
     pid = tl.program_id(0)
@@ -103,15 +103,15 @@ def attention_backward_q_rolling(
     in_e = e < SIZE_e
     d = tl.arange(0, BLOCK_d).to(INDEX)  # [BLOCK_d]
     in_d = d < SIZE_d
-    q_ptr = q_ptr if BOX else q_ptr + lead0 * q_lead0 + lead1 * q_lead1
-    k_ptr = k_ptr if BOX else k_ptr + lead0 * k_lead0 + lead1 * k_lead1
-    v_ptr = v_ptr if BOX else v_ptr + lead0 * v_lead0 + lead1 * v_lead1
-    do_ptr = do_ptr if BOX else do_ptr + lead0 * do_lead0 + lead1 * do_lead1
+    q_ptr += lead0 * q_lead0 + lead1 * q_lead1
+    k_ptr += lead0 * k_lead0 + lead1 * k_lead1
+    v_ptr += lead0 * v_lead0 + lead1 * v_lead1
+    do_ptr += lead0 * do_lead0 + lead1 * do_lead1
     lse_ptr += lead0 * lse_lead0 + lead1 * lse_lead1
     delta_ptr += lead0 * delta_lead0 + lead1 * delta_lead1
     dq_ptr += lead0 * dq_lead0 + lead1 * dq_lead1
-    q = q_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
-    do = do_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_e) if BOX else tl.load(do_ptr + i[:, None] * do_i + e[None, :] * do_e, mask=in_i[:, None] & in_e[None, :], other=0.0)
+    q = q_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
+    do = do_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_e) if BOX else tl.load(do_ptr + i[:, None] * do_i + e[None, :] * do_e, mask=in_i[:, None] & in_e[None, :], other=0.0)
     delta = tl.load(delta_ptr + i * delta_i, mask=in_i, other=0.0).to(tl.float32)
     lse = tl.load(lse_ptr + i * lse_i, mask=in_i, other=0.0).to(tl.float32)
     still_2 = lse * 1.4426950408889634
@@ -124,13 +124,13 @@ def attention_backward_q_rolling(
     full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
     for j0 in range(lo, full_hi, BLOCK_N):
         m, acc = _step(
-            m, acc, j0, k_ptr, v_ptr, d, delta, do, e, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e, v_j,
-            size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, False, OPERAND,
+            m, acc, j0, k_box, k_ptr, v_box, v_ptr, d, delta, do, e, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2,
+            v_e, v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, False, OPERAND,
         )
     for j0 in range(full_hi, hi, BLOCK_N):
         m, acc = _step(
-            m, acc, j0, k_ptr, v_ptr, d, delta, do, e, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e, v_j,
-            size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, True, OPERAND,
+            m, acc, j0, k_box, k_ptr, v_box, v_ptr, d, delta, do, e, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2,
+            v_e, v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, True, OPERAND,
         )
     alpha_3 = tl.exp2(m - still_2)
     dq = acc * alpha_3[:, None] * scale_3
@@ -139,11 +139,11 @@ def attention_backward_q_rolling(
 
 @triton.jit
 def attention_backward_q_parts(
-    delta_ptr, do_ptr, k_ptr, part_acc_ptr, part_m_ptr, q_ptr, v_ptr, chunk, delta_i, delta_lead0, delta_lead1, do_e,
-    do_i, do_lead0, do_lead1, k_d, k_j, k_lead0, k_lead1, q_d, q_i, q_lead0, q_lead1, scale_2, v_e, v_j, v_lead0,
-    v_lead1, size_batch, size_i, size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr,
-    BLOCK_e: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr, OVERLAP: tl.constexpr,
-    SIZE_d: tl.constexpr, SIZE_e: tl.constexpr,
+    delta_ptr, do_box, do_ptr, k_box, k_ptr, part_acc_ptr, part_m_ptr, q_box, q_ptr, v_box, v_ptr, chunk, delta_i,
+    delta_lead0, delta_lead1, do_e, do_i, do_lead0, do_lead1, k_d, k_j, k_lead0, k_lead1, q_d, q_i, q_lead0, q_lead1,
+    scale_2, v_e, v_j, v_lead0, v_lead1, size_batch, size_i, size_j, size_lead, BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
+    OPERAND: tl.constexpr, OVERLAP: tl.constexpr, SIZE_d: tl.constexpr, SIZE_e: tl.constexpr,
 ):
     # One program leaves the state of one part of axis j.
     pid = tl.program_id(0)
@@ -159,13 +159,13 @@ def attention_backward_q_parts(
     in_e = e < SIZE_e
     d = tl.arange(0, BLOCK_d).to(INDEX)  # [BLOCK_d]
     in_d = d < SIZE_d
-    q_ptr = q_ptr if BOX else q_ptr + lead0 * q_lead0 + lead1 * q_lead1
-    k_ptr = k_ptr if BOX else k_ptr + lead0 * k_lead0 + lead1 * k_lead1
-    v_ptr = v_ptr if BOX else v_ptr + lead0 * v_lead0 + lead1 * v_lead1
-    do_ptr = do_ptr if BOX else do_ptr + lead0 * do_lead0 + lead1 * do_lead1
+    q_ptr += lead0 * q_lead0 + lead1 * q_lead1
+    k_ptr += lead0 * k_lead0 + lead1 * k_lead1
+    v_ptr += lead0 * v_lead0 + lead1 * v_lead1
+    do_ptr += lead0 * do_lead0 + lead1 * do_lead1
     delta_ptr += lead0 * delta_lead0 + lead1 * delta_lead1
-    q = q_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
-    do = do_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_e) if BOX else tl.load(do_ptr + i[:, None] * do_i + e[None, :] * do_e, mask=in_i[:, None] & in_e[None, :], other=0.0)
+    q = q_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
+    do = do_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_e) if BOX else tl.load(do_ptr + i[:, None] * do_i + e[None, :] * do_e, mask=in_i[:, None] & in_e[None, :], other=0.0)
     delta = tl.load(delta_ptr + i * delta_i, mask=in_i, other=0.0).to(tl.float32)
     part = tl.program_id(1)
     if OVERLAP:
@@ -179,13 +179,13 @@ def attention_backward_q_parts(
     full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
     for j0 in range(lo, full_hi, BLOCK_N):
         m, acc = _step(
-            m, acc, j0, k_ptr, v_ptr, d, delta, do, e, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e, v_j,
-            size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, False, OPERAND,
+            m, acc, j0, k_box, k_ptr, v_box, v_ptr, d, delta, do, e, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2,
+            v_e, v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, False, OPERAND,
         )
     for j0 in range(full_hi, hi, BLOCK_N):
         m, acc = _step(
-            m, acc, j0, k_ptr, v_ptr, d, delta, do, e, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e, v_j,
-            size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, True, OPERAND,
+            m, acc, j0, k_box, k_ptr, v_box, v_ptr, d, delta, do, e, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2,
+            v_e, v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, True, OPERAND,
         )
     tl.store(part_m_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), m, mask=in_i)
     tl.store(part_acc_ptr + (((part * size_batch + batch).to(tl.int64) * size_i + i)[:, None] * SIZE_d + d[None, :]), acc, mask=in_i[:, None] & in_d[None, :])

@@ -49,14 +49,14 @@ TABLES = rt.Tables(
 
 @triton.jit
 def _step(
-    m, l, acc, j0, k_ptr, v_ptr, d, e, group, in_d, in_e, k_d, k_g, k_j, lead0, lead1, q, scale_2, v_e, v_g, v_j,
-    size_j, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
-    MASKED: tl.constexpr, OPERAND: tl.constexpr,
+    m, l, acc, j0, k_box, k_ptr, v_box, v_ptr, d, e, group, in_d, in_e, k_d, k_g, k_j, lead0, lead1, q, scale_2, v_e,
+    v_g, v_j, size_j, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr,
+    INDEX: tl.constexpr, MASKED: tl.constexpr, OPERAND: tl.constexpr,
 ):
     # One tile: the state, moved to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
-    k = k_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), group.to(INDEX).to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_d) if BOX else tl.load(k_ptr + group.to(INDEX) * k_g + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
+    k = k_box.load([lead0.to(tl.int32), lead1.to(tl.int32), group.to(INDEX).to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_d) if BOX else tl.load(k_ptr + group.to(INDEX) * k_g + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
     dot = tl.dot(q.to(OPERAND), tl.trans(k.to(OPERAND)), input_precision="ieee")
     if MASKED:
         dot = tl.where(in_j[None, :], dot, -float("inf"))
@@ -65,7 +65,7 @@ def _step(
     alpha = tl.exp2(m - m_hat)
     p = tl.exp2(dot * scale_2 - m_hat[:, None])
     l_new = l * alpha + tl.sum(p, 1)
-    v = v_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), group.to(INDEX).to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_e) if BOX else tl.load(v_ptr + group.to(INDEX) * v_g + j[:, None] * v_j + e[None, :] * v_e, mask=in_j[:, None] & in_e[None, :], other=0.0)
+    v = v_box.load([lead0.to(tl.int32), lead1.to(tl.int32), group.to(INDEX).to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_e) if BOX else tl.load(v_ptr + group.to(INDEX) * v_g + j[:, None] * v_j + e[None, :] * v_e, mask=in_j[:, None] & in_e[None, :], other=0.0)
     acc_new = tl.dot(p.to(OPERAND), v.to(OPERAND), acc * alpha[:, None], input_precision="ieee")
     return m_new, l_new, acc_new
 
@@ -84,10 +84,10 @@ def _merge(m, l, acc, m_part, l_part, acc_part):
 
 @triton.jit
 def gqa_decode_rolling(
-    k_ptr, o_ptr, q_ptr, v_ptr, k_d, k_g, k_j, k_lead0, k_lead1, o_e, o_h, o_lead0, o_lead1, q_d, q_h, q_lead0, q_lead1,
-    scale_2, v_e, v_g, v_j, v_lead0, v_lead1, size_g, size_h, size_j, size_lead, BLOCK_M: tl.constexpr,
-    BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
-    OPERAND: tl.constexpr, SIZE_d: tl.constexpr, SIZE_e: tl.constexpr,
+    k_box, k_ptr, o_ptr, q_ptr, v_box, v_ptr, k_d, k_g, k_j, k_lead0, k_lead1, o_e, o_h, o_lead0, o_lead1, q_d, q_h,
+    q_lead0, q_lead1, scale_2, v_e, v_g, v_j, v_lead0, v_lead1, size_g, size_h, size_j, size_lead,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr,
+    INDEX: tl.constexpr, OPERAND: tl.constexpr, SIZE_d: tl.constexpr, SIZE_e: tl.constexpr,
 ):
     # One program holds its rows and goes over all of axis j.
     pid = tl.program_id(0)
@@ -108,8 +108,8 @@ def gqa_decode_rolling(
     e = tl.arange(0, BLOCK_e).to(INDEX)  # [BLOCK_e]
     in_e = e < SIZE_e
     q_ptr += lead0 * q_lead0 + lead1 * q_lead1
-    k_ptr = k_ptr if BOX else k_ptr + lead0 * k_lead0 + lead1 * k_lead1
-    v_ptr = v_ptr if BOX else v_ptr + lead0 * v_lead0 + lead1 * v_lead1
+    k_ptr += lead0 * k_lead0 + lead1 * k_lead1
+    v_ptr += lead0 * v_lead0 + lead1 * v_lead1
     o_ptr += lead0 * o_lead0 + lead1 * o_lead1
     q = tl.load(q_ptr + h[:, None] * q_h + d[None, :] * q_d, mask=in_h[:, None] & in_d[None, :], other=0.0)
     m = tl.full([BLOCK_M], -float("inf"), tl.float32)
@@ -122,13 +122,13 @@ def gqa_decode_rolling(
     full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
     for j0 in range(lo, full_hi, BLOCK_N):
         m, l, acc = _step(
-            m, l, acc, j0, k_ptr, v_ptr, d, e, group, in_d, in_e, k_d, k_g, k_j, lead0, lead1, q, scale_2, v_e, v_g,
-            v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, False, OPERAND,
+            m, l, acc, j0, k_box, k_ptr, v_box, v_ptr, d, e, group, in_d, in_e, k_d, k_g, k_j, lead0, lead1, q,
+            scale_2, v_e, v_g, v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, False, OPERAND,
         )
     for j0 in range(full_hi, hi, BLOCK_N):
         m, l, acc = _step(
-            m, l, acc, j0, k_ptr, v_ptr, d, e, group, in_d, in_e, k_d, k_g, k_j, lead0, lead1, q, scale_2, v_e, v_g,
-            v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, True, OPERAND,
+            m, l, acc, j0, k_box, k_ptr, v_box, v_ptr, d, e, group, in_d, in_e, k_d, k_g, k_j, lead0, lead1, q,
+            scale_2, v_e, v_g, v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, True, OPERAND,
         )
     l_safe = tl.where(l != 0.0, l, 1.0)
     o = tl.where((l != 0.0)[:, None], acc * (1.0 / l_safe)[:, None], float("nan"))
@@ -137,8 +137,8 @@ def gqa_decode_rolling(
 
 @triton.jit
 def gqa_decode_parts(
-    k_ptr, part_acc_ptr, part_l_ptr, part_m_ptr, q_ptr, v_ptr, chunk, k_d, k_g, k_j, k_lead0, k_lead1, q_d, q_h,
-    q_lead0, q_lead1, scale_2, v_e, v_g, v_j, v_lead0, v_lead1, size_batch, size_g, size_h, size_j, size_lead,
+    k_box, k_ptr, part_acc_ptr, part_l_ptr, part_m_ptr, q_ptr, v_box, v_ptr, chunk, k_d, k_g, k_j, k_lead0, k_lead1,
+    q_d, q_h, q_lead0, q_lead1, scale_2, v_e, v_g, v_j, v_lead0, v_lead1, size_batch, size_g, size_h, size_j, size_lead,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr,
     INDEX: tl.constexpr, OPERAND: tl.constexpr, OVERLAP: tl.constexpr, SIZE_d: tl.constexpr, SIZE_e: tl.constexpr,
 ):
@@ -161,8 +161,8 @@ def gqa_decode_parts(
     e = tl.arange(0, BLOCK_e).to(INDEX)  # [BLOCK_e]
     in_e = e < SIZE_e
     q_ptr += lead0 * q_lead0 + lead1 * q_lead1
-    k_ptr = k_ptr if BOX else k_ptr + lead0 * k_lead0 + lead1 * k_lead1
-    v_ptr = v_ptr if BOX else v_ptr + lead0 * v_lead0 + lead1 * v_lead1
+    k_ptr += lead0 * k_lead0 + lead1 * k_lead1
+    v_ptr += lead0 * v_lead0 + lead1 * v_lead1
     q = tl.load(q_ptr + h[:, None] * q_h + d[None, :] * q_d, mask=in_h[:, None] & in_d[None, :], other=0.0)
     part = tl.program_id(1)
     if OVERLAP:
@@ -177,13 +177,13 @@ def gqa_decode_parts(
     full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
     for j0 in range(lo, full_hi, BLOCK_N):
         m, l, acc = _step(
-            m, l, acc, j0, k_ptr, v_ptr, d, e, group, in_d, in_e, k_d, k_g, k_j, lead0, lead1, q, scale_2, v_e, v_g,
-            v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, False, OPERAND,
+            m, l, acc, j0, k_box, k_ptr, v_box, v_ptr, d, e, group, in_d, in_e, k_d, k_g, k_j, lead0, lead1, q,
+            scale_2, v_e, v_g, v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, False, OPERAND,
         )
     for j0 in range(full_hi, hi, BLOCK_N):
         m, l, acc = _step(
-            m, l, acc, j0, k_ptr, v_ptr, d, e, group, in_d, in_e, k_d, k_g, k_j, lead0, lead1, q, scale_2, v_e, v_g,
-            v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, True, OPERAND,
+            m, l, acc, j0, k_box, k_ptr, v_box, v_ptr, d, e, group, in_d, in_e, k_d, k_g, k_j, lead0, lead1, q,
+            scale_2, v_e, v_g, v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, True, OPERAND,
         )
     tl.store(part_m_ptr + ((part * size_batch + batch).to(tl.int64) * size_h + h), m, mask=in_h)
     tl.store(part_l_ptr + ((part * size_batch + batch).to(tl.int64) * size_h + h), l, mask=in_h)

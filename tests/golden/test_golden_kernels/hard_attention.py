@@ -46,13 +46,13 @@ TABLES = rt.Tables(
 
 @triton.jit
 def _step(
-    m, at, j0, k_ptr, d, i, in_d, k_d, k_j, lead0, lead1, q, size_j, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr,
-    BOX: tl.constexpr, INDEX: tl.constexpr, MASKED: tl.constexpr, OPERAND: tl.constexpr,
+    m, at, j0, k_box, k_ptr, d, i, in_d, k_d, k_j, lead0, lead1, q, size_j, BLOCK_N: tl.constexpr,
+    BLOCK_d: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr, MASKED: tl.constexpr, OPERAND: tl.constexpr,
 ):
     # One tile: the state, moved to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
-    k = k_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_d) if BOX else tl.load(k_ptr + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
+    k = k_box.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_d) if BOX else tl.load(k_ptr + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
     dot = tl.dot(q.to(OPERAND), tl.trans(k.to(OPERAND)), input_precision="ieee")
     s = dot
     if MASKED:
@@ -74,8 +74,8 @@ def _merge(m, at, m_part, at_part):
 
 @triton.jit
 def hard_attention_rolling(
-    k_ptr, o_ptr, q_ptr, v_ptr, k_d, k_j, k_lead0, k_lead1, o_e, o_i, o_lead0, o_lead1, q_d, q_i, q_lead0, q_lead1, v_e,
-    v_j, v_lead0, v_lead1, size_i, size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
+    k_box, k_ptr, o_ptr, q_box, q_ptr, v_ptr, k_d, k_j, k_lead0, k_lead1, o_e, o_i, o_lead0, o_lead1, q_d, q_i, q_lead0,
+    q_lead1, v_e, v_j, v_lead0, v_lead1, size_i, size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
     BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr,
     SIZE_d: tl.constexpr, SIZE_e: tl.constexpr,
 ):
@@ -94,11 +94,11 @@ def hard_attention_rolling(
     in_d = d < SIZE_d
     e = tl.arange(0, BLOCK_e).to(INDEX)  # [BLOCK_e]
     in_e = e < SIZE_e
-    q_ptr = q_ptr if BOX else q_ptr + lead0 * q_lead0 + lead1 * q_lead1
-    k_ptr = k_ptr if BOX else k_ptr + lead0 * k_lead0 + lead1 * k_lead1
+    q_ptr += lead0 * q_lead0 + lead1 * q_lead1
+    k_ptr += lead0 * k_lead0 + lead1 * k_lead1
     v_ptr += lead0 * v_lead0 + lead1 * v_lead1
     o_ptr += lead0 * o_lead0 + lead1 * o_lead1
-    q = q_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
+    q = q_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
     m = tl.full([BLOCK_M], -float("inf"), tl.float32)
     at = tl.full([BLOCK_M], 2147483647, tl.int32)
     lo = 0
@@ -109,13 +109,13 @@ def hard_attention_rolling(
     full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
     for j0 in range(lo, full_hi, BLOCK_N):
         m, at = _step(
-            m, at, j0, k_ptr, d, i, in_d, k_d, k_j, lead0, lead1, q, size_j, BLOCK_N, BLOCK_d, BOX, INDEX, False,
-            OPERAND,
+            m, at, j0, k_box, k_ptr, d, i, in_d, k_d, k_j, lead0, lead1, q, size_j, BLOCK_N, BLOCK_d, BOX, INDEX,
+            False, OPERAND,
         )
     for j0 in range(full_hi, hi, BLOCK_N):
         m, at = _step(
-            m, at, j0, k_ptr, d, i, in_d, k_d, k_j, lead0, lead1, q, size_j, BLOCK_N, BLOCK_d, BOX, INDEX, True,
-            OPERAND,
+            m, at, j0, k_box, k_ptr, d, i, in_d, k_d, k_j, lead0, lead1, q, size_j, BLOCK_N, BLOCK_d, BOX, INDEX,
+            True, OPERAND,
         )
     at_2 = tl.where(at == 2147483647, -1, at)
     inside = (at_2 >= 0) & (at_2 < size_j)
@@ -125,9 +125,9 @@ def hard_attention_rolling(
 
 @triton.jit
 def hard_attention_parts(
-    k_ptr, part_at_ptr, part_m_ptr, q_ptr, chunk, k_d, k_j, k_lead0, k_lead1, q_d, q_i, q_lead0, q_lead1, size_batch,
-    size_i, size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BOX: tl.constexpr,
-    INDEX: tl.constexpr, OPERAND: tl.constexpr, OVERLAP: tl.constexpr, SIZE_d: tl.constexpr,
+    k_box, k_ptr, part_at_ptr, part_m_ptr, q_box, q_ptr, chunk, k_d, k_j, k_lead0, k_lead1, q_d, q_i, q_lead0, q_lead1,
+    size_batch, size_i, size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr,
+    BOX: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr, OVERLAP: tl.constexpr, SIZE_d: tl.constexpr,
 ):
     # One program leaves the state of one part of axis j.
     pid = tl.program_id(0)
@@ -142,9 +142,9 @@ def hard_attention_parts(
     lead1 = (lead % size_lead).to(tl.int64)
     d = tl.arange(0, BLOCK_d).to(INDEX)  # [BLOCK_d]
     in_d = d < SIZE_d
-    q_ptr = q_ptr if BOX else q_ptr + lead0 * q_lead0 + lead1 * q_lead1
-    k_ptr = k_ptr if BOX else k_ptr + lead0 * k_lead0 + lead1 * k_lead1
-    q = q_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
+    q_ptr += lead0 * q_lead0 + lead1 * q_lead1
+    k_ptr += lead0 * k_lead0 + lead1 * k_lead1
+    q = q_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
     part = tl.program_id(1)
     if OVERLAP:
         tl.extra.cuda.gdc_launch_dependents()
@@ -158,13 +158,13 @@ def hard_attention_parts(
     full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
     for j0 in range(lo, full_hi, BLOCK_N):
         m, at = _step(
-            m, at, j0, k_ptr, d, i, in_d, k_d, k_j, lead0, lead1, q, size_j, BLOCK_N, BLOCK_d, BOX, INDEX, False,
-            OPERAND,
+            m, at, j0, k_box, k_ptr, d, i, in_d, k_d, k_j, lead0, lead1, q, size_j, BLOCK_N, BLOCK_d, BOX, INDEX,
+            False, OPERAND,
         )
     for j0 in range(full_hi, hi, BLOCK_N):
         m, at = _step(
-            m, at, j0, k_ptr, d, i, in_d, k_d, k_j, lead0, lead1, q, size_j, BLOCK_N, BLOCK_d, BOX, INDEX, True,
-            OPERAND,
+            m, at, j0, k_box, k_ptr, d, i, in_d, k_d, k_j, lead0, lead1, q, size_j, BLOCK_N, BLOCK_d, BOX, INDEX,
+            True, OPERAND,
         )
     tl.store(part_m_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), m, mask=in_i)
     tl.store(part_at_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), at, mask=in_i)

@@ -50,14 +50,14 @@ TABLES = rt.Tables(
 
 @triton.jit
 def _step(
-    m, l, m2, acc, j0, k_ptr, v_ptr, d, e, i, in_d, in_e, k_d, k_j, keep_below, lead0, lead1, q, scale_2, v_e, v_j,
-    size_j, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
-    MASKED: tl.constexpr, OPERAND: tl.constexpr,
+    m, l, m2, acc, j0, k_box, k_ptr, v_box, v_ptr, d, e, i, in_d, in_e, k_d, k_j, keep_below, lead0, lead1, q, scale_2,
+    v_e, v_j, size_j, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr,
+    INDEX: tl.constexpr, MASKED: tl.constexpr, OPERAND: tl.constexpr,
 ):
     # One tile: the state, moved to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
-    k = k_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_d) if BOX else tl.load(k_ptr + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
+    k = k_box.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_d) if BOX else tl.load(k_ptr + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
     dot = tl.dot(q.to(OPERAND), tl.trans(k.to(OPERAND)), input_precision="ieee")
     if MASKED:
         dot = tl.where(in_j[None, :], dot, -float("inf"))
@@ -73,7 +73,7 @@ def _step(
     m2_hat = tl.where(m2_new != -float("inf"), m2_new, 0.0)
     alpha_2 = tl.exp2(m2 - m2_hat)
     p_2 = tl.exp2(s2 - m2_hat[:, None])
-    v = v_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_e) if BOX else tl.load(v_ptr + j[:, None] * v_j + e[None, :] * v_e, mask=in_j[:, None] & in_e[None, :], other=0.0)
+    v = v_box.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_e) if BOX else tl.load(v_ptr + j[:, None] * v_j + e[None, :] * v_e, mask=in_j[:, None] & in_e[None, :], other=0.0)
     acc_new = tl.dot(p_2.to(OPERAND), v.to(OPERAND), acc * alpha_2[:, None], input_precision="ieee")
     return m_new, l_new, m2_new, acc_new
 
@@ -96,10 +96,10 @@ def _merge(m, l, m2, acc, m_part, l_part, m2_part, acc_part):
 
 @triton.jit
 def hash_dropout_attention_rolling(
-    k_ptr, o_ptr, q_ptr, v_ptr, k_d, k_j, k_lead0, k_lead1, keep_below, o_e, o_i, o_lead0, o_lead1, q_d, q_i, q_lead0,
-    q_lead1, scale_2, scale_3, v_e, v_j, v_lead0, v_lead1, size_i, size_j, size_lead, BLOCK_M: tl.constexpr,
-    BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
-    OPERAND: tl.constexpr, SIZE_d: tl.constexpr, SIZE_e: tl.constexpr,
+    k_box, k_ptr, o_ptr, q_box, q_ptr, v_box, v_ptr, k_d, k_j, k_lead0, k_lead1, keep_below, o_e, o_i, o_lead0, o_lead1,
+    q_d, q_i, q_lead0, q_lead1, scale_2, scale_3, v_e, v_j, v_lead0, v_lead1, size_i, size_j, size_lead,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr,
+    INDEX: tl.constexpr, OPERAND: tl.constexpr, SIZE_d: tl.constexpr, SIZE_e: tl.constexpr,
 ):
     # One program holds its rows and goes over all of axis j.
     keep_below = tl.cast(keep_below, INDEX)
@@ -116,11 +116,11 @@ def hash_dropout_attention_rolling(
     in_d = d < SIZE_d
     e = tl.arange(0, BLOCK_e).to(INDEX)  # [BLOCK_e]
     in_e = e < SIZE_e
-    q_ptr = q_ptr if BOX else q_ptr + lead0 * q_lead0 + lead1 * q_lead1
-    k_ptr = k_ptr if BOX else k_ptr + lead0 * k_lead0 + lead1 * k_lead1
-    v_ptr = v_ptr if BOX else v_ptr + lead0 * v_lead0 + lead1 * v_lead1
+    q_ptr += lead0 * q_lead0 + lead1 * q_lead1
+    k_ptr += lead0 * k_lead0 + lead1 * k_lead1
+    v_ptr += lead0 * v_lead0 + lead1 * v_lead1
     o_ptr += lead0 * o_lead0 + lead1 * o_lead1
-    q = q_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
+    q = q_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
     m = tl.full([BLOCK_M], -float("inf"), tl.float32)
     l = tl.full([BLOCK_M], 0.0, tl.float32)
     m2 = tl.full([BLOCK_M], -float("inf"), tl.float32)
@@ -132,13 +132,13 @@ def hash_dropout_attention_rolling(
     full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
     for j0 in range(lo, full_hi, BLOCK_N):
         m, l, m2, acc = _step(
-            m, l, m2, acc, j0, k_ptr, v_ptr, d, e, i, in_d, in_e, k_d, k_j, keep_below, lead0, lead1, q, scale_2,
-            v_e, v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, False, OPERAND,
+            m, l, m2, acc, j0, k_box, k_ptr, v_box, v_ptr, d, e, i, in_d, in_e, k_d, k_j, keep_below, lead0, lead1,
+            q, scale_2, v_e, v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, False, OPERAND,
         )
     for j0 in range(full_hi, hi, BLOCK_N):
         m, l, m2, acc = _step(
-            m, l, m2, acc, j0, k_ptr, v_ptr, d, e, i, in_d, in_e, k_d, k_j, keep_below, lead0, lead1, q, scale_2,
-            v_e, v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, True, OPERAND,
+            m, l, m2, acc, j0, k_box, k_ptr, v_box, v_ptr, d, e, i, in_d, in_e, k_d, k_j, keep_below, lead0, lead1,
+            q, scale_2, v_e, v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, True, OPERAND,
         )
     l_safe = tl.where(l != 0.0, l, 1.0)
     alpha_5 = tl.exp2(m2 - m)
@@ -148,10 +148,11 @@ def hash_dropout_attention_rolling(
 
 @triton.jit
 def hash_dropout_attention_parts(
-    k_ptr, part_acc_ptr, part_l_ptr, part_m2_ptr, part_m_ptr, q_ptr, v_ptr, chunk, k_d, k_j, k_lead0, k_lead1,
-    keep_below, q_d, q_i, q_lead0, q_lead1, scale_2, v_e, v_j, v_lead0, v_lead1, size_batch, size_i, size_j, size_lead,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr,
-    INDEX: tl.constexpr, OPERAND: tl.constexpr, OVERLAP: tl.constexpr, SIZE_d: tl.constexpr, SIZE_e: tl.constexpr,
+    k_box, k_ptr, part_acc_ptr, part_l_ptr, part_m2_ptr, part_m_ptr, q_box, q_ptr, v_box, v_ptr, chunk, k_d, k_j,
+    k_lead0, k_lead1, keep_below, q_d, q_i, q_lead0, q_lead1, scale_2, v_e, v_j, v_lead0, v_lead1, size_batch, size_i,
+    size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr,
+    BOX: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr, OVERLAP: tl.constexpr, SIZE_d: tl.constexpr,
+    SIZE_e: tl.constexpr,
 ):
     # One program leaves the state of one part of axis j.
     keep_below = tl.cast(keep_below, INDEX)
@@ -168,10 +169,10 @@ def hash_dropout_attention_parts(
     in_d = d < SIZE_d
     e = tl.arange(0, BLOCK_e).to(INDEX)  # [BLOCK_e]
     in_e = e < SIZE_e
-    q_ptr = q_ptr if BOX else q_ptr + lead0 * q_lead0 + lead1 * q_lead1
-    k_ptr = k_ptr if BOX else k_ptr + lead0 * k_lead0 + lead1 * k_lead1
-    v_ptr = v_ptr if BOX else v_ptr + lead0 * v_lead0 + lead1 * v_lead1
-    q = q_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
+    q_ptr += lead0 * q_lead0 + lead1 * q_lead1
+    k_ptr += lead0 * k_lead0 + lead1 * k_lead1
+    v_ptr += lead0 * v_lead0 + lead1 * v_lead1
+    q = q_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
     part = tl.program_id(1)
     if OVERLAP:
         tl.extra.cuda.gdc_launch_dependents()
@@ -186,13 +187,13 @@ def hash_dropout_attention_parts(
     full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
     for j0 in range(lo, full_hi, BLOCK_N):
         m, l, m2, acc = _step(
-            m, l, m2, acc, j0, k_ptr, v_ptr, d, e, i, in_d, in_e, k_d, k_j, keep_below, lead0, lead1, q, scale_2,
-            v_e, v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, False, OPERAND,
+            m, l, m2, acc, j0, k_box, k_ptr, v_box, v_ptr, d, e, i, in_d, in_e, k_d, k_j, keep_below, lead0, lead1,
+            q, scale_2, v_e, v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, False, OPERAND,
         )
     for j0 in range(full_hi, hi, BLOCK_N):
         m, l, m2, acc = _step(
-            m, l, m2, acc, j0, k_ptr, v_ptr, d, e, i, in_d, in_e, k_d, k_j, keep_below, lead0, lead1, q, scale_2,
-            v_e, v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, True, OPERAND,
+            m, l, m2, acc, j0, k_box, k_ptr, v_box, v_ptr, d, e, i, in_d, in_e, k_d, k_j, keep_below, lead0, lead1,
+            q, scale_2, v_e, v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, True, OPERAND,
         )
     tl.store(part_m_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), m, mask=in_i)
     tl.store(part_l_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), l, mask=in_i)

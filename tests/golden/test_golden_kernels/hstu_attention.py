@@ -47,21 +47,21 @@ TABLES = rt.Tables(
 
 @triton.jit
 def _step(
-    t, j0, b_ptr, k_ptr, v_ptr, b_i, b_j, d, e, i, i0, in_d, in_e, in_i, k_d, k_j, lead0, lead1, q, v_e, v_j, size_j,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr,
-    INDEX: tl.constexpr, MASKED: tl.constexpr, OPERAND: tl.constexpr,
+    t, j0, b_box, b_ptr, k_box, k_ptr, v_box, v_ptr, b_i, b_j, d, e, i, i0, in_d, in_e, in_i, k_d, k_j, lead0, lead1, q,
+    v_e, v_j, size_j, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr,
+    BOX: tl.constexpr, INDEX: tl.constexpr, MASKED: tl.constexpr, OPERAND: tl.constexpr,
 ):
     # One tile: the state, moved to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
-    k = k_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_d) if BOX else tl.load(k_ptr + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
+    k = k_box.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_d) if BOX else tl.load(k_ptr + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
     dot = tl.dot(q.to(OPERAND), tl.trans(k.to(OPERAND)), input_precision="ieee")
-    b = (b_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, j0]).reshape(BLOCK_M, BLOCK_N) if BOX else tl.load(b_ptr + i[:, None] * b_i + j[None, :] * b_j, mask=in_i[:, None] & in_j[None, :], other=0.0)).to(tl.float32)
+    b = (b_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, j0]).reshape(BLOCK_M, BLOCK_N) if BOX else tl.load(b_ptr + i[:, None] * b_i + j[None, :] * b_j, mask=in_i[:, None] & in_j[None, :], other=0.0)).to(tl.float32)
     f = _sigmoid(dot + b)
     a = tl.where(j[None, :] <= i[:, None], (dot + b) * f, 0.0)
     if MASKED:
         a = tl.where(in_j[None, :], a, 0.0)
-    v = v_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_e) if BOX else tl.load(v_ptr + j[:, None] * v_j + e[None, :] * v_e, mask=in_j[:, None] & in_e[None, :], other=0.0)
+    v = v_box.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_e) if BOX else tl.load(v_ptr + j[:, None] * v_j + e[None, :] * v_e, mask=in_j[:, None] & in_e[None, :], other=0.0)
     t_new = tl.dot(a.to(OPERAND), v.to(OPERAND), t, input_precision="ieee")
     return t_new,
 
@@ -75,10 +75,10 @@ def _merge(t, t_part):
 
 @triton.jit
 def hstu_attention_rolling(
-    b_ptr, k_ptr, o_ptr, q_ptr, v_ptr, b_i, b_j, b_lead0, b_lead1, k_d, k_j, k_lead0, k_lead1, o_e, o_i, o_lead0,
-    o_lead1, q_d, q_i, q_lead0, q_lead1, scale_2, v_e, v_j, v_lead0, v_lead1, size_i, size_j, size_lead,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr,
-    INDEX: tl.constexpr, OPERAND: tl.constexpr, SIZE_d: tl.constexpr, SIZE_e: tl.constexpr,
+    b_box, b_ptr, k_box, k_ptr, o_ptr, q_box, q_ptr, v_box, v_ptr, b_i, b_j, b_lead0, b_lead1, k_d, k_j, k_lead0,
+    k_lead1, o_e, o_i, o_lead0, o_lead1, q_d, q_i, q_lead0, q_lead1, scale_2, v_e, v_j, v_lead0, v_lead1, size_i,
+    size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr,
+    BOX: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr, SIZE_d: tl.constexpr, SIZE_e: tl.constexpr,
 ):
     # One program holds its rows and goes over all of axis j.
     pid = tl.program_id(0)
@@ -94,12 +94,12 @@ def hstu_attention_rolling(
     in_d = d < SIZE_d
     e = tl.arange(0, BLOCK_e).to(INDEX)  # [BLOCK_e]
     in_e = e < SIZE_e
-    q_ptr = q_ptr if BOX else q_ptr + lead0 * q_lead0 + lead1 * q_lead1
-    k_ptr = k_ptr if BOX else k_ptr + lead0 * k_lead0 + lead1 * k_lead1
-    v_ptr = v_ptr if BOX else v_ptr + lead0 * v_lead0 + lead1 * v_lead1
-    b_ptr = b_ptr if BOX else b_ptr + lead0 * b_lead0 + lead1 * b_lead1
+    q_ptr += lead0 * q_lead0 + lead1 * q_lead1
+    k_ptr += lead0 * k_lead0 + lead1 * k_lead1
+    v_ptr += lead0 * v_lead0 + lead1 * v_lead1
+    b_ptr += lead0 * b_lead0 + lead1 * b_lead1
     o_ptr += lead0 * o_lead0 + lead1 * o_lead1
-    q = q_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
+    q = q_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
     t = tl.full([BLOCK_M, BLOCK_e], 0.0, tl.float32)
     lo = 0
     hi = size_j
@@ -108,13 +108,13 @@ def hstu_attention_rolling(
     full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
     for j0 in range(lo, full_hi, BLOCK_N):
         (t,) = _step(
-            t, j0, b_ptr, k_ptr, v_ptr, b_i, b_j, d, e, i, i0, in_d, in_e, in_i, k_d, k_j, lead0, lead1, q, v_e,
-            v_j, size_j, BLOCK_M, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, False, OPERAND,
+            t, j0, b_box, b_ptr, k_box, k_ptr, v_box, v_ptr, b_i, b_j, d, e, i, i0, in_d, in_e, in_i, k_d, k_j,
+            lead0, lead1, q, v_e, v_j, size_j, BLOCK_M, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, False, OPERAND,
         )
     for j0 in range(full_hi, hi, BLOCK_N):
         (t,) = _step(
-            t, j0, b_ptr, k_ptr, v_ptr, b_i, b_j, d, e, i, i0, in_d, in_e, in_i, k_d, k_j, lead0, lead1, q, v_e,
-            v_j, size_j, BLOCK_M, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, True, OPERAND,
+            t, j0, b_box, b_ptr, k_box, k_ptr, v_box, v_ptr, b_i, b_j, d, e, i, i0, in_d, in_e, in_i, k_d, k_j,
+            lead0, lead1, q, v_e, v_j, size_j, BLOCK_M, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, True, OPERAND,
         )
     o = t * scale_2
     tl.store(o_ptr + i[:, None] * o_i + e[None, :] * o_e, o.to(o_ptr.dtype.element_ty), mask=in_i[:, None] & in_e[None, :])
@@ -122,10 +122,10 @@ def hstu_attention_rolling(
 
 @triton.jit
 def hstu_attention_parts(
-    b_ptr, k_ptr, part_t_ptr, q_ptr, v_ptr, b_i, b_j, b_lead0, b_lead1, chunk, k_d, k_j, k_lead0, k_lead1, q_d, q_i,
-    q_lead0, q_lead1, v_e, v_j, v_lead0, v_lead1, size_batch, size_i, size_j, size_lead, BLOCK_M: tl.constexpr,
-    BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
-    OPERAND: tl.constexpr, OVERLAP: tl.constexpr, SIZE_d: tl.constexpr, SIZE_e: tl.constexpr,
+    b_box, b_ptr, k_box, k_ptr, part_t_ptr, q_box, q_ptr, v_box, v_ptr, b_i, b_j, b_lead0, b_lead1, chunk, k_d, k_j,
+    k_lead0, k_lead1, q_d, q_i, q_lead0, q_lead1, v_e, v_j, v_lead0, v_lead1, size_batch, size_i, size_j, size_lead,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr,
+    INDEX: tl.constexpr, OPERAND: tl.constexpr, OVERLAP: tl.constexpr, SIZE_d: tl.constexpr, SIZE_e: tl.constexpr,
 ):
     # One program leaves the state of one part of axis j.
     pid = tl.program_id(0)
@@ -141,11 +141,11 @@ def hstu_attention_parts(
     in_d = d < SIZE_d
     e = tl.arange(0, BLOCK_e).to(INDEX)  # [BLOCK_e]
     in_e = e < SIZE_e
-    q_ptr = q_ptr if BOX else q_ptr + lead0 * q_lead0 + lead1 * q_lead1
-    k_ptr = k_ptr if BOX else k_ptr + lead0 * k_lead0 + lead1 * k_lead1
-    v_ptr = v_ptr if BOX else v_ptr + lead0 * v_lead0 + lead1 * v_lead1
-    b_ptr = b_ptr if BOX else b_ptr + lead0 * b_lead0 + lead1 * b_lead1
-    q = q_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
+    q_ptr += lead0 * q_lead0 + lead1 * q_lead1
+    k_ptr += lead0 * k_lead0 + lead1 * k_lead1
+    v_ptr += lead0 * v_lead0 + lead1 * v_lead1
+    b_ptr += lead0 * b_lead0 + lead1 * b_lead1
+    q = q_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
     part = tl.program_id(1)
     if OVERLAP:
         tl.extra.cuda.gdc_launch_dependents()
@@ -157,13 +157,13 @@ def hstu_attention_parts(
     full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
     for j0 in range(lo, full_hi, BLOCK_N):
         (t,) = _step(
-            t, j0, b_ptr, k_ptr, v_ptr, b_i, b_j, d, e, i, i0, in_d, in_e, in_i, k_d, k_j, lead0, lead1, q, v_e,
-            v_j, size_j, BLOCK_M, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, False, OPERAND,
+            t, j0, b_box, b_ptr, k_box, k_ptr, v_box, v_ptr, b_i, b_j, d, e, i, i0, in_d, in_e, in_i, k_d, k_j,
+            lead0, lead1, q, v_e, v_j, size_j, BLOCK_M, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, False, OPERAND,
         )
     for j0 in range(full_hi, hi, BLOCK_N):
         (t,) = _step(
-            t, j0, b_ptr, k_ptr, v_ptr, b_i, b_j, d, e, i, i0, in_d, in_e, in_i, k_d, k_j, lead0, lead1, q, v_e,
-            v_j, size_j, BLOCK_M, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, True, OPERAND,
+            t, j0, b_box, b_ptr, k_box, k_ptr, v_box, v_ptr, b_i, b_j, d, e, i, i0, in_d, in_e, in_i, k_d, k_j,
+            lead0, lead1, q, v_e, v_j, size_j, BLOCK_M, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, True, OPERAND,
         )
     tl.store(part_t_ptr + (((part * size_batch + batch).to(tl.int64) * size_i + i)[:, None] * SIZE_e + e[None, :]), t, mask=in_i[:, None] & in_e[None, :])
 

@@ -50,9 +50,9 @@ TABLES = rt.Tables(
 
 @triton.jit
 def _step(
-    m, m2, l, l2, j0, k_ptr, q_ptr, v_ptr, e, i, i0, in_i, k_d, k_j, lead0, lead1, q_d, q_i, scale_2, v_e, v_j, size_j,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
-    MASKED: tl.constexpr, OPERAND: tl.constexpr, SIZE_d: tl.constexpr,
+    m, m2, l, l2, j0, k_box, k_ptr, q_box, q_ptr, v_ptr, e, i, i0, in_i, k_d, k_j, lead0, lead1, q_d, q_i, scale_2, v_e,
+    v_j, size_j, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BOX: tl.constexpr,
+    INDEX: tl.constexpr, MASKED: tl.constexpr, OPERAND: tl.constexpr, SIZE_d: tl.constexpr,
 ):
     # One tile: the state, moved to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
@@ -61,8 +61,8 @@ def _step(
     for d0 in range(0, SIZE_d, BLOCK_d):
         d = (d0 + tl.arange(0, BLOCK_d)).to(INDEX)
         in_d = d < SIZE_d
-        q = q_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, d0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
-        k = k_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, d0]).reshape(BLOCK_N, BLOCK_d) if BOX else tl.load(k_ptr + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
+        q = q_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, d0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
+        k = k_box.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, d0]).reshape(BLOCK_N, BLOCK_d) if BOX else tl.load(k_ptr + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
         dot = tl.dot(q.to(OPERAND), tl.trans(k.to(OPERAND)), dot, input_precision="ieee")
     if MASKED:
         dot = tl.where(in_j[None, :], dot, -float("inf"))
@@ -101,8 +101,8 @@ def _merge(m, m2, l, l2, m_part, m2_part, l_part, l2_part):
 
 @triton.jit
 def laser_attention_rolling(
-    k_ptr, o_ptr, q_ptr, v_ptr, k_d, k_j, k_lead0, k_lead1, o_e, o_i, o_lead0, o_lead1, q_d, q_i, q_lead0, q_lead1,
-    scale_2, v_e, v_j, v_lead0, v_lead1, size_e, size_i, size_j, size_lead, BLOCK_M: tl.constexpr,
+    k_box, k_ptr, o_ptr, q_box, q_ptr, v_ptr, k_d, k_j, k_lead0, k_lead1, o_e, o_i, o_lead0, o_lead1, q_d, q_i, q_lead0,
+    q_lead1, scale_2, v_e, v_j, v_lead0, v_lead1, size_e, size_i, size_j, size_lead, BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr,
     SIZE_d: tl.constexpr,
 ):
@@ -118,8 +118,8 @@ def laser_attention_rolling(
     lead = lead // size_e
     lead0 = (lead // size_lead).to(tl.int64)
     lead1 = (lead % size_lead).to(tl.int64)
-    q_ptr = q_ptr if BOX else q_ptr + lead0 * q_lead0 + lead1 * q_lead1
-    k_ptr = k_ptr if BOX else k_ptr + lead0 * k_lead0 + lead1 * k_lead1
+    q_ptr += lead0 * q_lead0 + lead1 * q_lead1
+    k_ptr += lead0 * k_lead0 + lead1 * k_lead1
     v_ptr += lead0 * v_lead0 + lead1 * v_lead1
     o_ptr += lead0 * o_lead0 + lead1 * o_lead1
     m = tl.full([BLOCK_M], -float("inf"), tl.float32)
@@ -133,13 +133,13 @@ def laser_attention_rolling(
     full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
     for j0 in range(lo, full_hi, BLOCK_N):
         m, m2, l, l2 = _step(
-            m, m2, l, l2, j0, k_ptr, q_ptr, v_ptr, e, i, i0, in_i, k_d, k_j, lead0, lead1, q_d, q_i, scale_2, v_e,
-            v_j, size_j, BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, False, OPERAND, SIZE_d,
+            m, m2, l, l2, j0, k_box, k_ptr, q_box, q_ptr, v_ptr, e, i, i0, in_i, k_d, k_j, lead0, lead1, q_d, q_i,
+            scale_2, v_e, v_j, size_j, BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, False, OPERAND, SIZE_d,
         )
     for j0 in range(full_hi, hi, BLOCK_N):
         m, m2, l, l2 = _step(
-            m, m2, l, l2, j0, k_ptr, q_ptr, v_ptr, e, i, i0, in_i, k_d, k_j, lead0, lead1, q_d, q_i, scale_2, v_e,
-            v_j, size_j, BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, True, OPERAND, SIZE_d,
+            m, m2, l, l2, j0, k_box, k_ptr, q_box, q_ptr, v_ptr, e, i, i0, in_i, k_d, k_j, lead0, lead1, q_d, q_i,
+            scale_2, v_e, v_j, size_j, BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, True, OPERAND, SIZE_d,
         )
     l_safe = tl.where(l != 0.0, l, 1.0)
     f = tl.log(l2 / l_safe)
@@ -149,10 +149,10 @@ def laser_attention_rolling(
 
 @triton.jit
 def laser_attention_parts(
-    k_ptr, part_l2_ptr, part_l_ptr, part_m2_ptr, part_m_ptr, q_ptr, v_ptr, chunk, k_d, k_j, k_lead0, k_lead1, q_d, q_i,
-    q_lead0, q_lead1, scale_2, v_e, v_j, v_lead0, v_lead1, size_batch, size_e, size_i, size_j, size_lead,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
-    OPERAND: tl.constexpr, OVERLAP: tl.constexpr, SIZE_d: tl.constexpr,
+    k_box, k_ptr, part_l2_ptr, part_l_ptr, part_m2_ptr, part_m_ptr, q_box, q_ptr, v_ptr, chunk, k_d, k_j, k_lead0,
+    k_lead1, q_d, q_i, q_lead0, q_lead1, scale_2, v_e, v_j, v_lead0, v_lead1, size_batch, size_e, size_i, size_j,
+    size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BOX: tl.constexpr,
+    INDEX: tl.constexpr, OPERAND: tl.constexpr, OVERLAP: tl.constexpr, SIZE_d: tl.constexpr,
 ):
     # One program leaves the state of one part of axis j.
     pid = tl.program_id(0)
@@ -166,8 +166,8 @@ def laser_attention_parts(
     lead = lead // size_e
     lead0 = (lead // size_lead).to(tl.int64)
     lead1 = (lead % size_lead).to(tl.int64)
-    q_ptr = q_ptr if BOX else q_ptr + lead0 * q_lead0 + lead1 * q_lead1
-    k_ptr = k_ptr if BOX else k_ptr + lead0 * k_lead0 + lead1 * k_lead1
+    q_ptr += lead0 * q_lead0 + lead1 * q_lead1
+    k_ptr += lead0 * k_lead0 + lead1 * k_lead1
     v_ptr += lead0 * v_lead0 + lead1 * v_lead1
     part = tl.program_id(1)
     if OVERLAP:
@@ -183,13 +183,13 @@ def laser_attention_parts(
     full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
     for j0 in range(lo, full_hi, BLOCK_N):
         m, m2, l, l2 = _step(
-            m, m2, l, l2, j0, k_ptr, q_ptr, v_ptr, e, i, i0, in_i, k_d, k_j, lead0, lead1, q_d, q_i, scale_2, v_e,
-            v_j, size_j, BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, False, OPERAND, SIZE_d,
+            m, m2, l, l2, j0, k_box, k_ptr, q_box, q_ptr, v_ptr, e, i, i0, in_i, k_d, k_j, lead0, lead1, q_d, q_i,
+            scale_2, v_e, v_j, size_j, BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, False, OPERAND, SIZE_d,
         )
     for j0 in range(full_hi, hi, BLOCK_N):
         m, m2, l, l2 = _step(
-            m, m2, l, l2, j0, k_ptr, q_ptr, v_ptr, e, i, i0, in_i, k_d, k_j, lead0, lead1, q_d, q_i, scale_2, v_e,
-            v_j, size_j, BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, True, OPERAND, SIZE_d,
+            m, m2, l, l2, j0, k_box, k_ptr, q_box, q_ptr, v_ptr, e, i, i0, in_i, k_d, k_j, lead0, lead1, q_d, q_i,
+            scale_2, v_e, v_j, size_j, BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, True, OPERAND, SIZE_d,
         )
     tl.store(part_m_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), m, mask=in_i)
     tl.store(part_m2_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), m2, mask=in_i)

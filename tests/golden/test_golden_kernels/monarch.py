@@ -50,14 +50,14 @@ TABLES = rt.Tables(
 
 @triton.jit
 def _step(
-    m, l2, acc, j0, l_ptr, r_ptr, v_ptr, a, e, i, i0, in_a, l_a, l_b, l_i, lead0, lead1, r_b, r_i, r_j, v_b, v_e, v_j,
-    size_b, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_j: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
-    MASKED: tl.constexpr, SIZE_j: tl.constexpr,
+    m, l2, acc, j0, l_box, l_ptr, r_ptr, v_ptr, a, e, i, i0, in_a, l_a, l_b, l_i, lead0, lead1, r_b, r_i, r_j, v_b, v_e,
+    v_j, size_b, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_j: tl.constexpr, BOX: tl.constexpr,
+    INDEX: tl.constexpr, MASKED: tl.constexpr, SIZE_j: tl.constexpr,
 ):
     # One tile: the state, moved to the new anchors, and what the tile adds.
     b = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_b = b < size_b if MASKED else tl.full([BLOCK_N], True, tl.int1)
-    l = (l_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), i.to(tl.int32), i0, j0]).reshape(BLOCK_M, BLOCK_N) if BOX else tl.load(l_ptr + i * l_i + a[:, None] * l_a + b[None, :] * l_b, mask=in_a[:, None] & in_b[None, :], other=0.0)).to(tl.float32)
+    l = (l_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i.to(tl.int32), i0, j0]).reshape(BLOCK_M, BLOCK_N) if BOX else tl.load(l_ptr + i * l_i + a[:, None] * l_a + b[None, :] * l_b, mask=in_a[:, None] & in_b[None, :], other=0.0)).to(tl.float32)
     if MASKED:
         l = tl.where(in_b[None, :], l, -float("inf"))
     m_new = tl.maximum(m, tl.max(l, 1))
@@ -108,7 +108,7 @@ def _merge(m, l2, acc, m_part, l2_part, acc_part):
 
 @triton.jit
 def monarch_rolling(
-    l_ptr, o_ptr, r_ptr, v_ptr, l_a, l_b, l_i, l_lead0, l_lead1, o_a, o_e, o_i, o_lead0, o_lead1, r_b, r_i, r_j,
+    l_box, l_ptr, o_ptr, r_ptr, v_ptr, l_a, l_b, l_i, l_lead0, l_lead1, o_a, o_e, o_i, o_lead0, o_lead1, r_b, r_i, r_j,
     r_lead0, r_lead1, v_b, v_e, v_j, v_lead0, v_lead1, size_a, size_b, size_e, size_i, size_lead, BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr, BLOCK_j: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr, SIZE_j: tl.constexpr,
 ):
@@ -127,7 +127,7 @@ def monarch_rolling(
     lead0 = (lead // size_lead).to(tl.int64)
     lead1 = (lead % size_lead).to(tl.int64)
     r_ptr += lead0 * r_lead0 + lead1 * r_lead1
-    l_ptr = l_ptr if BOX else l_ptr + lead0 * l_lead0 + lead1 * l_lead1
+    l_ptr += lead0 * l_lead0 + lead1 * l_lead1
     v_ptr += lead0 * v_lead0 + lead1 * v_lead1
     o_ptr += lead0 * o_lead0 + lead1 * o_lead1
     m = tl.full([BLOCK_M], -float("inf"), tl.float32)
@@ -140,13 +140,13 @@ def monarch_rolling(
     full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
     for j0 in range(lo, full_hi, BLOCK_N):
         m, l2, acc = _step(
-            m, l2, acc, j0, l_ptr, r_ptr, v_ptr, a, e, i, i0, in_a, l_a, l_b, l_i, lead0, lead1, r_b, r_i, r_j, v_b,
-            v_e, v_j, size_b, BLOCK_M, BLOCK_N, BLOCK_j, BOX, INDEX, False, SIZE_j,
+            m, l2, acc, j0, l_box, l_ptr, r_ptr, v_ptr, a, e, i, i0, in_a, l_a, l_b, l_i, lead0, lead1, r_b, r_i,
+            r_j, v_b, v_e, v_j, size_b, BLOCK_M, BLOCK_N, BLOCK_j, BOX, INDEX, False, SIZE_j,
         )
     for j0 in range(full_hi, hi, BLOCK_N):
         m, l2, acc = _step(
-            m, l2, acc, j0, l_ptr, r_ptr, v_ptr, a, e, i, i0, in_a, l_a, l_b, l_i, lead0, lead1, r_b, r_i, r_j, v_b,
-            v_e, v_j, size_b, BLOCK_M, BLOCK_N, BLOCK_j, BOX, INDEX, True, SIZE_j,
+            m, l2, acc, j0, l_box, l_ptr, r_ptr, v_ptr, a, e, i, i0, in_a, l_a, l_b, l_i, lead0, lead1, r_b, r_i,
+            r_j, v_b, v_e, v_j, size_b, BLOCK_M, BLOCK_N, BLOCK_j, BOX, INDEX, True, SIZE_j,
         )
     l2_safe = tl.where(l2 != 0.0, l2, 1.0)
     o = tl.where(l2 != 0.0, acc / l2_safe, float("nan"))
@@ -155,8 +155,8 @@ def monarch_rolling(
 
 @triton.jit
 def monarch_parts(
-    l_ptr, part_acc_ptr, part_l2_ptr, part_m_ptr, r_ptr, v_ptr, chunk, l_a, l_b, l_i, l_lead0, l_lead1, r_b, r_i, r_j,
-    r_lead0, r_lead1, v_b, v_e, v_j, v_lead0, v_lead1, size_a, size_b, size_batch, size_e, size_i, size_lead,
+    l_box, l_ptr, part_acc_ptr, part_l2_ptr, part_m_ptr, r_ptr, v_ptr, chunk, l_a, l_b, l_i, l_lead0, l_lead1, r_b, r_i,
+    r_j, r_lead0, r_lead1, v_b, v_e, v_j, v_lead0, v_lead1, size_a, size_b, size_batch, size_e, size_i, size_lead,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_j: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
     OVERLAP: tl.constexpr, SIZE_j: tl.constexpr,
 ):
@@ -175,7 +175,7 @@ def monarch_parts(
     lead0 = (lead // size_lead).to(tl.int64)
     lead1 = (lead % size_lead).to(tl.int64)
     r_ptr += lead0 * r_lead0 + lead1 * r_lead1
-    l_ptr = l_ptr if BOX else l_ptr + lead0 * l_lead0 + lead1 * l_lead1
+    l_ptr += lead0 * l_lead0 + lead1 * l_lead1
     v_ptr += lead0 * v_lead0 + lead1 * v_lead1
     part = tl.program_id(1)
     if OVERLAP:
@@ -190,13 +190,13 @@ def monarch_parts(
     full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
     for j0 in range(lo, full_hi, BLOCK_N):
         m, l2, acc = _step(
-            m, l2, acc, j0, l_ptr, r_ptr, v_ptr, a, e, i, i0, in_a, l_a, l_b, l_i, lead0, lead1, r_b, r_i, r_j, v_b,
-            v_e, v_j, size_b, BLOCK_M, BLOCK_N, BLOCK_j, BOX, INDEX, False, SIZE_j,
+            m, l2, acc, j0, l_box, l_ptr, r_ptr, v_ptr, a, e, i, i0, in_a, l_a, l_b, l_i, lead0, lead1, r_b, r_i,
+            r_j, v_b, v_e, v_j, size_b, BLOCK_M, BLOCK_N, BLOCK_j, BOX, INDEX, False, SIZE_j,
         )
     for j0 in range(full_hi, hi, BLOCK_N):
         m, l2, acc = _step(
-            m, l2, acc, j0, l_ptr, r_ptr, v_ptr, a, e, i, i0, in_a, l_a, l_b, l_i, lead0, lead1, r_b, r_i, r_j, v_b,
-            v_e, v_j, size_b, BLOCK_M, BLOCK_N, BLOCK_j, BOX, INDEX, True, SIZE_j,
+            m, l2, acc, j0, l_box, l_ptr, r_ptr, v_ptr, a, e, i, i0, in_a, l_a, l_b, l_i, lead0, lead1, r_b, r_i,
+            r_j, v_b, v_e, v_j, size_b, BLOCK_M, BLOCK_N, BLOCK_j, BOX, INDEX, True, SIZE_j,
         )
     tl.store(part_m_ptr + ((part * size_batch + batch).to(tl.int64) * size_a + a), m, mask=in_a)
     tl.store(part_l2_ptr + ((part * size_batch + batch).to(tl.int64) * size_a + a), l2, mask=in_a)

@@ -64,7 +64,7 @@ def _next(
 
 @gluon.jit
 def _load(
-    work, seen, gone, k_ptr, q_ptr, v_ptr, k_empty, k_full, k_ring, q_empty, q_full, q_ring, v_empty, v_full, v_ring,
+    work, seen, gone, k_box, q_box, v_box, k_empty, k_full, k_ring, q_empty, q_full, q_ring, v_empty, v_full, v_ring,
     size_i, size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, SIZE_ring: tl.constexpr,
 ):
     # Loads the rows of both groups, then every tile that is visited.
@@ -78,21 +78,21 @@ def _load(
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
     slot = seen % 2 * 2 + 0
     mbarrier.wait(q_empty.index(slot), seen // 2 & 1 ^ 1)
-    mbarrier.expect(q_full.index(slot), q_ptr.block_type.nbytes)
-    _copy(q_ptr, [lead0.to(tl.int32), lead1.to(tl.int32), i0 + 0 * BLOCK_M, 0], q_full.index(slot), q_ring.index(slot))
+    mbarrier.expect(q_full.index(slot), q_box.block_type.nbytes)
+    _copy(q_box, [lead0.to(tl.int32), lead1.to(tl.int32), i0 + 0 * BLOCK_M, 0], q_full.index(slot), q_ring.index(slot))
     slot = seen % 2 * 2 + 1
     mbarrier.wait(q_empty.index(slot), seen // 2 & 1 ^ 1)
-    mbarrier.expect(q_full.index(slot), q_ptr.block_type.nbytes)
-    _copy(q_ptr, [lead0.to(tl.int32), lead1.to(tl.int32), i0 + 1 * BLOCK_M, 0], q_full.index(slot), q_ring.index(slot))
+    mbarrier.expect(q_full.index(slot), q_box.block_type.nbytes)
+    _copy(q_box, [lead0.to(tl.int32), lead1.to(tl.int32), i0 + 1 * BLOCK_M, 0], q_full.index(slot), q_ring.index(slot))
     for j0 in range(lo, hi, BLOCK_N):
         turn = gone + (j0 - lo) // BLOCK_N
         stage, phase = turn % SIZE_ring, turn // SIZE_ring & 1 ^ 1
         mbarrier.wait(k_empty.index(stage), phase)
-        mbarrier.expect(k_full.index(stage), k_ptr.block_type.nbytes)
-        _copy(k_ptr, [lead0.to(tl.int32), lead1.to(tl.int32), j0, 0], k_full.index(stage), k_ring.index(stage))
+        mbarrier.expect(k_full.index(stage), k_box.block_type.nbytes)
+        _copy(k_box, [lead0.to(tl.int32), lead1.to(tl.int32), j0, 0], k_full.index(stage), k_ring.index(stage))
         mbarrier.wait(v_empty.index(stage), phase)
-        mbarrier.expect(v_full.index(stage), v_ptr.block_type.nbytes)
-        _copy(v_ptr, [lead0.to(tl.int32), lead1.to(tl.int32), j0, 0], v_full.index(stage), v_ring.index(stage))
+        mbarrier.expect(v_full.index(stage), v_box.block_type.nbytes)
+        _copy(v_box, [lead0.to(tl.int32), lead1.to(tl.int32), j0, 0], v_full.index(stage), v_ring.index(stage))
     return gone + (hi - lo) // BLOCK_N
 
 
@@ -160,7 +160,7 @@ def _rows(
 
 @gluon.jit
 def _fill(
-    k_ptr, q_ptr, v_ptr, k_empty, k_full, k_ring, q_empty, q_full, q_ring, v_empty, v_full, v_ring, size_batch, size_i,
+    k_box, q_box, v_box, k_empty, k_full, k_ring, q_empty, q_full, q_ring, v_empty, v_full, v_ring, size_batch, size_i,
     size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, SIZE_ring: tl.constexpr,
 ):
     # The tiles of one piece of work after another.
@@ -172,7 +172,7 @@ def _fill(
         work = seen * programs + (pid if seen % 2 == 0 else programs - 1 - pid)
         if work < works:
             gone = _load(
-                work, seen, gone, k_ptr, q_ptr, v_ptr, k_empty, k_full, k_ring, q_empty, q_full, q_ring, v_empty,
+                work, seen, gone, k_box, q_box, v_box, k_empty, k_full, k_ring, q_empty, q_full, q_ring, v_empty,
                 v_full, v_ring, size_i, size_j, size_lead, BLOCK_M, BLOCK_N, SIZE_ring,
             )
 
@@ -201,14 +201,14 @@ def _empty(
 
 @gluon.jit
 def naive_attention_hopper(
-    k_ptr, o_ptr, q_ptr, v_ptr, o_e, o_i, o_lead0, o_lead1, scale_2, size_batch, size_i, size_j, size_lead,
+    k_box, o_ptr, q_box, v_box, o_e, o_i, o_lead0, o_lead1, scale_2, size_batch, size_i, size_j, size_lead,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, INDEX: tl.constexpr,
     OPERAND: tl.constexpr, SIZE_e: tl.constexpr, SIZE_ring: tl.constexpr,
 ):
     # A warp loads tiles; two groups of 64 rows compute.
-    q_ring = gl.allocate_shared_memory(q_ptr.dtype, [4, 1, 1, BLOCK_M, BLOCK_d], q_ptr.layout)
-    k_ring = gl.allocate_shared_memory(k_ptr.dtype, [SIZE_ring, 1, 1, BLOCK_N, BLOCK_d], k_ptr.layout)
-    v_ring = gl.allocate_shared_memory(v_ptr.dtype, [SIZE_ring, 1, 1, BLOCK_N, BLOCK_e], v_ptr.layout)
+    q_ring = gl.allocate_shared_memory(q_box.dtype, [4, 1, 1, BLOCK_M, BLOCK_d], q_box.layout)
+    k_ring = gl.allocate_shared_memory(k_box.dtype, [SIZE_ring, 1, 1, BLOCK_N, BLOCK_d], k_box.layout)
+    v_ring = gl.allocate_shared_memory(v_box.dtype, [SIZE_ring, 1, 1, BLOCK_N, BLOCK_e], v_box.layout)
     q_full = gl.allocate_shared_memory(gl.int64, [4, 1], mbarrier.MBarrierLayout())
     q_empty = gl.allocate_shared_memory(gl.int64, [4, 1], mbarrier.MBarrierLayout())
     k_full = gl.allocate_shared_memory(gl.int64, [SIZE_ring, 1], mbarrier.MBarrierLayout())
@@ -225,7 +225,7 @@ def naive_attention_hopper(
         mbarrier.init(v_empty.index(stage), count=2)
     fence_async_shared()
     gl.warp_specialize([
-        (_fill, (k_ptr, q_ptr, v_ptr, k_empty, k_full, k_ring, q_empty, q_full, q_ring, v_empty, v_full, v_ring, size_batch, size_i, size_j, size_lead, BLOCK_M, BLOCK_N, SIZE_ring)),
+        (_fill, (k_box, q_box, v_box, k_empty, k_full, k_ring, q_empty, q_full, q_ring, v_empty, v_full, v_ring, size_batch, size_i, size_j, size_lead, BLOCK_M, BLOCK_N, SIZE_ring)),
         (_empty, (0, o_ptr, k_empty, k_full, k_ring, o_e, o_i, o_lead0, o_lead1, q_empty, q_full, q_ring, scale_2, v_empty, v_full, v_ring, size_batch, size_i, size_j, size_lead, BLOCK_M, BLOCK_N, BLOCK_d, BLOCK_e, INDEX, OPERAND, SIZE_e, SIZE_ring)),
         (_empty, (1, o_ptr, k_empty, k_full, k_ring, o_e, o_i, o_lead0, o_lead1, q_empty, q_full, q_ring, scale_2, v_empty, v_full, v_ring, size_batch, size_i, size_j, size_lead, BLOCK_M, BLOCK_N, BLOCK_d, BLOCK_e, INDEX, OPERAND, SIZE_e, SIZE_ring)),
     ], [4, 4], [240, 240])

@@ -47,8 +47,8 @@ TABLES = rt.Tables(
 
 @triton.jit
 def _step(
-    m, l, t2, j0, k_ptr, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i, scale_2, scale_3, size_j,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
+    m, l, t2, j0, k_box, k_ptr, q_box, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i, scale_2, scale_3,
+    size_j, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
     MASKED: tl.constexpr, OPERAND: tl.constexpr, SIZE_d: tl.constexpr,
 ):
     # One tile: the state, moved to the new anchors, and what the tile adds.
@@ -58,8 +58,8 @@ def _step(
     for d0 in range(0, SIZE_d, BLOCK_d):
         d = (d0 + tl.arange(0, BLOCK_d)).to(INDEX)
         in_d = d < SIZE_d
-        q = q_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, d0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
-        k = k_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, d0]).reshape(BLOCK_N, BLOCK_d) if BOX else tl.load(k_ptr + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
+        q = q_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, d0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
+        k = k_box.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, d0]).reshape(BLOCK_N, BLOCK_d) if BOX else tl.load(k_ptr + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
         dot = tl.dot(q.to(OPERAND), tl.trans(k.to(OPERAND)), dot, input_precision="ieee")
     s = tl.where(j[None, :] != i[:, None], dot * scale_2, -float("inf"))
     if MASKED:
@@ -93,10 +93,10 @@ def _merge(m, l, t2, m_part, l_part, t2_part):
 
 @triton.jit
 def nt_xent_rolling(
-    k_ptr, loss_ptr, pair_ptr, q_ptr, k_d, k_j, k_lead0, k_lead1, loss_i, loss_lead0, loss_lead1, pair_i, pair_lead0,
-    pair_lead1, q_d, q_i, q_lead0, q_lead1, scale_2, scale_3, size_i, size_j, size_lead, BLOCK_M: tl.constexpr,
-    BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr,
-    SIZE_d: tl.constexpr,
+    k_box, k_ptr, loss_ptr, pair_ptr, q_box, q_ptr, k_d, k_j, k_lead0, k_lead1, loss_i, loss_lead0, loss_lead1, pair_i,
+    pair_lead0, pair_lead1, q_d, q_i, q_lead0, q_lead1, scale_2, scale_3, size_i, size_j, size_lead,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
+    OPERAND: tl.constexpr, SIZE_d: tl.constexpr,
 ):
     # One program holds its rows and goes over all of axis j.
     pid = tl.program_id(0)
@@ -108,8 +108,8 @@ def nt_xent_rolling(
     lead = batch
     lead0 = (lead // size_lead).to(tl.int64)
     lead1 = (lead % size_lead).to(tl.int64)
-    q_ptr = q_ptr if BOX else q_ptr + lead0 * q_lead0 + lead1 * q_lead1
-    k_ptr = k_ptr if BOX else k_ptr + lead0 * k_lead0 + lead1 * k_lead1
+    q_ptr += lead0 * q_lead0 + lead1 * q_lead1
+    k_ptr += lead0 * k_lead0 + lead1 * k_lead1
     pair_ptr += lead0 * pair_lead0 + lead1 * pair_lead1
     loss_ptr += lead0 * loss_lead0 + lead1 * loss_lead1
     pair = tl.load(pair_ptr + i * pair_i, mask=in_i, other=0)
@@ -127,18 +127,18 @@ def nt_xent_rolling(
     full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, full_lo), hi)
     for j0 in range(lo, full_lo, BLOCK_N):
         m, l, t2 = _step(
-            m, l, t2, j0, k_ptr, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i, scale_2, scale_3,
-            size_j, BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, True, OPERAND, SIZE_d,
+            m, l, t2, j0, k_box, k_ptr, q_box, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i, scale_2,
+            scale_3, size_j, BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, True, OPERAND, SIZE_d,
         )
     for j0 in range(full_lo, full_hi, BLOCK_N):
         m, l, t2 = _step(
-            m, l, t2, j0, k_ptr, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i, scale_2, scale_3,
-            size_j, BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, False, OPERAND, SIZE_d,
+            m, l, t2, j0, k_box, k_ptr, q_box, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i, scale_2,
+            scale_3, size_j, BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, False, OPERAND, SIZE_d,
         )
     for j0 in range(full_hi, hi, BLOCK_N):
         m, l, t2 = _step(
-            m, l, t2, j0, k_ptr, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i, scale_2, scale_3,
-            size_j, BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, True, OPERAND, SIZE_d,
+            m, l, t2, j0, k_box, k_ptr, q_box, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i, scale_2,
+            scale_3, size_j, BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, True, OPERAND, SIZE_d,
         )
     f = tl.log(l)
     loss = m * 0.6931471805599453 + f - t2
@@ -147,8 +147,8 @@ def nt_xent_rolling(
 
 @triton.jit
 def nt_xent_parts(
-    k_ptr, pair_ptr, part_l_ptr, part_m_ptr, part_t2_ptr, q_ptr, chunk, k_d, k_j, k_lead0, k_lead1, pair_i, pair_lead0,
-    pair_lead1, q_d, q_i, q_lead0, q_lead1, scale_2, scale_3, size_batch, size_i, size_j, size_lead,
+    k_box, k_ptr, pair_ptr, part_l_ptr, part_m_ptr, part_t2_ptr, q_box, q_ptr, chunk, k_d, k_j, k_lead0, k_lead1,
+    pair_i, pair_lead0, pair_lead1, q_d, q_i, q_lead0, q_lead1, scale_2, scale_3, size_batch, size_i, size_j, size_lead,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
     OPERAND: tl.constexpr, OVERLAP: tl.constexpr, SIZE_d: tl.constexpr,
 ):
@@ -162,8 +162,8 @@ def nt_xent_parts(
     lead = batch
     lead0 = (lead // size_lead).to(tl.int64)
     lead1 = (lead % size_lead).to(tl.int64)
-    q_ptr = q_ptr if BOX else q_ptr + lead0 * q_lead0 + lead1 * q_lead1
-    k_ptr = k_ptr if BOX else k_ptr + lead0 * k_lead0 + lead1 * k_lead1
+    q_ptr += lead0 * q_lead0 + lead1 * q_lead1
+    k_ptr += lead0 * k_lead0 + lead1 * k_lead1
     pair_ptr += lead0 * pair_lead0 + lead1 * pair_lead1
     pair = tl.load(pair_ptr + i * pair_i, mask=in_i, other=0)
     part = tl.program_id(1)
@@ -183,18 +183,18 @@ def nt_xent_parts(
     full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, full_lo), hi)
     for j0 in range(lo, full_lo, BLOCK_N):
         m, l, t2 = _step(
-            m, l, t2, j0, k_ptr, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i, scale_2, scale_3,
-            size_j, BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, True, OPERAND, SIZE_d,
+            m, l, t2, j0, k_box, k_ptr, q_box, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i, scale_2,
+            scale_3, size_j, BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, True, OPERAND, SIZE_d,
         )
     for j0 in range(full_lo, full_hi, BLOCK_N):
         m, l, t2 = _step(
-            m, l, t2, j0, k_ptr, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i, scale_2, scale_3,
-            size_j, BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, False, OPERAND, SIZE_d,
+            m, l, t2, j0, k_box, k_ptr, q_box, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i, scale_2,
+            scale_3, size_j, BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, False, OPERAND, SIZE_d,
         )
     for j0 in range(full_hi, hi, BLOCK_N):
         m, l, t2 = _step(
-            m, l, t2, j0, k_ptr, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i, scale_2, scale_3,
-            size_j, BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, True, OPERAND, SIZE_d,
+            m, l, t2, j0, k_box, k_ptr, q_box, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i, scale_2,
+            scale_3, size_j, BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, True, OPERAND, SIZE_d,
         )
     tl.store(part_m_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), m, mask=in_i)
     tl.store(part_l_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), l, mask=in_i)

@@ -50,14 +50,14 @@ TABLES = rt.Tables(
 
 @triton.jit
 def _step(
-    t, t2, j0, fk_ptr, v_ptr, e, fk_j, fk_r, fq, in_e, in_r, lead0, lead1, r, v_e, v_j, size_j, BLOCK_N: tl.constexpr,
-    BLOCK_e: tl.constexpr, BLOCK_r: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr, MASKED: tl.constexpr,
-    OPERAND: tl.constexpr,
+    t, t2, j0, fk_box, fk_ptr, v_box, v_ptr, e, fk_j, fk_r, fq, in_e, in_r, lead0, lead1, r, v_e, v_j, size_j,
+    BLOCK_N: tl.constexpr, BLOCK_e: tl.constexpr, BLOCK_r: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
+    MASKED: tl.constexpr, OPERAND: tl.constexpr,
 ):
     # One tile: the state, moved to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
-    fk = fk_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_r) if BOX else tl.load(fk_ptr + j[:, None] * fk_j + r[None, :] * fk_r, mask=in_j[:, None] & in_r[None, :], other=0.0)
+    fk = fk_box.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_r) if BOX else tl.load(fk_ptr + j[:, None] * fk_j + r[None, :] * fk_r, mask=in_j[:, None] & in_r[None, :], other=0.0)
     dot = tl.dot(fq.to(OPERAND), tl.trans(fk.to(OPERAND)), input_precision="ieee")
     c = dot
     if MASKED:
@@ -65,7 +65,7 @@ def _step(
     t_new = t + tl.sum(c, 1)
     if MASKED:
         dot = tl.where(in_j[None, :], dot, 0.0)
-    v = v_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_e) if BOX else tl.load(v_ptr + j[:, None] * v_j + e[None, :] * v_e, mask=in_j[:, None] & in_e[None, :], other=0.0)
+    v = v_box.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_e) if BOX else tl.load(v_ptr + j[:, None] * v_j + e[None, :] * v_e, mask=in_j[:, None] & in_e[None, :], other=0.0)
     t2_new = tl.dot(dot.to(OPERAND), v.to(OPERAND), t2, input_precision="ieee")
     return t_new, t2_new
 
@@ -80,10 +80,10 @@ def _merge(t, t2, t_part, t2_part):
 
 @triton.jit
 def performer_rolling(
-    fk_ptr, fq_ptr, o_ptr, v_ptr, fk_j, fk_lead0, fk_lead1, fk_r, fq_i, fq_lead0, fq_lead1, fq_r, o_e, o_i, o_lead0,
-    o_lead1, v_e, v_j, v_lead0, v_lead1, size_i, size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
-    BLOCK_e: tl.constexpr, BLOCK_r: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr,
-    SIZE_e: tl.constexpr, SIZE_r: tl.constexpr,
+    fk_box, fk_ptr, fq_box, fq_ptr, o_ptr, v_box, v_ptr, fk_j, fk_lead0, fk_lead1, fk_r, fq_i, fq_lead0, fq_lead1, fq_r,
+    o_e, o_i, o_lead0, o_lead1, v_e, v_j, v_lead0, v_lead1, size_i, size_j, size_lead, BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr, BLOCK_e: tl.constexpr, BLOCK_r: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
+    OPERAND: tl.constexpr, SIZE_e: tl.constexpr, SIZE_r: tl.constexpr,
 ):
     # One program holds its rows and goes over all of axis j.
     pid = tl.program_id(0)
@@ -99,11 +99,11 @@ def performer_rolling(
     in_r = r < SIZE_r
     e = tl.arange(0, BLOCK_e).to(INDEX)  # [BLOCK_e]
     in_e = e < SIZE_e
-    fq_ptr = fq_ptr if BOX else fq_ptr + lead0 * fq_lead0 + lead1 * fq_lead1
-    fk_ptr = fk_ptr if BOX else fk_ptr + lead0 * fk_lead0 + lead1 * fk_lead1
-    v_ptr = v_ptr if BOX else v_ptr + lead0 * v_lead0 + lead1 * v_lead1
+    fq_ptr += lead0 * fq_lead0 + lead1 * fq_lead1
+    fk_ptr += lead0 * fk_lead0 + lead1 * fk_lead1
+    v_ptr += lead0 * v_lead0 + lead1 * v_lead1
     o_ptr += lead0 * o_lead0 + lead1 * o_lead1
-    fq = fq_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_r) if BOX else tl.load(fq_ptr + i[:, None] * fq_i + r[None, :] * fq_r, mask=in_i[:, None] & in_r[None, :], other=0.0)
+    fq = fq_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_r) if BOX else tl.load(fq_ptr + i[:, None] * fq_i + r[None, :] * fq_r, mask=in_i[:, None] & in_r[None, :], other=0.0)
     t = tl.full([BLOCK_M], 0.0, tl.float32)
     t2 = tl.full([BLOCK_M, BLOCK_e], 0.0, tl.float32)
     lo = 0
@@ -113,13 +113,13 @@ def performer_rolling(
     full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
     for j0 in range(lo, full_hi, BLOCK_N):
         t, t2 = _step(
-            t, t2, j0, fk_ptr, v_ptr, e, fk_j, fk_r, fq, in_e, in_r, lead0, lead1, r, v_e, v_j, size_j, BLOCK_N,
-            BLOCK_e, BLOCK_r, BOX, INDEX, False, OPERAND,
+            t, t2, j0, fk_box, fk_ptr, v_box, v_ptr, e, fk_j, fk_r, fq, in_e, in_r, lead0, lead1, r, v_e, v_j,
+            size_j, BLOCK_N, BLOCK_e, BLOCK_r, BOX, INDEX, False, OPERAND,
         )
     for j0 in range(full_hi, hi, BLOCK_N):
         t, t2 = _step(
-            t, t2, j0, fk_ptr, v_ptr, e, fk_j, fk_r, fq, in_e, in_r, lead0, lead1, r, v_e, v_j, size_j, BLOCK_N,
-            BLOCK_e, BLOCK_r, BOX, INDEX, True, OPERAND,
+            t, t2, j0, fk_box, fk_ptr, v_box, v_ptr, e, fk_j, fk_r, fq, in_e, in_r, lead0, lead1, r, v_e, v_j,
+            size_j, BLOCK_N, BLOCK_e, BLOCK_r, BOX, INDEX, True, OPERAND,
         )
     o = t2 * (1.0 / t)[:, None]
     tl.store(o_ptr + i[:, None] * o_i + e[None, :] * o_e, o.to(o_ptr.dtype.element_ty), mask=in_i[:, None] & in_e[None, :])
@@ -127,8 +127,8 @@ def performer_rolling(
 
 @triton.jit
 def performer_parts(
-    fk_ptr, fq_ptr, part_t2_ptr, part_t_ptr, v_ptr, chunk, fk_j, fk_lead0, fk_lead1, fk_r, fq_i, fq_lead0, fq_lead1,
-    fq_r, v_e, v_j, v_lead0, v_lead1, size_batch, size_i, size_j, size_lead, BLOCK_M: tl.constexpr,
+    fk_box, fk_ptr, fq_box, fq_ptr, part_t2_ptr, part_t_ptr, v_box, v_ptr, chunk, fk_j, fk_lead0, fk_lead1, fk_r, fq_i,
+    fq_lead0, fq_lead1, fq_r, v_e, v_j, v_lead0, v_lead1, size_batch, size_i, size_j, size_lead, BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr, BLOCK_e: tl.constexpr, BLOCK_r: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
     OPERAND: tl.constexpr, OVERLAP: tl.constexpr, SIZE_e: tl.constexpr, SIZE_r: tl.constexpr,
 ):
@@ -146,10 +146,10 @@ def performer_parts(
     in_r = r < SIZE_r
     e = tl.arange(0, BLOCK_e).to(INDEX)  # [BLOCK_e]
     in_e = e < SIZE_e
-    fq_ptr = fq_ptr if BOX else fq_ptr + lead0 * fq_lead0 + lead1 * fq_lead1
-    fk_ptr = fk_ptr if BOX else fk_ptr + lead0 * fk_lead0 + lead1 * fk_lead1
-    v_ptr = v_ptr if BOX else v_ptr + lead0 * v_lead0 + lead1 * v_lead1
-    fq = fq_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_r) if BOX else tl.load(fq_ptr + i[:, None] * fq_i + r[None, :] * fq_r, mask=in_i[:, None] & in_r[None, :], other=0.0)
+    fq_ptr += lead0 * fq_lead0 + lead1 * fq_lead1
+    fk_ptr += lead0 * fk_lead0 + lead1 * fk_lead1
+    v_ptr += lead0 * v_lead0 + lead1 * v_lead1
+    fq = fq_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_r) if BOX else tl.load(fq_ptr + i[:, None] * fq_i + r[None, :] * fq_r, mask=in_i[:, None] & in_r[None, :], other=0.0)
     part = tl.program_id(1)
     if OVERLAP:
         tl.extra.cuda.gdc_launch_dependents()
@@ -162,13 +162,13 @@ def performer_parts(
     full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
     for j0 in range(lo, full_hi, BLOCK_N):
         t, t2 = _step(
-            t, t2, j0, fk_ptr, v_ptr, e, fk_j, fk_r, fq, in_e, in_r, lead0, lead1, r, v_e, v_j, size_j, BLOCK_N,
-            BLOCK_e, BLOCK_r, BOX, INDEX, False, OPERAND,
+            t, t2, j0, fk_box, fk_ptr, v_box, v_ptr, e, fk_j, fk_r, fq, in_e, in_r, lead0, lead1, r, v_e, v_j,
+            size_j, BLOCK_N, BLOCK_e, BLOCK_r, BOX, INDEX, False, OPERAND,
         )
     for j0 in range(full_hi, hi, BLOCK_N):
         t, t2 = _step(
-            t, t2, j0, fk_ptr, v_ptr, e, fk_j, fk_r, fq, in_e, in_r, lead0, lead1, r, v_e, v_j, size_j, BLOCK_N,
-            BLOCK_e, BLOCK_r, BOX, INDEX, True, OPERAND,
+            t, t2, j0, fk_box, fk_ptr, v_box, v_ptr, e, fk_j, fk_r, fq, in_e, in_r, lead0, lead1, r, v_e, v_j,
+            size_j, BLOCK_N, BLOCK_e, BLOCK_r, BOX, INDEX, True, OPERAND,
         )
     tl.store(part_t_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), t, mask=in_i)
     tl.store(part_t2_ptr + (((part * size_batch + batch).to(tl.int64) * size_i + i)[:, None] * SIZE_e + e[None, :]), t2, mask=in_i[:, None] & in_e[None, :])

@@ -48,9 +48,9 @@ TABLES = rt.Tables(
 
 @triton.jit
 def _step(
-    t2, j0, k_ptr, q_ptr, b, i, i0, in_i, k_d, k_j, lead0, lead1, q_d, q_i, t, size_j, BLOCK_M: tl.constexpr,
-    BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr, MASKED: tl.constexpr,
-    OPERAND: tl.constexpr, SIZE_d: tl.constexpr,
+    t2, j0, k_box, k_ptr, q_box, q_ptr, b, i, i0, in_i, k_d, k_j, lead0, lead1, q_d, q_i, t, size_j,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
+    MASKED: tl.constexpr, OPERAND: tl.constexpr, SIZE_d: tl.constexpr,
 ):
     # One tile: the state, moved to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
@@ -59,8 +59,8 @@ def _step(
     for d0 in range(0, SIZE_d, BLOCK_d):
         d = (d0 + tl.arange(0, BLOCK_d)).to(INDEX)
         in_d = d < SIZE_d
-        q = q_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, d0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
-        k = k_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, d0]).reshape(BLOCK_N, BLOCK_d) if BOX else tl.load(k_ptr + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
+        q = q_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, d0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
+        k = k_box.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, d0]).reshape(BLOCK_N, BLOCK_d) if BOX else tl.load(k_ptr + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
         dot = tl.dot(q.to(OPERAND), tl.trans(k.to(OPERAND)), dot, input_precision="ieee")
     f = tl.abs(tl.where(j[None, :] == i[:, None], dot * t * (-1.0) - b, dot * t + b))
     p = _exp(f * (-1.0))
@@ -82,8 +82,8 @@ def _merge(t2, t2_part):
 
 @triton.jit
 def siglip_rolling(
-    k_ptr, loss_ptr, q_ptr, b, k_d, k_j, k_lead0, k_lead1, loss_i, loss_lead0, loss_lead1, q_d, q_i, q_lead0, q_lead1,
-    t, size_i, size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr,
+    k_box, k_ptr, loss_ptr, q_box, q_ptr, b, k_d, k_j, k_lead0, k_lead1, loss_i, loss_lead0, loss_lead1, q_d, q_i,
+    q_lead0, q_lead1, t, size_i, size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr,
     BOX: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr, SIZE_d: tl.constexpr,
 ):
     # One program holds its rows and goes over all of axis j.
@@ -96,8 +96,8 @@ def siglip_rolling(
     lead = batch
     lead0 = (lead // size_lead).to(tl.int64)
     lead1 = (lead % size_lead).to(tl.int64)
-    q_ptr = q_ptr if BOX else q_ptr + lead0 * q_lead0 + lead1 * q_lead1
-    k_ptr = k_ptr if BOX else k_ptr + lead0 * k_lead0 + lead1 * k_lead1
+    q_ptr += lead0 * q_lead0 + lead1 * q_lead1
+    k_ptr += lead0 * k_lead0 + lead1 * k_lead1
     loss_ptr += lead0 * loss_lead0 + lead1 * loss_lead1
     t2 = tl.full([BLOCK_M], 0.0, tl.float32)
     lo = 0
@@ -107,22 +107,22 @@ def siglip_rolling(
     full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
     for j0 in range(lo, full_hi, BLOCK_N):
         (t2,) = _step(
-            t2, j0, k_ptr, q_ptr, b, i, i0, in_i, k_d, k_j, lead0, lead1, q_d, q_i, t, size_j, BLOCK_M, BLOCK_N,
-            BLOCK_d, BOX, INDEX, False, OPERAND, SIZE_d,
+            t2, j0, k_box, k_ptr, q_box, q_ptr, b, i, i0, in_i, k_d, k_j, lead0, lead1, q_d, q_i, t, size_j,
+            BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, False, OPERAND, SIZE_d,
         )
     for j0 in range(full_hi, hi, BLOCK_N):
         (t2,) = _step(
-            t2, j0, k_ptr, q_ptr, b, i, i0, in_i, k_d, k_j, lead0, lead1, q_d, q_i, t, size_j, BLOCK_M, BLOCK_N,
-            BLOCK_d, BOX, INDEX, True, OPERAND, SIZE_d,
+            t2, j0, k_box, k_ptr, q_box, q_ptr, b, i, i0, in_i, k_d, k_j, lead0, lead1, q_d, q_i, t, size_j,
+            BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, True, OPERAND, SIZE_d,
         )
     tl.store(loss_ptr + i * loss_i, t2.to(loss_ptr.dtype.element_ty), mask=in_i)
 
 
 @triton.jit
 def siglip_parts(
-    k_ptr, part_t2_ptr, q_ptr, b, chunk, k_d, k_j, k_lead0, k_lead1, q_d, q_i, q_lead0, q_lead1, t, size_batch, size_i,
-    size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BOX: tl.constexpr,
-    INDEX: tl.constexpr, OPERAND: tl.constexpr, OVERLAP: tl.constexpr, SIZE_d: tl.constexpr,
+    k_box, k_ptr, part_t2_ptr, q_box, q_ptr, b, chunk, k_d, k_j, k_lead0, k_lead1, q_d, q_i, q_lead0, q_lead1, t,
+    size_batch, size_i, size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr,
+    BOX: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr, OVERLAP: tl.constexpr, SIZE_d: tl.constexpr,
 ):
     # One program leaves the state of one part of axis j.
     pid = tl.program_id(0)
@@ -134,8 +134,8 @@ def siglip_parts(
     lead = batch
     lead0 = (lead // size_lead).to(tl.int64)
     lead1 = (lead % size_lead).to(tl.int64)
-    q_ptr = q_ptr if BOX else q_ptr + lead0 * q_lead0 + lead1 * q_lead1
-    k_ptr = k_ptr if BOX else k_ptr + lead0 * k_lead0 + lead1 * k_lead1
+    q_ptr += lead0 * q_lead0 + lead1 * q_lead1
+    k_ptr += lead0 * k_lead0 + lead1 * k_lead1
     part = tl.program_id(1)
     if OVERLAP:
         tl.extra.cuda.gdc_launch_dependents()
@@ -147,13 +147,13 @@ def siglip_parts(
     full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
     for j0 in range(lo, full_hi, BLOCK_N):
         (t2,) = _step(
-            t2, j0, k_ptr, q_ptr, b, i, i0, in_i, k_d, k_j, lead0, lead1, q_d, q_i, t, size_j, BLOCK_M, BLOCK_N,
-            BLOCK_d, BOX, INDEX, False, OPERAND, SIZE_d,
+            t2, j0, k_box, k_ptr, q_box, q_ptr, b, i, i0, in_i, k_d, k_j, lead0, lead1, q_d, q_i, t, size_j,
+            BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, False, OPERAND, SIZE_d,
         )
     for j0 in range(full_hi, hi, BLOCK_N):
         (t2,) = _step(
-            t2, j0, k_ptr, q_ptr, b, i, i0, in_i, k_d, k_j, lead0, lead1, q_d, q_i, t, size_j, BLOCK_M, BLOCK_N,
-            BLOCK_d, BOX, INDEX, True, OPERAND, SIZE_d,
+            t2, j0, k_box, k_ptr, q_box, q_ptr, b, i, i0, in_i, k_d, k_j, lead0, lead1, q_d, q_i, t, size_j,
+            BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, True, OPERAND, SIZE_d,
         )
     tl.store(part_t2_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), t2, mask=in_i)
 

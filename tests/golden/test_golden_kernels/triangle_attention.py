@@ -44,21 +44,22 @@ TABLES = rt.Tables(
     inputs={"q": ("r", "i", "d",), "k": ("r", "j", "d",), "v": ("r", "j", "e",), "gate": ("r", "i", "e",), "b": ("i", "j",)},
     outputs={"o": ("r", "i", "e",)}, dtypes={"q": "float", "k": "float", "v": "float", "gate": "float", "b": "float"},
     limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), dots=True, costly=True,
-    boxes={"b": (1, 1, "BLOCK_M", "BLOCK_N"), "k": (1, 1, 1, "BLOCK_N", "BLOCK_d"), "q": (1, 1, 1, "BLOCK_M", "BLOCK_d"), "v": (1, 1, 1, "BLOCK_N", "BLOCK_e")},
+    boxes={"b": (1, 1, "BLOCK_M", "BLOCK_N"), "gate": (1, 1, 1, "BLOCK_M", "BLOCK_e"), "k": (1, 1, 1, "BLOCK_N", "BLOCK_d"), "q": (1, 1, 1, "BLOCK_M", "BLOCK_d"), "v": (1, 1, 1, "BLOCK_N", "BLOCK_e")},
 )
 
 
 @triton.jit
 def _step(
-    m, l, acc, j0, b_ptr, k_ptr, v_ptr, b_i, b_j, d, e, i, i0, in_d, in_e, in_i, k_d, k_j, k_r, lead0, lead1, q, r,
-    scale_2, v_e, v_j, v_r, size_j, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr,
-    BLOCK_e: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr, MASKED: tl.constexpr, OPERAND: tl.constexpr,
+    m, l, acc, j0, b_box, b_ptr, k_box, k_ptr, v_box, v_ptr, b_i, b_j, d, e, i, i0, in_d, in_e, in_i, k_d, k_j, k_r,
+    lead0, lead1, q, r, scale_2, v_e, v_j, v_r, size_j, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
+    BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr, MASKED: tl.constexpr,
+    OPERAND: tl.constexpr,
 ):
     # One tile: the state, moved to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
-    b = (b_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, j0]).reshape(BLOCK_M, BLOCK_N) if BOX else tl.load(b_ptr + i[:, None] * b_i + j[None, :] * b_j, mask=in_i[:, None] & in_j[None, :], other=0.0)).to(tl.float32)
-    k = k_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), r.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_d) if BOX else tl.load(k_ptr + r * k_r + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
+    b = (b_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, j0]).reshape(BLOCK_M, BLOCK_N) if BOX else tl.load(b_ptr + i[:, None] * b_i + j[None, :] * b_j, mask=in_i[:, None] & in_j[None, :], other=0.0)).to(tl.float32)
+    k = k_box.load([lead0.to(tl.int32), lead1.to(tl.int32), r.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_d) if BOX else tl.load(k_ptr + r * k_r + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
     dot = tl.dot(q.to(OPERAND), tl.trans(k.to(OPERAND)), input_precision="ieee")
     s = b * 1.4426950408889634 + dot * scale_2
     if MASKED:
@@ -68,7 +69,7 @@ def _step(
     alpha = tl.exp2(m - m_hat)
     p = tl.exp2(s - m_hat[:, None])
     l_new = l * alpha + tl.sum(p, 1)
-    v = v_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), r.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_e) if BOX else tl.load(v_ptr + r * v_r + j[:, None] * v_j + e[None, :] * v_e, mask=in_j[:, None] & in_e[None, :], other=0.0)
+    v = v_box.load([lead0.to(tl.int32), lead1.to(tl.int32), r.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_e) if BOX else tl.load(v_ptr + r * v_r + j[:, None] * v_j + e[None, :] * v_e, mask=in_j[:, None] & in_e[None, :], other=0.0)
     acc_new = tl.dot(p.to(OPERAND), v.to(OPERAND), acc * alpha[:, None], input_precision="ieee")
     return m_new, l_new, acc_new
 
@@ -87,11 +88,11 @@ def _merge(m, l, acc, m_part, l_part, acc_part):
 
 @triton.jit
 def triangle_attention_rolling(
-    b_ptr, gate_ptr, k_ptr, o_ptr, q_ptr, v_ptr, b_i, b_j, b_lead0, b_lead1, gate_e, gate_i, gate_lead0, gate_lead1,
-    gate_r, k_d, k_j, k_lead0, k_lead1, k_r, o_e, o_i, o_lead0, o_lead1, o_r, q_d, q_i, q_lead0, q_lead1, q_r, scale_2,
-    v_e, v_j, v_lead0, v_lead1, v_r, size_i, size_j, size_lead, size_r, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
-    BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr,
-    SIZE_d: tl.constexpr, SIZE_e: tl.constexpr,
+    b_box, b_ptr, gate_box, gate_ptr, k_box, k_ptr, o_ptr, q_box, q_ptr, v_box, v_ptr, b_i, b_j, b_lead0, b_lead1,
+    gate_e, gate_i, gate_lead0, gate_lead1, gate_r, k_d, k_j, k_lead0, k_lead1, k_r, o_e, o_i, o_lead0, o_lead1, o_r,
+    q_d, q_i, q_lead0, q_lead1, q_r, scale_2, v_e, v_j, v_lead0, v_lead1, v_r, size_i, size_j, size_lead, size_r,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr,
+    INDEX: tl.constexpr, OPERAND: tl.constexpr, SIZE_d: tl.constexpr, SIZE_e: tl.constexpr,
 ):
     # One program holds its rows and goes over all of axis j.
     pid = tl.program_id(0)
@@ -109,14 +110,14 @@ def triangle_attention_rolling(
     in_d = d < SIZE_d
     e = tl.arange(0, BLOCK_e).to(INDEX)  # [BLOCK_e]
     in_e = e < SIZE_e
-    q_ptr = q_ptr if BOX else q_ptr + lead0 * q_lead0 + lead1 * q_lead1
-    k_ptr = k_ptr if BOX else k_ptr + lead0 * k_lead0 + lead1 * k_lead1
-    v_ptr = v_ptr if BOX else v_ptr + lead0 * v_lead0 + lead1 * v_lead1
+    q_ptr += lead0 * q_lead0 + lead1 * q_lead1
+    k_ptr += lead0 * k_lead0 + lead1 * k_lead1
+    v_ptr += lead0 * v_lead0 + lead1 * v_lead1
     gate_ptr += lead0 * gate_lead0 + lead1 * gate_lead1
-    b_ptr = b_ptr if BOX else b_ptr + lead0 * b_lead0 + lead1 * b_lead1
+    b_ptr += lead0 * b_lead0 + lead1 * b_lead1
     o_ptr += lead0 * o_lead0 + lead1 * o_lead1
-    q = q_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), r.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + r * q_r + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
-    gate = tl.load(gate_ptr + r * gate_r + i[:, None] * gate_i + e[None, :] * gate_e, mask=in_i[:, None] & in_e[None, :], other=0.0).to(tl.float32)
+    q = q_box.load([lead0.to(tl.int32), lead1.to(tl.int32), r.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + r * q_r + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
+    gate = (gate_box.load([lead0.to(tl.int32), lead1.to(tl.int32), r.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_e) if BOX else tl.load(gate_ptr + r * gate_r + i[:, None] * gate_i + e[None, :] * gate_e, mask=in_i[:, None] & in_e[None, :], other=0.0)).to(tl.float32)
     f = _sigmoid(gate)
     m = tl.full([BLOCK_M], -float("inf"), tl.float32)
     l = tl.full([BLOCK_M], 0.0, tl.float32)
@@ -128,15 +129,15 @@ def triangle_attention_rolling(
     full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
     for j0 in range(lo, full_hi, BLOCK_N):
         m, l, acc = _step(
-            m, l, acc, j0, b_ptr, k_ptr, v_ptr, b_i, b_j, d, e, i, i0, in_d, in_e, in_i, k_d, k_j, k_r, lead0,
-            lead1, q, r, scale_2, v_e, v_j, v_r, size_j, BLOCK_M, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, False,
-            OPERAND,
+            m, l, acc, j0, b_box, b_ptr, k_box, k_ptr, v_box, v_ptr, b_i, b_j, d, e, i, i0, in_d, in_e, in_i, k_d,
+            k_j, k_r, lead0, lead1, q, r, scale_2, v_e, v_j, v_r, size_j, BLOCK_M, BLOCK_N, BLOCK_d, BLOCK_e, BOX,
+            INDEX, False, OPERAND,
         )
     for j0 in range(full_hi, hi, BLOCK_N):
         m, l, acc = _step(
-            m, l, acc, j0, b_ptr, k_ptr, v_ptr, b_i, b_j, d, e, i, i0, in_d, in_e, in_i, k_d, k_j, k_r, lead0,
-            lead1, q, r, scale_2, v_e, v_j, v_r, size_j, BLOCK_M, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, True,
-            OPERAND,
+            m, l, acc, j0, b_box, b_ptr, k_box, k_ptr, v_box, v_ptr, b_i, b_j, d, e, i, i0, in_d, in_e, in_i, k_d,
+            k_j, k_r, lead0, lead1, q, r, scale_2, v_e, v_j, v_r, size_j, BLOCK_M, BLOCK_N, BLOCK_d, BLOCK_e, BOX,
+            INDEX, True, OPERAND,
         )
     l_safe = tl.where(l != 0.0, l, 1.0)
     o = tl.where((l != 0.0)[:, None], acc * f * (1.0 / l_safe)[:, None], float("nan"))
@@ -145,11 +146,11 @@ def triangle_attention_rolling(
 
 @triton.jit
 def triangle_attention_parts(
-    b_ptr, k_ptr, part_acc_ptr, part_l_ptr, part_m_ptr, q_ptr, v_ptr, b_i, b_j, b_lead0, b_lead1, chunk, k_d, k_j,
-    k_lead0, k_lead1, k_r, q_d, q_i, q_lead0, q_lead1, q_r, scale_2, v_e, v_j, v_lead0, v_lead1, v_r, size_batch,
-    size_i, size_j, size_lead, size_r, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr,
-    BLOCK_e: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr, OVERLAP: tl.constexpr,
-    SIZE_d: tl.constexpr, SIZE_e: tl.constexpr,
+    b_box, b_ptr, k_box, k_ptr, part_acc_ptr, part_l_ptr, part_m_ptr, q_box, q_ptr, v_box, v_ptr, b_i, b_j, b_lead0,
+    b_lead1, chunk, k_d, k_j, k_lead0, k_lead1, k_r, q_d, q_i, q_lead0, q_lead1, q_r, scale_2, v_e, v_j, v_lead0,
+    v_lead1, v_r, size_batch, size_i, size_j, size_lead, size_r, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
+    BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr,
+    OVERLAP: tl.constexpr, SIZE_d: tl.constexpr, SIZE_e: tl.constexpr,
 ):
     # One program leaves the state of one part of axis j.
     pid = tl.program_id(0)
@@ -167,11 +168,11 @@ def triangle_attention_parts(
     in_d = d < SIZE_d
     e = tl.arange(0, BLOCK_e).to(INDEX)  # [BLOCK_e]
     in_e = e < SIZE_e
-    q_ptr = q_ptr if BOX else q_ptr + lead0 * q_lead0 + lead1 * q_lead1
-    k_ptr = k_ptr if BOX else k_ptr + lead0 * k_lead0 + lead1 * k_lead1
-    v_ptr = v_ptr if BOX else v_ptr + lead0 * v_lead0 + lead1 * v_lead1
-    b_ptr = b_ptr if BOX else b_ptr + lead0 * b_lead0 + lead1 * b_lead1
-    q = q_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), r.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + r * q_r + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
+    q_ptr += lead0 * q_lead0 + lead1 * q_lead1
+    k_ptr += lead0 * k_lead0 + lead1 * k_lead1
+    v_ptr += lead0 * v_lead0 + lead1 * v_lead1
+    b_ptr += lead0 * b_lead0 + lead1 * b_lead1
+    q = q_box.load([lead0.to(tl.int32), lead1.to(tl.int32), r.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + r * q_r + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
     part = tl.program_id(1)
     if OVERLAP:
         tl.extra.cuda.gdc_launch_dependents()
@@ -185,15 +186,15 @@ def triangle_attention_parts(
     full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
     for j0 in range(lo, full_hi, BLOCK_N):
         m, l, acc = _step(
-            m, l, acc, j0, b_ptr, k_ptr, v_ptr, b_i, b_j, d, e, i, i0, in_d, in_e, in_i, k_d, k_j, k_r, lead0,
-            lead1, q, r, scale_2, v_e, v_j, v_r, size_j, BLOCK_M, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, False,
-            OPERAND,
+            m, l, acc, j0, b_box, b_ptr, k_box, k_ptr, v_box, v_ptr, b_i, b_j, d, e, i, i0, in_d, in_e, in_i, k_d,
+            k_j, k_r, lead0, lead1, q, r, scale_2, v_e, v_j, v_r, size_j, BLOCK_M, BLOCK_N, BLOCK_d, BLOCK_e, BOX,
+            INDEX, False, OPERAND,
         )
     for j0 in range(full_hi, hi, BLOCK_N):
         m, l, acc = _step(
-            m, l, acc, j0, b_ptr, k_ptr, v_ptr, b_i, b_j, d, e, i, i0, in_d, in_e, in_i, k_d, k_j, k_r, lead0,
-            lead1, q, r, scale_2, v_e, v_j, v_r, size_j, BLOCK_M, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, True,
-            OPERAND,
+            m, l, acc, j0, b_box, b_ptr, k_box, k_ptr, v_box, v_ptr, b_i, b_j, d, e, i, i0, in_d, in_e, in_i, k_d,
+            k_j, k_r, lead0, lead1, q, r, scale_2, v_e, v_j, v_r, size_j, BLOCK_M, BLOCK_N, BLOCK_d, BLOCK_e, BOX,
+            INDEX, True, OPERAND,
         )
     tl.store(part_m_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), m, mask=in_i)
     tl.store(part_l_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), l, mask=in_i)
