@@ -66,6 +66,7 @@ def _next(
 def _load(
     work, seen, gone, k_box, q_box, v_box, k_empty, k_full, k_ring, q_empty, q_full, q_ring, v_empty, v_full, v_ring,
     size_i, size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, SIZE_ring: tl.constexpr,
+    SIZE_rows: tl.constexpr,
 ):
     # Loads the rows of both groups, then every tile that is visited.
     tiles = tl.cdiv(size_i, 2 * BLOCK_M)
@@ -76,12 +77,12 @@ def _load(
     lo = 0
     hi = size_j
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    slot = seen % 2 * 2 + 0
-    mbarrier.wait(q_empty.index(slot), seen // 2 & 1 ^ 1)
+    slot = seen % SIZE_rows * 2 + 0
+    mbarrier.wait(q_empty.index(slot), seen // SIZE_rows & 1 ^ 1)
     mbarrier.expect(q_full.index(slot), q_box.block_type.nbytes)
     _copy(q_box, [lead0.to(tl.int32), lead1.to(tl.int32), i0 + 0 * BLOCK_M, 0], q_full.index(slot), q_ring.index(slot))
-    slot = seen % 2 * 2 + 1
-    mbarrier.wait(q_empty.index(slot), seen // 2 & 1 ^ 1)
+    slot = seen % SIZE_rows * 2 + 1
+    mbarrier.wait(q_empty.index(slot), seen // SIZE_rows & 1 ^ 1)
     mbarrier.expect(q_full.index(slot), q_box.block_type.nbytes)
     _copy(q_box, [lead0.to(tl.int32), lead1.to(tl.int32), i0 + 1 * BLOCK_M, 0], q_full.index(slot), q_ring.index(slot))
     for j0 in range(lo, hi, BLOCK_N):
@@ -101,7 +102,7 @@ def _rows(
     work, seen, gone, group, lse_ptr, o_ptr, k_empty, k_full, k_ring, lse_i, lse_lead0, lse_lead1, o_e, o_i, o_lead0,
     o_lead1, q_empty, q_full, q_ring, scale_2, v_empty, v_full, v_ring, size_i, size_j, size_lead,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, INDEX: tl.constexpr,
-    OPERAND: tl.constexpr, SIZE_e: tl.constexpr, SIZE_ring: tl.constexpr,
+    OPERAND: tl.constexpr, SIZE_e: tl.constexpr, SIZE_ring: tl.constexpr, SIZE_rows: tl.constexpr,
 ):
     # One group holds its rows and goes over the tiles.
     tiles = tl.cdiv(size_i, 2 * BLOCK_M)
@@ -123,8 +124,8 @@ def _rows(
     full_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
     full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    slot = seen % 2 * 2 + group
-    mbarrier.wait(q_full.index(slot), seen // 2 & 1)
+    slot = seen % SIZE_rows * 2 + group
+    mbarrier.wait(q_full.index(slot), seen // SIZE_rows & 1)
     held = q_ring.index(slot).reshape([BLOCK_M, BLOCK_d])
     if lo < hi:
         stage = gone % SIZE_ring
@@ -165,7 +166,7 @@ def _rows(
 @gluon.jit
 def _fill(
     k_box, q_box, v_box, k_empty, k_full, k_ring, q_empty, q_full, q_ring, v_empty, v_full, v_ring, size_batch, size_i,
-    size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, SIZE_ring: tl.constexpr,
+    size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, SIZE_ring: tl.constexpr, SIZE_rows: tl.constexpr,
 ):
     # The tiles of one piece of work after another.
     pid, programs = tl.program_id(0), tl.num_programs(0)
@@ -177,7 +178,7 @@ def _fill(
         if work < works:
             gone = _load(
                 work, seen, gone, k_box, q_box, v_box, k_empty, k_full, k_ring, q_empty, q_full, q_ring, v_empty,
-                v_full, v_ring, size_i, size_j, size_lead, BLOCK_M, BLOCK_N, SIZE_ring,
+                v_full, v_ring, size_i, size_j, size_lead, BLOCK_M, BLOCK_N, SIZE_ring, SIZE_rows,
             )
 
 
@@ -186,7 +187,7 @@ def _empty(
     group, lse_ptr, o_ptr, k_empty, k_full, k_ring, lse_i, lse_lead0, lse_lead1, o_e, o_i, o_lead0, o_lead1, q_empty,
     q_full, q_ring, scale_2, v_empty, v_full, v_ring, size_batch, size_i, size_j, size_lead, BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr,
-    SIZE_e: tl.constexpr, SIZE_ring: tl.constexpr,
+    SIZE_e: tl.constexpr, SIZE_ring: tl.constexpr, SIZE_rows: tl.constexpr,
 ):
     # The rows of one group in every piece of work.
     pid, programs = tl.program_id(0), tl.num_programs(0)
@@ -199,7 +200,7 @@ def _empty(
             gone = _rows(
                 work, seen, gone, group, lse_ptr, o_ptr, k_empty, k_full, k_ring, lse_i, lse_lead0, lse_lead1, o_e, o_i,
                 o_lead0, o_lead1, q_empty, q_full, q_ring, scale_2, v_empty, v_full, v_ring, size_i, size_j, size_lead,
-                BLOCK_M, BLOCK_N, BLOCK_d, BLOCK_e, INDEX, OPERAND, SIZE_e, SIZE_ring,
+                BLOCK_M, BLOCK_N, BLOCK_d, BLOCK_e, INDEX, OPERAND, SIZE_e, SIZE_ring, SIZE_rows,
             )
 
 
@@ -208,18 +209,19 @@ def attention_lse_hopper(
     k_box, lse_ptr, o_ptr, q_box, v_box, lse_i, lse_lead0, lse_lead1, o_e, o_i, o_lead0, o_lead1, scale_2, size_batch,
     size_i, size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr,
     BLOCK_e: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr, SIZE_e: tl.constexpr, SIZE_ring: tl.constexpr,
+    SIZE_rows: tl.constexpr,
 ):
     # A warp loads tiles; two groups of 64 rows compute.
-    q_ring = gl.allocate_shared_memory(q_box.dtype, [4, 1, 1, BLOCK_M, BLOCK_d], q_box.layout)
+    q_ring = gl.allocate_shared_memory(q_box.dtype, [2 * SIZE_rows, 1, 1, BLOCK_M, BLOCK_d], q_box.layout)
     k_ring = gl.allocate_shared_memory(k_box.dtype, [SIZE_ring, 1, 1, BLOCK_N, BLOCK_d], k_box.layout)
     v_ring = gl.allocate_shared_memory(v_box.dtype, [SIZE_ring, 1, 1, BLOCK_N, BLOCK_e], v_box.layout)
-    q_full = gl.allocate_shared_memory(gl.int64, [4, 1], mbarrier.MBarrierLayout())
-    q_empty = gl.allocate_shared_memory(gl.int64, [4, 1], mbarrier.MBarrierLayout())
+    q_full = gl.allocate_shared_memory(gl.int64, [2 * SIZE_rows, 1], mbarrier.MBarrierLayout())
+    q_empty = gl.allocate_shared_memory(gl.int64, [2 * SIZE_rows, 1], mbarrier.MBarrierLayout())
     k_full = gl.allocate_shared_memory(gl.int64, [SIZE_ring, 1], mbarrier.MBarrierLayout())
     k_empty = gl.allocate_shared_memory(gl.int64, [SIZE_ring, 1], mbarrier.MBarrierLayout())
     v_full = gl.allocate_shared_memory(gl.int64, [SIZE_ring, 1], mbarrier.MBarrierLayout())
     v_empty = gl.allocate_shared_memory(gl.int64, [SIZE_ring, 1], mbarrier.MBarrierLayout())
-    for stage in gl.static_range(4):
+    for stage in gl.static_range(2 * SIZE_rows):
         mbarrier.init(q_full.index(stage), count=1)
         mbarrier.init(q_empty.index(stage), count=1)
     for stage in gl.static_range(SIZE_ring):
@@ -229,7 +231,7 @@ def attention_lse_hopper(
         mbarrier.init(v_empty.index(stage), count=2)
     fence_async_shared()
     gl.warp_specialize([
-        (_fill, (k_box, q_box, v_box, k_empty, k_full, k_ring, q_empty, q_full, q_ring, v_empty, v_full, v_ring, size_batch, size_i, size_j, size_lead, BLOCK_M, BLOCK_N, SIZE_ring)),
-        (_empty, (0, lse_ptr, o_ptr, k_empty, k_full, k_ring, lse_i, lse_lead0, lse_lead1, o_e, o_i, o_lead0, o_lead1, q_empty, q_full, q_ring, scale_2, v_empty, v_full, v_ring, size_batch, size_i, size_j, size_lead, BLOCK_M, BLOCK_N, BLOCK_d, BLOCK_e, INDEX, OPERAND, SIZE_e, SIZE_ring)),
-        (_empty, (1, lse_ptr, o_ptr, k_empty, k_full, k_ring, lse_i, lse_lead0, lse_lead1, o_e, o_i, o_lead0, o_lead1, q_empty, q_full, q_ring, scale_2, v_empty, v_full, v_ring, size_batch, size_i, size_j, size_lead, BLOCK_M, BLOCK_N, BLOCK_d, BLOCK_e, INDEX, OPERAND, SIZE_e, SIZE_ring)),
+        (_fill, (k_box, q_box, v_box, k_empty, k_full, k_ring, q_empty, q_full, q_ring, v_empty, v_full, v_ring, size_batch, size_i, size_j, size_lead, BLOCK_M, BLOCK_N, SIZE_ring, SIZE_rows)),
+        (_empty, (0, lse_ptr, o_ptr, k_empty, k_full, k_ring, lse_i, lse_lead0, lse_lead1, o_e, o_i, o_lead0, o_lead1, q_empty, q_full, q_ring, scale_2, v_empty, v_full, v_ring, size_batch, size_i, size_j, size_lead, BLOCK_M, BLOCK_N, BLOCK_d, BLOCK_e, INDEX, OPERAND, SIZE_e, SIZE_ring, SIZE_rows)),
+        (_empty, (1, lse_ptr, o_ptr, k_empty, k_full, k_ring, lse_i, lse_lead0, lse_lead1, o_e, o_i, o_lead0, o_lead1, q_empty, q_full, q_ring, scale_2, v_empty, v_full, v_ring, size_batch, size_i, size_j, size_lead, BLOCK_M, BLOCK_N, BLOCK_d, BLOCK_e, INDEX, OPERAND, SIZE_e, SIZE_ring, SIZE_rows)),
     ], [4, 4], [240, 240])

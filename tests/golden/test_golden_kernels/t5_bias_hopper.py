@@ -72,7 +72,7 @@ def _next(
 def _load(
     work, seen, gone, k_box, q_box, v_box, k_empty, k_full, k_ring, q_empty, q_full, q_ring, v_empty, v_full, v_ring,
     size_h, size_i, size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, INDEX: tl.constexpr,
-    SIZE_ring: tl.constexpr,
+    SIZE_ring: tl.constexpr, SIZE_rows: tl.constexpr,
 ):
     # Loads the rows of both groups, then every tile that is visited.
     tiles = tl.cdiv(size_i, 2 * BLOCK_M)
@@ -85,12 +85,12 @@ def _load(
     lo = 0
     hi = size_j
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    slot = seen % 2 * 2 + 0
-    mbarrier.wait(q_empty.index(slot), seen // 2 & 1 ^ 1)
+    slot = seen % SIZE_rows * 2 + 0
+    mbarrier.wait(q_empty.index(slot), seen // SIZE_rows & 1 ^ 1)
     mbarrier.expect(q_full.index(slot), q_box.block_type.nbytes)
     _copy(q_box, [lead0.to(tl.int32), lead1.to(tl.int32), h.to(tl.int32), i0 + 0 * BLOCK_M, 0], q_full.index(slot), q_ring.index(slot))
-    slot = seen % 2 * 2 + 1
-    mbarrier.wait(q_empty.index(slot), seen // 2 & 1 ^ 1)
+    slot = seen % SIZE_rows * 2 + 1
+    mbarrier.wait(q_empty.index(slot), seen // SIZE_rows & 1 ^ 1)
     mbarrier.expect(q_full.index(slot), q_box.block_type.nbytes)
     _copy(q_box, [lead0.to(tl.int32), lead1.to(tl.int32), h.to(tl.int32), i0 + 1 * BLOCK_M, 0], q_full.index(slot), q_ring.index(slot))
     for j0 in range(lo, hi, BLOCK_N):
@@ -111,7 +111,7 @@ def _rows(
     k_full, k_ring, o_e, o_h, o_i, o_lead0, o_lead1, q_empty, q_full, q_ring, v_empty, v_full, v_ring, weight_b,
     weight_h, weight_lead0, weight_lead1, size_b, size_h, size_i, size_j, size_lead, BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr,
-    SIZE_e: tl.constexpr, SIZE_ring: tl.constexpr,
+    SIZE_e: tl.constexpr, SIZE_ring: tl.constexpr, SIZE_rows: tl.constexpr,
 ):
     # One group holds its rows and goes over the tiles.
     tiles = tl.cdiv(size_i, 2 * BLOCK_M)
@@ -136,8 +136,8 @@ def _rows(
     full_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
     full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    slot = seen % 2 * 2 + group
-    mbarrier.wait(q_full.index(slot), seen // 2 & 1)
+    slot = seen % SIZE_rows * 2 + group
+    mbarrier.wait(q_full.index(slot), seen // SIZE_rows & 1)
     held = q_ring.index(slot).reshape([BLOCK_M, BLOCK_d])
     if lo < hi:
         stage = gone % SIZE_ring
@@ -181,7 +181,7 @@ def _rows(
 def _fill(
     k_box, q_box, v_box, k_empty, k_full, k_ring, q_empty, q_full, q_ring, v_empty, v_full, v_ring, size_batch, size_h,
     size_i, size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, INDEX: tl.constexpr,
-    SIZE_ring: tl.constexpr,
+    SIZE_ring: tl.constexpr, SIZE_rows: tl.constexpr,
 ):
     # The tiles of one piece of work after another.
     pid, programs = tl.program_id(0), tl.num_programs(0)
@@ -193,7 +193,7 @@ def _fill(
         if work < works:
             gone = _load(
                 work, seen, gone, k_box, q_box, v_box, k_empty, k_full, k_ring, q_empty, q_full, q_ring, v_empty,
-                v_full, v_ring, size_h, size_i, size_j, size_lead, BLOCK_M, BLOCK_N, INDEX, SIZE_ring,
+                v_full, v_ring, size_h, size_i, size_j, size_lead, BLOCK_M, BLOCK_N, INDEX, SIZE_ring, SIZE_rows,
             )
 
 
@@ -203,7 +203,7 @@ def _empty(
     o_h, o_i, o_lead0, o_lead1, q_empty, q_full, q_ring, v_empty, v_full, v_ring, weight_b, weight_h, weight_lead0,
     weight_lead1, size_b, size_batch, size_h, size_i, size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
     BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr, SIZE_e: tl.constexpr,
-    SIZE_ring: tl.constexpr,
+    SIZE_ring: tl.constexpr, SIZE_rows: tl.constexpr,
 ):
     # The rows of one group in every piece of work.
     pid, programs = tl.program_id(0), tl.num_programs(0)
@@ -217,7 +217,7 @@ def _empty(
                 work, seen, gone, group, bucket_ptr, o_ptr, weight_ptr, bucket_i, bucket_j, bucket_lead0, bucket_lead1,
                 k_empty, k_full, k_ring, o_e, o_h, o_i, o_lead0, o_lead1, q_empty, q_full, q_ring, v_empty, v_full,
                 v_ring, weight_b, weight_h, weight_lead0, weight_lead1, size_b, size_h, size_i, size_j, size_lead,
-                BLOCK_M, BLOCK_N, BLOCK_d, BLOCK_e, INDEX, OPERAND, SIZE_e, SIZE_ring,
+                BLOCK_M, BLOCK_N, BLOCK_d, BLOCK_e, INDEX, OPERAND, SIZE_e, SIZE_ring, SIZE_rows,
             )
 
 
@@ -226,19 +226,19 @@ def t5_bias_hopper(
     bucket_ptr, k_box, o_ptr, q_box, v_box, weight_ptr, bucket_i, bucket_j, bucket_lead0, bucket_lead1, o_e, o_h, o_i,
     o_lead0, o_lead1, weight_b, weight_h, weight_lead0, weight_lead1, size_b, size_batch, size_h, size_i, size_j,
     size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr,
-    INDEX: tl.constexpr, OPERAND: tl.constexpr, SIZE_e: tl.constexpr, SIZE_ring: tl.constexpr,
+    INDEX: tl.constexpr, OPERAND: tl.constexpr, SIZE_e: tl.constexpr, SIZE_ring: tl.constexpr, SIZE_rows: tl.constexpr,
 ):
     # A warp loads tiles; two groups of 64 rows compute.
-    q_ring = gl.allocate_shared_memory(q_box.dtype, [4, 1, 1, 1, BLOCK_M, BLOCK_d], q_box.layout)
+    q_ring = gl.allocate_shared_memory(q_box.dtype, [2 * SIZE_rows, 1, 1, 1, BLOCK_M, BLOCK_d], q_box.layout)
     k_ring = gl.allocate_shared_memory(k_box.dtype, [SIZE_ring, 1, 1, 1, BLOCK_N, BLOCK_d], k_box.layout)
     v_ring = gl.allocate_shared_memory(v_box.dtype, [SIZE_ring, 1, 1, 1, BLOCK_N, BLOCK_e], v_box.layout)
-    q_full = gl.allocate_shared_memory(gl.int64, [4, 1], mbarrier.MBarrierLayout())
-    q_empty = gl.allocate_shared_memory(gl.int64, [4, 1], mbarrier.MBarrierLayout())
+    q_full = gl.allocate_shared_memory(gl.int64, [2 * SIZE_rows, 1], mbarrier.MBarrierLayout())
+    q_empty = gl.allocate_shared_memory(gl.int64, [2 * SIZE_rows, 1], mbarrier.MBarrierLayout())
     k_full = gl.allocate_shared_memory(gl.int64, [SIZE_ring, 1], mbarrier.MBarrierLayout())
     k_empty = gl.allocate_shared_memory(gl.int64, [SIZE_ring, 1], mbarrier.MBarrierLayout())
     v_full = gl.allocate_shared_memory(gl.int64, [SIZE_ring, 1], mbarrier.MBarrierLayout())
     v_empty = gl.allocate_shared_memory(gl.int64, [SIZE_ring, 1], mbarrier.MBarrierLayout())
-    for stage in gl.static_range(4):
+    for stage in gl.static_range(2 * SIZE_rows):
         mbarrier.init(q_full.index(stage), count=1)
         mbarrier.init(q_empty.index(stage), count=1)
     for stage in gl.static_range(SIZE_ring):
@@ -248,7 +248,7 @@ def t5_bias_hopper(
         mbarrier.init(v_empty.index(stage), count=2)
     fence_async_shared()
     gl.warp_specialize([
-        (_fill, (k_box, q_box, v_box, k_empty, k_full, k_ring, q_empty, q_full, q_ring, v_empty, v_full, v_ring, size_batch, size_h, size_i, size_j, size_lead, BLOCK_M, BLOCK_N, INDEX, SIZE_ring)),
-        (_empty, (0, bucket_ptr, o_ptr, weight_ptr, bucket_i, bucket_j, bucket_lead0, bucket_lead1, k_empty, k_full, k_ring, o_e, o_h, o_i, o_lead0, o_lead1, q_empty, q_full, q_ring, v_empty, v_full, v_ring, weight_b, weight_h, weight_lead0, weight_lead1, size_b, size_batch, size_h, size_i, size_j, size_lead, BLOCK_M, BLOCK_N, BLOCK_d, BLOCK_e, INDEX, OPERAND, SIZE_e, SIZE_ring)),
-        (_empty, (1, bucket_ptr, o_ptr, weight_ptr, bucket_i, bucket_j, bucket_lead0, bucket_lead1, k_empty, k_full, k_ring, o_e, o_h, o_i, o_lead0, o_lead1, q_empty, q_full, q_ring, v_empty, v_full, v_ring, weight_b, weight_h, weight_lead0, weight_lead1, size_b, size_batch, size_h, size_i, size_j, size_lead, BLOCK_M, BLOCK_N, BLOCK_d, BLOCK_e, INDEX, OPERAND, SIZE_e, SIZE_ring)),
+        (_fill, (k_box, q_box, v_box, k_empty, k_full, k_ring, q_empty, q_full, q_ring, v_empty, v_full, v_ring, size_batch, size_h, size_i, size_j, size_lead, BLOCK_M, BLOCK_N, INDEX, SIZE_ring, SIZE_rows)),
+        (_empty, (0, bucket_ptr, o_ptr, weight_ptr, bucket_i, bucket_j, bucket_lead0, bucket_lead1, k_empty, k_full, k_ring, o_e, o_h, o_i, o_lead0, o_lead1, q_empty, q_full, q_ring, v_empty, v_full, v_ring, weight_b, weight_h, weight_lead0, weight_lead1, size_b, size_batch, size_h, size_i, size_j, size_lead, BLOCK_M, BLOCK_N, BLOCK_d, BLOCK_e, INDEX, OPERAND, SIZE_e, SIZE_ring, SIZE_rows)),
+        (_empty, (1, bucket_ptr, o_ptr, weight_ptr, bucket_i, bucket_j, bucket_lead0, bucket_lead1, k_empty, k_full, k_ring, o_e, o_h, o_i, o_lead0, o_lead1, q_empty, q_full, q_ring, v_empty, v_full, v_ring, weight_b, weight_h, weight_lead0, weight_lead1, size_b, size_batch, size_h, size_i, size_j, size_lead, BLOCK_M, BLOCK_N, BLOCK_d, BLOCK_e, INDEX, OPERAND, SIZE_e, SIZE_ring, SIZE_rows)),
     ], [4, 4], [240, 240])
