@@ -225,8 +225,8 @@ def words(program: int, programs: int) -> dict[str, Any]:
         arange=lambda a, b, layout: torch.arange(a, b), convert_layout=lambda x, layout: x, static_range=range,
         full=lambda shape, value, dtype, layout: torch.full(shape, value, dtype=dtype), SliceLayout=made,
         zeros=lambda shape, dtype, layout: torch.zeros(shape, dtype=dtype), NVMMADistributedLayout=made,
-        DotOperandLayout=made, float32=torch.float32, int64=torch.int64, allocate_shared_memory=allocate,
-        warp_specialize=_specialize,
+        DotOperandLayout=made, BlockedLayout=made, float32=torch.float32, int64=torch.int64,
+        allocate_shared_memory=allocate, warp_specialize=_specialize,
     )  # fmt: skip
     barrier = SimpleNamespace(init=_init, expect=_expect, arrive=_arrive, wait=_wait, MBarrierLayout=made)
     return {"tl": tl, "gl": gl, "mbarrier": barrier, "tma": SimpleNamespace(async_load=_copy),

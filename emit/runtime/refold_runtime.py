@@ -587,7 +587,7 @@ def hopper(
     """
     if not boxes or INTERPRETED or torch.cuda.get_device_capability(device)[0] != 9:
         return None
-    if rows < 128 or keys < (8192 if tables.costly else 2048 if tables.rises else 1024):
+    if rows < 128 or keys < (8192 if tables.costly else 1024 if tables.rises else 512):
         return None
     widths = {args[names[-1]] for names in tables.tiles.values()}
     if not widths <= HOPPER_TILES.keys():
@@ -1069,6 +1069,11 @@ if gluon is not None:
     def _operand_of(COLUMNS):
         # How they hold the left operand of a product of so many columns.
         return gl.DotOperandLayout(operand_index=0, parent=_tile(COLUMNS), k_width=2)
+
+    @gluon.constexpr_function
+    def _lines(COLUMNS):
+        # How they hold a tile that is written: 8 columns side by side a thread, and whole rows a warp.
+        return gl.BlockedLayout([1, 8], [256 // COLUMNS, COLUMNS // 8], [4, 1], [1, 0])
 
     @gluon.jit
     def _as_rows(x, COLUMNS: tl.constexpr):

@@ -264,7 +264,7 @@ if DEVICE == "cuda":
 if HOPPER and DEVICE == "cuda" and torch.cuda.get_device_capability()[0] == 9:
 
     @pytest.mark.parametrize("dtype", DTYPES[1:], ids=str)
-    @pytest.mark.parametrize("width", [64, 128])
+    @pytest.mark.parametrize("width", [64, 128, 192, 256])
     def test_long(dtype, width):
         # Long enough for the kernel for Hopper; no block divides the lengths.
         kernel._call.known.clear()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from refold.algebra.roles import Roles
 from refold.schedule import ir
 from refold.schedule.lower.names import HOPPER_VALUES
-from refold.schedule.lower.words import constant, descriptor, scalar
+from refold.schedule.lower.words import block_of, constant, descriptor, scalar
+from refold.schedule.walk import rewritten
 
 BARRIERS = ("q_full", "q_empty", "k_full", "k_empty", "v_full", "v_empty")
 GL, BARRIER = (ir.Name(n, kind="global") for n in ("gl", "mbarrier"))
@@ -27,6 +29,24 @@ def tile_layout(columns: ir.Value) -> ir.Call:
 def slice_of(axis: int, columns: ir.Value) -> ir.Method:
     """How they hold a value for each row (1) or each column (0) of such a tile."""
     return ir.Method(GL, "SliceLayout", (ir.Number(axis), tile_layout(columns)))
+
+
+def in_lines(line: ir.Statement, roles: Roles) -> ir.Statement:
+    """store(place, tile, mask)   ->   the same, each thread with columns side by side, for stores of 16 bytes."""
+    columns = [a for a in line.place.axes if a in roles.inner] if isinstance(line, ir.Store) else []
+    if not isinstance(line, ir.Store) or len(line.place.axes) != 2 or len(columns) != 1:
+        return line
+    lines = ir.Call("_lines", (block_of(columns[0], roles),))
+
+    def held(node: Any) -> Any:
+        if not isinstance(node, ir.Spread):
+            return node
+        x = node.x.args[0] if isinstance(node.x, ir.Call) and node.x.function == "_as_rows" else node.x
+        across = ir.Method(GL, "SliceLayout", (ir.Number(1 - node.axes.index(x.axes[0])), lines))
+        return replace(node, x=ir.Method(GL, "convert_layout", (x, across), axes=x.axes))
+
+    value = ir.Method(GL, "convert_layout", (line.value, lines), axes=line.value.axes)
+    return replace(line, place=rewritten(line.place, held), value=value, mask=rewritten(line.mask, held))
 
 
 def at(buffer: str, stage: ir.Value) -> ir.Method:

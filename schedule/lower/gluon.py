@@ -18,7 +18,7 @@ from refold.algebra.plan import Fresh
 from refold.algebra.roles import Roles, axes_of
 from refold.algebra.tiles import whole
 from refold.schedule import ir
-from refold.schedule.lower.buffers import GL, Place, scores_of, slice_of, weights_of
+from refold.schedule.lower.buffers import GL, Place, in_lines, scores_of, slice_of, weights_of
 from refold.schedule.lower.definitions import UNITS, harmless, state_name, tile_axes
 from refold.schedule.lower.dots import operand
 from refold.schedule.lower.forms import PLAIN
@@ -177,7 +177,7 @@ def _ring(made: Kernels, name: str) -> Hopper:
         spans=made.ranges.spans,
         choices=tuple(choices),
         prologue=tuple(prologue.lines.current),
-        epilogue=tuple(output),
+        epilogue=tuple(in_lines(line, roles) for line in output),
         places=(scored, keys, summed),
         states=_states(plan, roles),
         pointers=tuple(dict.fromkeys(t for t, _ in strides)),

@@ -19,7 +19,7 @@ inputs args last back scale still ok reference live size_lead size_batch before 
 given device dtype layout views outputs copied pads programs
 options work works launches hopper"""
 # The functions of the runtime that the kernel for Hopper calls.
-LAYOUTS = ("_copy", "_tile", "_operand_of", "_as_rows")
+LAYOUTS = ("_copy", "_tile", "_operand_of", "_lines", "_as_rows")
 # What that kernel calls its own values, and what it reads that is no argument.
 HOPPER_VALUES = ("scores", "weights", "following", "stage", "phase", "stage_before", "phase_before", "turn", "held",
                "work", "seen", "slot", "gone", "first", "q_full", "q_empty", "k_full", "k_empty", "v_full", "v_empty",

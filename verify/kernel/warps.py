@@ -80,7 +80,7 @@ class Warps(Machine):
     def word(self, node: ir.Call | ir.Method) -> tuple[Object, ...]:
         words = dict(node.keywords)
         match node:
-            case ir.Call(("_tile" | "_operand_of") as layout):
+            case ir.Call(("_tile" | "_operand_of" | "_lines") as layout):
                 return (Opaque(layout),)
             case ir.Call("_as_rows", (x, _)) | ir.Method(ir.Name("gl"), "convert_layout", (x, _)):
                 return (values.tile(self, x),)
