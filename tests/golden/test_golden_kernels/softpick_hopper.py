@@ -13,7 +13,7 @@ from triton.experimental.gluon.language.nvidia.hopper import (
 )
 
 rt = sys.modules["refold_runtime_of the runtime"]  # softpick.py has loaded it
-_larger, _copy, _tile, _operand_of, _as_rows = rt._larger, rt._copy, rt._tile, rt._operand_of, rt._as_rows
+_larger, _copy, _tile, _operand_of, _lines, _as_rows = rt._larger, rt._copy, rt._tile, rt._operand_of, rt._lines, rt._as_rows
 
 
 @gluon.jit
@@ -162,7 +162,7 @@ def _rows(
         mbarrier.arrive(v_empty.index(stage), count=1)
     mbarrier.arrive(q_empty.index(slot), count=1)
     o_2 = t2 * _as_rows(1.0 / (t + eps), BLOCK_e)[:, None]
-    tl.store(o_ptr + _as_rows(i, BLOCK_e)[:, None] * o_i + e[None, :] * o_e, o_2.to(o_ptr.dtype.element_ty), mask=_as_rows(in_i, BLOCK_e)[:, None] & in_e[None, :])
+    tl.store(o_ptr + gl.convert_layout(i, gl.SliceLayout(1, _lines(BLOCK_e)))[:, None] * o_i + gl.convert_layout(e, gl.SliceLayout(0, _lines(BLOCK_e)))[None, :] * o_e, gl.convert_layout(o_2.to(o_ptr.dtype.element_ty), _lines(BLOCK_e)), mask=gl.convert_layout(in_i, gl.SliceLayout(1, _lines(BLOCK_e)))[:, None] & gl.convert_layout(in_e, gl.SliceLayout(0, _lines(BLOCK_e)))[None, :])
     return gone + (hi - lo) // BLOCK_N
 
 
