@@ -590,7 +590,8 @@ def hopper(
     if rows < 128 or keys < (8192 if tables.costly else 1024 if tables.rises else 512):
         return None
     widths = {args[names[-1]] for names in tables.tiles.values()}
-    if not widths <= HOPPER_TILES.keys():
+    # A wide result of 32 bits has no room in shared memory on its way to lines.
+    if not widths <= HOPPER_TILES.keys() or (tables.exact and max(widths) > 128):
         return None
     block_n, ring, held = HOPPER_TILES[max(widths)]
     args, found = args | {"BLOCK_M": 64, "BLOCK_N": block_n, "SIZE_ring": ring, "SIZE_rows": held}, {}
