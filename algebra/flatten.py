@@ -2,13 +2,14 @@
 
     sum_c sum_p x[n,c,p]    ->    sum_cp x[n,cp],    with c = cp // |p| and p = cp % |p| wherever else they stand
 
-A tensor that has both axes is read as one that has the new axis in their place, which is a view of it where the two
-lie side by side in memory.
+A tensor that has both side by side is read as one that has the new axis in their place, which is a view of it where
+they lie so in memory. One that has others between them is read at the digits of a position, and is not copied.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import sympy as sp
@@ -43,6 +44,10 @@ class Flat:
     def position(self) -> sp.Expr:
         """Where a position of both is."""
         return self.outer * Size(self.inner.name) + self.inner
+
+    def beside(self, axes: tuple[Index, ...]) -> bool:
+        """Whether a tensor has the two side by side, the outer one first."""
+        return (self.outer, self.inner) in pairwise(axes)
 
     def axes(self, axes: tuple[Index, ...]) -> tuple[Index, ...]:
         """The axes of a tensor that has both, with the new one where the inner one was."""
@@ -104,8 +109,7 @@ class _Flattening:
 
     def read(self, read: Read) -> Read:
         flat, tensor = self.flat, read.tensor
-        has = {flat.outer, flat.inner} & {*tensor.axes}
-        if len(has) < 2:
+        if not flat.beside(tensor.axes):
             return Read(tensor, *map(self, read.indices))
         at = dict(zip(tensor.axes, read.indices, strict=True))
         if at[flat.outer] != flat.outer or at[flat.inner] != flat.inner:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+import sympy as sp
+
 from refold.algebra import Plan
 from refold.emit import hopper, runtime
 from refold.emit.operator import as_tuple, call_lines, operator_words
@@ -17,8 +19,10 @@ from refold.schedule.lower.buffers import Place
 from refold.schedule.lower.hopper import Hopper
 from refold.schedule.lower.kernels import Kernels
 from refold.schedule.lower.renaming import public
+from refold.schedule.passes.aligned import is_digit
 from refold.schedule.passes.warps import warp_specialise
 from refold.spec import Fold, Index, Read, Spec
+from refold.spec.arithmetic import quotient_of
 
 # What the header says of a kernel that has not run; `refold.emit.trial` puts there how it ran.
 UNTRIED = "It has not been run yet."
@@ -125,13 +129,20 @@ def _choices(plan: Plan, k: Kernels, warps: Hopper | None) -> dict[str, str]:
     return found | ({"tiles": f"{{{', '.join(map(_tile_entry, warps.places))}}}"} if warps else {})
 
 
+def _by_digits(read: Read, plan: Plan, k: Kernels) -> bool:
+    """Whether a read varies along the axis as the outer digit of a position alone, so that it seldom does."""
+    digits = {e for e in read.atoms(sp.floor) if is_digit(*quotient_of(e), k.roles)}
+    return bool(digits) and plan.axis not in read.xreplace(dict.fromkeys(digits, sp.S.Zero)).free_symbols
+
+
 def _streams(plan: Plan, k: Kernels) -> dict[str, str]:
     """What the launcher has to know of a row that is one tile, or many."""
     own = {k.roles.rows, *k.roles.batch}
     written = [e.expr for e in plan.elements] + [f.expr for f in plan.finish]
     reads = {n for x in written for n in x.atoms(Read)}
-    streams = {r.name for r in reads if plan.axis in r.free_symbols and own & r.free_symbols}
-    shared = {r.name for r in reads if plan.axis in r.free_symbols} - streams
+    slow = {r.name for r in reads if _by_digits(r, plan, k)}
+    streams = {r.name for r in reads if plan.axis in r.free_symbols and own & r.free_symbols} - slow
+    shared = {r.name for r in reads if plan.axis in r.free_symbols} - streams - slow
     return {
         "streams": str(max(1, len(streams))),
         "rereads": str(any(plan.axis in f.axes for f in plan.finish)),

@@ -8,11 +8,12 @@ import sympy as sp
 
 from refold.emit import hopper
 from refold.emit.host import host, integer
+from refold.emit.operator import as_tuple
 from refold.emit.signature import dtype_of, quoted, signature
 from refold.emit.source import wrap
 from refold.emit.weights import bounded_weights
 from refold.schedule import ir
-from refold.schedule.launch import Launch, Within, launch, sized_by
+from refold.schedule.launch import Launch, Within, digits, launch, sized_by
 from refold.schedule.lower.definitions import tile_axes
 from refold.schedule.lower.hopper import Hopper
 from refold.schedule.lower.kernels import Kernels
@@ -65,8 +66,8 @@ class Preparing:
 
     def written(self, value: ir.Value) -> str:
         """An integer of a launch, as the launcher calls what it is made of."""
-        words = {f"size_{a.name}": _length(a) for a in self.spec.axes} | CALLED
-        return integer(value, words).text
+        words = {f"size_{a.name}": _length(a) for a in self.spec.axes} | {p.name: p.name for p in self.spec.params}
+        return integer(value, words | CALLED).text
 
     def checks(self) -> list[str]:
         """Lengths, scalars and indices, and the layout of what is given."""
@@ -110,13 +111,29 @@ class Preparing:
             chosen = ["block_m", "block_n", "num_warps", "num_stages"]
             given = ["TABLES", *chosen, self.rows, self.fold, shared, "pads", itemsize, "device"]
             return [*body, *wrap(f"{', '.join([*chosen, 'slots'])} = rt.tiles(", given, ")", 4)]
-        row = f"{self.rows}, {self.fold}, batch, {itemsize}, rt.units(device)"
+        blocks = ["TABLES", "block_m", "block_n", self.rows, self.fold, "batch", itemsize, "rt.units(device)"]
+        known = self.sides()
+        slots = "rt.row_slots(num_warps, rt.units(device))" if known else "2 * rt.units(device)"
         return [
             *body,
-            f"block_m, block_n = rt.row_blocks(TABLES, block_m, block_n, {row})",
+            *(
+                wrap("block_m, block_n = rt.row_blocks(", [*blocks, *known], ")", 4)
+                if known
+                else [f"block_m, block_n = rt.row_blocks({', '.join(blocks)})"]
+            ),
             f"num_warps = num_warps or rt.row_warps(TABLES, block_m, block_n, {self.fold}, {itemsize})",
-            "slots = 2 * rt.units(device)",
+            f"slots = {slots}",
         ]
+
+    def sides(self) -> list[str]:
+        """What bounds a tile of a row reduction: rows side by side in memory, runs of positions that share a read."""
+        roles, found = self.k.roles, list[str]()
+        rows, fold = roles.rows, roles.fold
+        if any(rows in t.axes[t.axes.index(fold) + 1 :] for t in self.spec.tensors if fold in t.axes):
+            assert rows is not None
+            found += [f"across=rt.across(TABLES, views, {quoted(rows.name)}, {quoted(fold.name)})"]
+        lengths = [p.name for p in digits(self.k.given, roles)]
+        return found + ([f"lengths={as_tuple(lengths)}"] if lengths else [])
 
     def parts(self) -> list[str]:
         """How many programs there are, and how many parts of the axis."""

@@ -94,7 +94,14 @@ def _job(made: Kernels, function: ir.Function, dtype: DType, inner: int, blocks:
     real = {text for expr, text in made.host.items() if not expr.is_integer} | {
         p.name for p in spec.params if not p.is_integer
     }
-    known = {"INDEX": f"tl.{index}", "OPERAND": f"tl.{dtype}", "STAGES": stages, "ONE_TILE": False, "RAGGED": True}
+    known = {
+        "INDEX": f"tl.{index}",
+        "OPERAND": f"tl.{dtype}",
+        "STAGES": stages,
+        "ONE_TILE": False,
+        "RAGGED": True,
+        "ALIGNED": False,
+    }
     known |= flags(target, dtype)
     strides, boxes = set(made.strides.values()), {descriptor(t): (t, box) for t, box in made.boxes.items()}
     types: dict[str, str] = {}

@@ -21,6 +21,7 @@ from refold.schedule.outcome import (
     Event,
     Loop,
     Outcome,
+    Shared,
     Touched,
     Word,
     Written,
@@ -78,6 +79,8 @@ def _kind(event: Event) -> str:
             return f"a call of {name}"
         case Word(name):
             return f"the word {name}"
+        case Shared():
+            return "a quotient of a tile"
         case Computed(dtype):
             return f"an integer of {dtype}"
         case _:

@@ -6,6 +6,7 @@ The launcher prints these values, and the index obligations rest on them and on 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 
 import sympy as sp
 
@@ -17,9 +18,11 @@ from refold.errors import EmitError
 from refold.schedule import ir
 from refold.schedule.lower.kernels import Kernels
 from refold.schedule.lower.stages import CHUNK, PARTS
-from refold.schedule.lower.words import BLOCK_M, BLOCK_N, ONE_TILE, RAGGED, scalar, size
+from refold.schedule.lower.words import ALIGNED, BLOCK_M, BLOCK_N, ONE_TILE, RAGGED, scalar, size
+from refold.schedule.passes.aligned import is_digit
 from refold.schedule.reach import limited, reaches
 from refold.spec import Index, Param, Read, Spec, Where
+from refold.spec.arithmetic import quotient_of
 
 GROUP_SIZE, GROUPS, SIZE_BATCH = (scalar(n) for n in ("group_size", "groups", "size_batch"))
 
@@ -118,19 +121,34 @@ def launch(made: Kernels) -> Launch:
         # Where the last group of rows ends, and its tile.
         counts += (ir.Binary("+", ir.Binary("*", GROUPS, GROUP_SIZE), ir.Number(LIMITS.block)),)
     # Of a loop that goes on by tiles it is shown that the last one ends less than two blocks beyond its axis.
-    return Launch(tuple(grids.items()), _flags(roles), roles.group, roles.batch, tuple(equal), tuple(filled),
+    flags = _flags(roles, digits(plan, roles))
+    return Launch(tuple(grids.items()), flags, roles.group, roles.batch, tuple(equal), tuple(filled),
                   _inside(plan, roles), counts, tuple(reaches(plan, roles, made.ranges, 2 * LIMITS.block)),
                   tuple(limited(plan, roles).items()), Cut(CHUNK, BLOCK_N, end, size(roles.fold, roles)))  # fmt: skip
 
 
-def _flags(roles: Roles) -> tuple[tuple[ir.Name, ir.Value], ...]:
-    """Whether a row is one tile, and whether the end of the axis cuts one; every tile of a dot asks its masks."""
+def digits(plan: Plan, roles: Roles) -> tuple[Param, ...]:
+    """The lengths by which positions of the fold's axis are divided to get to what is read there."""
+    found = [e for _, _, index in _reads(plan) for e in index.atoms(sp.floor, sp.Mod)]
+    pairs = [quotient_of(e) if isinstance(e, sp.floor) else e.args for e in found]
+    return tuple(dict.fromkeys(below for above, below in pairs if is_digit(above, below, roles)))
+
+
+def _flags(roles: Roles, lengths: tuple[Param, ...]) -> tuple[tuple[ir.Name, ir.Value], ...]:
+    """Whether a row is one tile, and whether the end of the axis cuts one; every tile of a dot asks its masks.
+
+    Of axes that stand for two: whether every tile is at one position of the outer one.
+    """
     if roles.contracts:
         return ()
     length, zero = size(roles.fold, roles), ir.Number(0)
     cut = ir.Binary(">", ir.Binary("%", length, BLOCK_N), zero)
     ragged = ir.Binary("|", cut, ir.Binary("==", length, zero))
-    return ((ONE_TILE, ir.Binary("<=", length, BLOCK_N)), (RAGGED, ragged))
+    flags = ((ONE_TILE, ir.Binary("<=", length, BLOCK_N)), (RAGGED, ragged))
+    if not lengths:
+        return flags
+    rests = [ir.Binary("%", scalar(x.name), BLOCK_N) for x in lengths]
+    return (*flags, (ALIGNED, ir.Binary("==", reduce(lambda a, b: ir.Binary("+", a, b), rests), zero)))
 
 
 def _programs(roles: Roles) -> ir.Value:

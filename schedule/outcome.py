@@ -96,6 +96,16 @@ class Described:
 
 
 @dataclass(frozen=True, slots=True)
+class Shared:
+    """A quotient of a tile's first position in the place of that of every lane. Noted as accesses are."""
+
+    first: Term
+    lane: Term
+    condition: Term
+    loops: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Computed:
     """An integer that an operation gave, which has to fit into its dtype. Noted as accesses are."""
 
@@ -125,7 +135,7 @@ class Word:
     loops: tuple[int, ...]
 
 
-Event: TypeAlias = Written | Effect | Loop | Touched | Described | Called | Computed | Word
+Event: TypeAlias = Written | Effect | Loop | Touched | Described | Shared | Called | Computed | Word
 
 
 @dataclass(frozen=True, slots=True)

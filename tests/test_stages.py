@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -72,13 +73,14 @@ def in_stages(cut: Staged, inputs: dict[str, Any], sizes: dict[str, int]) -> dic
     held = dict(inputs)
     for flat in cut.flats:
         for t in flat.before.tensors:
-            if {flat.outer, flat.inner} <= {*t.axes}:
+            if (flat.outer, flat.inner) in pairwise(t.axes):
                 held[t.name] = merged(held[t.name], t.axes, flat)
         held[flat.length.name] = sizes[flat.inner.name]
         sizes = sizes | {flat.axis.name: sizes[flat.outer.name] * sizes[flat.inner.name]}
+        held[flat.axis.name] = sizes[flat.axis.name]
     held |= {str(length): sizes[axis.name] for length, axis in cut.lengths}
     for plan in cut.plans:
-        wanted = {n.name for group in (plan.spec.tensors, plan.spec.params) for n in group}
+        wanted = {n.name for group in (plan.spec.tensors, plan.spec.params, plan.spec.axes) for n in group}
         made = plan.spec(**{n: v for n, v in held.items() if n in wanted})
         held |= made if isinstance(made, dict) else {plan.spec.outputs[0].name: made}
     found = {}

@@ -6,6 +6,7 @@ of torch, what the eager references use, and the functions that kernels call.
 """
 
 import hashlib
+import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -446,18 +447,44 @@ def _powers_of_two(tables: Tables, block_m: int, block_n: int, least_m: int) -> 
 # Of row reductions: measured on an H200 for widths 256 to 262144. A row that is one tile is read once, and its elements
 # wait in registers: 128 bytes of them a thread. The tiles of longer rows are smaller, for more programs on a
 # multiprocessor, but not so small that the rows under way outgrow the caches before they are written.
+# (rows, positions) of a tile where the rows lie side by side.
+ACROSS = 32, 128
+
+
+def across(tables: Tables, views: Tensors, rows: str, fold: str) -> bool:
+    """Whether what a fold reads lies side by side along the rows and not along its own axis: a fold of columns."""
+    steps = [
+        (views[n].stride(2 + axes.index(rows)), views[n].stride(2 + axes.index(fold)))
+        for n, axes in tables.inputs.items()
+        if {rows, fold} <= {*axes}
+    ]
+    return any(abs(along) == 1 < abs(other) for along, other in steps) and all(abs(other) != 1 for _, other in steps)
 
 
 def row_blocks(
     tables: Tables, block_m: int | None, block_n: int | None, rows: int, fold: int, batch: int, itemsize: int,
-    slots: int,
+    slots: int, *, across: bool = False, lengths: tuple[int, ...] = (),
 ) -> tuple[int, int]:  # fmt: skip
-    """(rows, positions) of a tile: all of a row that registers hold, else a power of two that nearly divides it."""
-    block_n = block_n or _row_tile(tables, fold, max(1, rows * batch), itemsize, slots)
+    """(rows, positions) of a tile: all of a row that registers hold, else a power of two that nearly divides it.
+
+    Where rows lie side by side a tile is of a few of them, and long. A tile divides `lengths` where one that is not
+    short can: what is read at the outer of two positions is then one element a tile.
+    """
+    if across:
+        block_m = block_m or min(pad(rows, 1), ACROSS[0])
+        return _powers_of_two(tables, block_m, block_n or min(pad(fold, 16), ACROSS[0] * ACROSS[1] // block_m), 1)
+    if not block_n:
+        block_n = _row_tile(tables, fold, max(1, rows * batch), itemsize, slots)
+        block_n = min([block_n, *(n & -n for n in lengths if n % 1024 == 0)])
     one = 1
     if isinstance(block_n, int) and fold <= block_n:
         one = (2048 if tables.rereads else 4096) // (block_n * itemsize)
     return _powers_of_two(tables, block_m or min(pad(rows, 1), max(1, one)), block_n, 1)
+
+
+def row_slots(warps: int, slots: int) -> int:
+    """The programs worth having by parts: small ones fill a multiprocessor together."""
+    return (16 if warps <= 4 else 2) * slots
 
 
 def _row_tile(tables: Tables, fold: int, count: int, itemsize: int, slots: int) -> int:
@@ -769,6 +796,10 @@ class Flat:
     inner: str
     length: str
 
+    def beside(self, axes: tuple[str, ...]) -> bool:
+        """Whether a tensor has the two side by side; else stages read it as it is, at the digits of a position."""
+        return (self.outer, self.inner) in itertools.pairwise(axes)
+
     def axes(self, axes: tuple[str, ...]) -> tuple[str, ...]:
         """The axes of a tensor with the new one where the inner one is, if it has both."""
         if not {self.outer, self.inner} <= {*axes}:
@@ -804,9 +835,10 @@ def run_stages(
     layout, _ = outputs(tables, given, inputs, broadcast(tables, inputs), size)
     for flat in flats:
         for n in inputs:
-            held[n], axes[n] = flat.merge(held[n], axes[n]), flat.axes(axes[n])
+            if flat.beside(axes[n]):
+                held[n], axes[n] = flat.merge(held[n], axes[n]), flat.axes(axes[n])
         size[flat.axis] = size[flat.outer] * size[flat.inner]
-        words = words | {flat.length: max(1, size[flat.inner])}
+        words = words | {flat.length: max(1, size[flat.inner]), flat.axis: size[flat.axis]}
     words = words | {length: size[axis] for length, axis in lengths.items()}
     for stage in stages:
         named = {theirs: words[ours] for theirs, ours in stage.words.items()}

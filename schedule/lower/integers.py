@@ -14,6 +14,7 @@ from refold.schedule import ir
 from refold.schedule.lower.reads import load
 from refold.schedule.lower.scope import Scope
 from refold.schedule.lower.words import GROUP, INDEX, constant, scalar, size
+from refold.schedule.passes.aligned import aligned, is_digit
 from refold.spec import Index, Param, Read, Size, Where
 from refold.spec.arithmetic import quotient_of, signed
 from refold.spec.heads import is_integral
@@ -52,11 +53,10 @@ def whole(scope: Scope, expr: sp.Basic) -> ir.Value:
         case sp.Pow() if expr.exp.is_Integer and expr.exp > 0:
             return scope.join("*", [operand_of(scope, expr.base)] * int(expr.exp))
         case sp.floor():
-            above, below = quotient_of(expr)
-            return scope.forms.quotient(scope, operand_of(scope, above), operand_of(scope, below), above)
+            return _floor(scope, *quotient_of(expr))
         case sp.Mod():
             above, below = (operand_of(scope, a) for a in expr.args)
-            times = scope.forms.quotient(scope, above, below, expr.args[0])
+            times = _floor(scope, *expr.args)
             return scope.join("-", [above, scope.join("*", [times, below])])
         case sp.Max() | sp.Min():
             form: ir.BinaryOp = "maximum" if isinstance(expr, sp.Max) else "minimum"
@@ -70,6 +70,14 @@ def whole(scope: Scope, expr: sp.Basic) -> ir.Value:
                 return scope.outer.integer(expr)
             return load(scope, expr)
     raise EmitError(f"no integer Triton text for {expr}: use axes, sizes, integer scalars and integer tensors")
+
+
+def _floor(scope: Scope, above: sp.Expr, below: sp.Expr) -> ir.Value:
+    """A quotient rounded down; of the positions of a tile one for all, where the launcher says that it is."""
+    lanes = scope.forms.quotient(scope, operand_of(scope, above), operand_of(scope, below), above)
+    if not is_digit(above, below, scope.roles):
+        return lanes
+    return aligned(lanes, ir.Binary("//", scalar("j0"), operand_of(scope, below)), scope.roles.fold)
 
 
 def operand_of(scope: Scope, expr: sp.Expr) -> ir.Value:

@@ -28,7 +28,8 @@ HOPPER_GLOBALS = ("gl", "gluon", "mbarrier", "warpgroup_mma", "warpgroup_mma_wai
                 "_scored", "_next", "_load", "_rows", "_fill", "_empty")  # fmt: skip
 RESERVED = frozenset([*_WORDS.split(), *HOPPER_VALUES, *HOPPER_GLOBALS])
 # Compile-time constants by name, beside blocks (`BLOCK_*`) and sizes held in registers (`SIZE_*`).
-CONSTANTS = ("MASKED", "INDEX", "OPERAND", "STAGES", "OVERLAP", "BOX", "FAST", "ONE_TILE", "RAGGED", "EVICT")
+CONSTANTS = ("MASKED", "INDEX", "OPERAND", "STAGES", "OVERLAP", "BOX", "FAST", "ONE_TILE", "RAGGED", "ALIGNED",
+             "EVICT")  # fmt: skip
 
 
 @dataclass(slots=True)

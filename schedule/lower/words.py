@@ -14,10 +14,10 @@ def constant(text: str) -> ir.Name:
     return ir.Name(text, kind="constant")
 
 
-MASKED, INDEX, OPERAND, STAGES, OVERLAP, BOX, FAST, ONE_TILE, RAGGED, EVICT, BLOCK_M, BLOCK_N = map(
+MASKED, INDEX, OPERAND, STAGES, OVERLAP, BOX, FAST, ONE_TILE, RAGGED, ALIGNED, EVICT, BLOCK_M, BLOCK_N = map(
     constant,
-    ("MASKED", "INDEX", "OPERAND", "STAGES", "OVERLAP", "BOX", "FAST", "ONE_TILE", "RAGGED", "EVICT", "BLOCK_M",
-     "BLOCK_N"),
+    ("MASKED", "INDEX", "OPERAND", "STAGES", "OVERLAP", "BOX", "FAST", "ONE_TILE", "RAGGED", "ALIGNED", "EVICT",
+     "BLOCK_M", "BLOCK_N"),
 )  # fmt: skip
 
 

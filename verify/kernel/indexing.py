@@ -11,6 +11,7 @@ from refold.algebra.tiles import tile_ranges
 from refold.schedule.launch import Launch, launch
 from refold.schedule.lower.kernels import Kernels
 from refold.verify.kernel.accesses import access_questions
+from refold.verify.kernel.aligned import aligned_questions
 from refold.verify.kernel.asked import Asked
 from refold.verify.kernel.chosen import tile_questions
 from refold.verify.kernel.cover import cover_questions
@@ -42,6 +43,7 @@ def module_questions(made: Kernels, how: Launch) -> Iterator[IndexQuestions | Re
     """Those that are read off the kernels themselves."""
     read, asked = lanes_of(made, how), Asked()
     yield from access_questions(made, how, read, asked)
+    yield from aligned_questions(made, how, read, asked)
     yield from visit_questions(made, how, read, asked)
     yield from part_questions(made, how, read, asked)
     yield from merge_questions(made, how, read, asked)

@@ -18,8 +18,8 @@ from refold.schedule.execute import Machine, Object
 from refold.schedule.execute import argument as argument_of
 from refold.schedule.launch import Launch
 from refold.schedule.lower.kernels import Kernels
-from refold.schedule.lower.words import block_of, descriptor
-from refold.schedule.outcome import Called, Computed, Described, Loop, Touched
+from refold.schedule.lower.words import ALIGNED, block_of, descriptor
+from refold.schedule.outcome import Called, Computed, Described, Loop, Shared, Touched
 from refold.schedule.terms import Term, make, rebuild, symbol
 from refold.schedule.tiles import NoMeaning, Tile, cast, each, filled
 from refold.schedule.walk import every
@@ -48,6 +48,7 @@ class Lane:
     names: Mapping[str, Object]
     integers: tuple[Computed, ...] = ()
     described: tuple[Described, ...] = ()
+    shared: tuple[Shared, ...] = ()
 
 
 def lane_of(axis: Hashable) -> Term:
@@ -117,8 +118,15 @@ class LaneMachine(Machine):
         return results
 
     def chooses(self, node: ir.Choice) -> None:
-        """Where a descriptor may read in the place of a load."""
+        """Where a descriptor may read in the place of a load, or the first lane's quotient stands for all."""
         match node:
+            case ir.Choice(flag, ir.Full((ir.Number(1),), one), lanes) if (
+                flag == ALIGNED and values.value(self, flag) is True
+            ):
+                mark = len(self.events)
+                at_first, at_lane = (values.tile(self, v).lanes.ravel().tolist()[0] for v in (one, lanes))
+                del self.events[mark:]
+                self.events.append(Shared(at_first, at_lane, self.path, self.inside))
             case ir.Choice(_, ir.Fetch() as tile, ir.Load(place, mask)):
                 # The load notes what it computes itself; that a corner is the load's shows that its casts lose nothing.
                 mark = len(self.events)
@@ -235,6 +243,7 @@ def _executed(made: Kernels, stage: str, how: Launch, flags: Mapping[ir.Name, bo
     machine.run(kernel.body)
     there = LaneMachine({})
     there.names = {**names}
+    there.names |= {p.name: number(symbol(p.name, "int")) for p in made.given.spec.params if p.is_integer}
     facts = []
     for flag, meaning in how.flags:
         if flag in flags:
@@ -246,7 +255,8 @@ def _executed(made: Kernels, stage: str, how: Launch, flags: Mapping[ir.Name, bo
     calls = tuple(e for e in machine.events if isinstance(e, Called))
     computed = tuple(dict.fromkeys(e for e in machine.events if isinstance(e, Computed)))
     described = tuple(dict.fromkeys(e for e in machine.events if isinstance(e, Described)))
-    return Lane(touches, calls, loops, machine.blocks, grid, tuple(facts), machine.names, computed, described)
+    shared = tuple(dict.fromkeys(e for e in machine.events if isinstance(e, Shared)))
+    return Lane(touches, calls, loops, machine.blocks, grid, tuple(facts), machine.names, computed, described, shared)
 
 
 def length(axis: Index, made: Kernels) -> Term:

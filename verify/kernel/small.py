@@ -35,7 +35,7 @@ MEANT: Mapping[str, ir.Function] = HELPERS | {
     f.name: f for f in (_meant("_exp"), _meant("_tanh", _FAST), _meant("_sigmoid"), _meant("_round"), _POWER)
 }
 _KNOWN = {"INDEX": "tl.int32", "OPERAND": "tl.float32", "BOX": False, "FAST": False, "OVERLAP": False, "STAGES": 2,
-          "ONE_TILE": False, "RAGGED": True, "EVICT": "", "BLOCK_M": 1, "BLOCK_N": LANES}  # fmt: skip
+          "ONE_TILE": False, "RAGGED": True, "ALIGNED": False, "EVICT": "", "BLOCK_M": 1, "BLOCK_N": LANES}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -228,9 +228,12 @@ def _prepare(x, mask, given, schedule, splits, block_m, block_n, num_warps, num_
     views.update(outputs)
     pads = {}
     batch = math.prod(lead) * size["b"]
-    block_m, block_n = rt.row_blocks(TABLES, block_m, block_n, size["e"], size["j"], batch, x.element_size(), rt.units(device))
+    block_m, block_n = rt.row_blocks(
+        TABLES, block_m, block_n, size["e"], size["j"], batch, x.element_size(), rt.units(device),
+        across=rt.across(TABLES, views, "e", "j"),
+    )
     num_warps = num_warps or rt.row_warps(TABLES, block_m, block_n, size["j"], x.element_size())
-    slots = 2 * rt.units(device)
+    slots = rt.row_slots(num_warps, rt.units(device))
     programs = batch * triton.cdiv(size["e"], block_m)
     parts, chunk = rt.schedule(TABLES, schedule, splits, programs, size["j"], block_n, slots)
     rt.check_parts(TABLES, chunk, block_n, parts * chunk, size["j"])
