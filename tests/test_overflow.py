@@ -26,7 +26,8 @@ from refold.verify.kernel.intervals import Intervals
 from refold.verify.kernel.lane import lanes_of
 from refold.verify.kernel.overflow import overflow
 from refold.verify.kernel.premises import premises
-from refold.verify.kernel.questions import answer
+from refold.verify.kernel.questions import IndexQuestions, answer
+from refold.verify.kernel.questions import _holds_somewhere as holds_somewhere
 from refold.verify.result import Result
 
 
@@ -78,6 +79,25 @@ MASKS: dict[str, Callable[[Any, Any, Any], Any]] = {
 def test_a_row_that_begins_late_is_proved(name: str) -> None:
     """Where it begins is a minimum over rows, of which those beyond the axis say nothing: it is bounded itself."""
     assert asked(of_data(MASKS[name])).verdict == "proved"
+
+
+def in_blocks() -> Kernels:
+    """Tiles begin and end inside of a block of four, or one is a whole block, or more are in it: never all of these."""
+    return of_data(lambda i, j, limit: i // 4 == j // 4)
+
+
+def test_what_is_known_of_loops_that_never_run_in_one_program_is_not_asked_at_once() -> None:
+    kernels = in_blocks()
+    how = launch(kernels)
+    questions = overflow(kernels, how, lanes_of(kernels, how), Asked())
+    assert isinstance(questions, IndexQuestions)
+    # What holds of each is seen at small numbers: with nearly no work for a solver, however slow it is.
+    assert all(holds_somewhere(part, 1) for part in questions.parts)
+
+
+@pytest.mark.slow
+def test_loops_that_never_run_in_one_program_are_proved_one_by_one() -> None:
+    assert asked(in_blocks()).verdict == "proved"
 
 
 # --- what is wrong in a kernel ---------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from refold.schedule.integers import products
 from refold.schedule.terms import Term, below
 from refold.verify.certificate import comparison
 from refold.verify.kernel.lemmas import Known, Lemmas
@@ -67,7 +68,8 @@ class Asked:
         within = write.within([*terms, *goals])
         hypotheses += [sign for p in within for sign in write.signs.get(p, ())]
         exact = tuple(write.exact[p] for p in within if p in write.exact)
-        return IndexQuestion("", "", tuple(hypotheses), goal, exact=exact, key=key)
+        divisors, others = (tuple(map(write.number, some)) for some in _arguments(terms))
+        return IndexQuestion("", "", tuple(hypotheses), goal, exact=exact, key=key, divisors=divisors, others=others)
 
 
 def _shown(question: IndexQuestion) -> bool:
@@ -95,6 +97,18 @@ def _needed(hypotheses: Iterable[Any], goal: Any) -> tuple[Any, ...] | None:
         return None
     core = {str(mark) for mark in solver.unsat_core()}
     return tuple(formula for mark, formula in marks.items() if mark in core)
+
+
+def _arguments(terms: list[Term]) -> tuple[list[Term], list[Term]]:
+    """The arguments of a kernel in terms, by name: those that something is divided by, and all others.
+
+    A lane, a program and what else moves has a name that no argument can have.
+    """
+    inside = [*below(*terms)]
+    divisors = {a for t in inside if t.op in ("//", "%") for product in products(t.args[1]) for a in product}
+    named = [t for t in inside if t.op == "symbol" and t.sort == "int" and str(t.data).isidentifier()]
+    ordered = sorted(named, key=lambda t: str(t.data))
+    return [t for t in ordered if t in divisors], [t for t in ordered if t not in divisors]
 
 
 def conjuncts(condition: Term) -> tuple[Term, ...]:

@@ -23,7 +23,7 @@ from refold.verify.kernel.lane import Lane, Lanes, lane_of
 from refold.verify.kernel.launched import Dimension, dimensions, positions
 from refold.verify.kernel.lemmas import ONE
 from refold.verify.kernel.numbers import Admitted
-from refold.verify.kernel.premises import premises
+from refold.verify.kernel.premises import iterations, premises
 from refold.verify.kernel.questions import IndexQuestion, IndexQuestions
 from refold.verify.result import Result, Verdict
 
@@ -62,12 +62,16 @@ def overflow(made: Kernels, how: Launch, read: Lanes, asked: Asked) -> IndexQues
 
 
 def _questions(found: Iterable[Fit | Open], asked: Asked) -> Iterator[IndexQuestion]:
-    """All that fits under the same conditions at once."""
-    together: dict[tuple[int, tuple[Term, ...]], list[Fit]] = {}
+    """All that fits under the same conditions at once, where the same loops run.
+
+    Two loops may be such that one of them at most runs at all: what is so in both at once is nothing.
+    """
+    together: dict[tuple[int, tuple[Term, ...], frozenset[Term]], list[Fit]] = {}
     for fit in found:
         assert isinstance(fit, Fit)
-        together.setdefault((id(fit.bounds), fit.conditions), []).append(fit)
-    for (_, conditions), fits in together.items():
+        inside = iterations(fit.bounds, [*fit.goals, *fit.why, *fit.conditions])
+        together.setdefault((id(fit.bounds), fit.conditions, inside), []).append(fit)
+    for (_, conditions, _), fits in together.items():
         goals = dict.fromkeys(g for fit in fits for g in fit.goals if g is not TRUE)
         why = dict.fromkeys(lemma for fit in fits for lemma in fit.why)
         if goals:

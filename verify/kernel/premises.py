@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from refold.schedule.conditions import nonnegative
 from refold.schedule.integers import add, multiply, subtract, whole
-from refold.schedule.terms import Term
+from refold.schedule.terms import Term, below
 from refold.verify.kernel.intervals import Intervals
 from refold.verify.kernel.iterated import passed
 from refold.verify.kernel.lemmas import implies, less, positive, same
@@ -45,3 +45,14 @@ def _facts(known: Intervals, atom: Term) -> Iterator[Term]:
             loop = known.loops[atom.data]  # type: ignore[index]
             yield nonnegative(atom)
             yield implies(positive(loop.step), nonnegative(subtract(passed(loop), multiply(loop.step, atom))))
+
+
+def iterations(known: Intervals, terms: Iterable[Term]) -> frozenset[Term]:
+    """The iterations that terms speak of, with those of the loops around them."""
+    found: set[Term] = set()
+    left = [*terms]
+    while left:
+        here = {t for t in below(*left) if t.op == "iteration"} - found
+        found |= here
+        left = [end for t in here for end in known.rests_on(t)]
+    return frozenset(found)

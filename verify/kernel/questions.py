@@ -11,6 +11,7 @@ from typing import Any
 from refold.verify.certificate import comparison
 from refold.verify.certificate.certificate import Names
 from refold.verify.deadline import doing
+from refold.verify.kernel.trials import trials
 from refold.verify.result import Result, joined
 from refold.verify.smt import formulas as z3
 from refold.verify.smt import smtlib
@@ -21,6 +22,8 @@ from refold.verify.smt.values import model_words
 TIMEOUT_MS = 5_000
 # How far from 0 a model of many hypotheses is looked for first.
 NEAR = 8
+# How much work a trial of small numbers is worth.
+OF_A_TRIAL = 100_000
 # Concrete blocks at which a model has to exist before it is shown.
 BLOCKS = (2, 1, 3, 4)
 
@@ -65,6 +68,9 @@ class IndexQuestion:
     part: int | None = None
     # Whether Z3 has shown it of these very hypotheses.
     shown: bool = False
+    # The arguments of a kernel in it: those that something is divided by, and all others.
+    divisors: tuple[Any, ...] = ()
+    others: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +126,8 @@ def translated(question: IndexQuestion) -> IndexQuestion:
     (goal,) = there((question.goal,))
     block = None if question.block is None else there((question.block,))[0]
     return replace(question, hypotheses=there(question.hypotheses), goal=goal, aligned=there(question.aligned),
-                   block=block, exact=there(question.exact))  # fmt: skip
+                   block=block, exact=there(question.exact), divisors=there(question.divisors),
+                   others=there(question.others))  # fmt: skip
 
 
 def answered_here(question: IndexQuestion, timeout_ms: int = TIMEOUT_MS) -> Result:
@@ -179,8 +186,10 @@ def _substituted(formula: Any, new: dict[int, tuple[Any, Any]]) -> Any:
 
 
 def _holds_somewhere(question: IndexQuestion, timeout_ms: int) -> bool:
-    """Whether the hypotheses hold together."""
-    quick = any(satisfiable(formulas) for formulas in _instances(question))
+    """Whether the hypotheses hold together: at small numbers for all arguments, if that is soon seen."""
+    tried = trials(question.divisors, question.others)
+    quick = any(satisfiable([*numbers, *f], OF_A_TRIAL) for numbers in tried for f in _instances(question))
+    quick = quick or any(satisfiable(formulas) for formulas in _instances(question))
     near = quick or any(check([*f, *_near(f)], timeout_ms)[0] == z3.sat for f in _instances(question))
     return near or _example(question, z3.BoolVal(True), timeout_ms) is not None
 

@@ -249,9 +249,9 @@ class _Search:
         return outcome, solver
 
 
-def satisfiable(formulas: list[Any]) -> bool:
+def satisfiable(formulas: list[Any], effort: int = QUICK) -> bool:
     """Whether formulas are soon seen to hold together: without what Z3 does first to make harder ones simple."""
-    return bool(check(formulas, TIMEOUT_MS, QUICK, z3.SimpleSolver)[0] == z3.sat)
+    return bool(check(formulas, TIMEOUT_MS, effort, z3.SimpleSolver)[0] == z3.sat)
 
 
 def check(
