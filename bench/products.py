@@ -124,7 +124,7 @@ def latent(kernels: dict[str, Any]) -> Cell:
         scores = torch.einsum("hid,hdr->hir", q, w_k) @ c.T + rope @ k_rope.T
         return torch.einsum("hir,her->hie", (scores / math.sqrt(d + x)).softmax(-1) @ c, w_v)
 
-    key, value = (c.double() @ w[-1].double().mT for w in (w_k.mT, w_v))
+    key, value = (c.double() @ w[-1].double().mT for w in (w_k, w_v))
     last = (q[-1].double() @ key.T + rope[-1].double() @ k_rope.double().T) / math.sqrt(d + x)
     want = last.softmax(-1) @ value
     runs = {"products": lambda: (torch.mm(a, b.T, out=s), s @ c)[1], "eager": eager}

@@ -614,9 +614,10 @@ def hopper(
     """
     if not boxes or INTERPRETED or torch.cuda.get_device_capability(device)[0] != 9:
         return None
-    if rows < 128 or keys < (8192 if tables.costly else 1024 if tables.rises else 512):
-        return None
     widths = {args[names[-1]] for names in tables.tiles.values()}
+    rising = 1024 if max(widths) > 64 else 2048
+    if rows < 128 or keys < (8192 if tables.costly else rising if tables.rises else 512):
+        return None
     # A wide result of 32 bits has no room in shared memory on its way to lines.
     if not widths <= HOPPER_TILES.keys() or (tables.exact and max(widths) > 128):
         return None
