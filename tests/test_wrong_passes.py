@@ -19,6 +19,7 @@ from refold.schedule.passes.hoisting import hoist
 from refold.schedule.walk import reads, rewritten
 from refold.verify.kernel.accesses import access_questions
 from refold.verify.kernel.asked import Asked
+from refold.verify.kernel.described import faults
 from refold.verify.kernel.lane import lanes_of
 from refold.verify.kernel.prover import Prover
 from refold.verify.kernel.questions import answer
@@ -176,3 +177,17 @@ def test_an_obligation_refutes_a_descriptor_that_does_not_give_what_the_load_giv
         questions = [*access_questions(made, how, lanes_of(made, how), Asked())]
         (verdict,) = (answer(q, 1_000).verdict for q in questions if q.name == "index loads k")
     assert (verdict == "proved") == (what == "nothing")
+
+
+def test_no_descriptor_reads_where_parts_are_merged(monkeypatch: pytest.MonkeyPatch) -> None:
+    i, j, d = axes("i j d")
+    q, k = Tensor("q", i, d), Tensor("k", j, d)
+    square = fold.sum(q[i, d] * q[i, d], over=d)
+    plan = derive(pipeline(o=(fold.sum(exp(fold.sum(q[i, d] * k[j, d], over=d)), over=j) / square)[i]))
+    assert isinstance(plan, Plan)
+    made = kernels.__wrapped__(plan, "f")
+    assert "q" in made.boxes and faults(made, "q") == ""
+    monkeypatch.setattr(
+        "refold.schedule.lower.kernels.descriptors", lambda module, strides, _: descriptors(module, strides)
+    )
+    assert "where parts are merged" in faults(kernels.__wrapped__(plan, "f"), "q")
