@@ -84,6 +84,12 @@ def test_the_warps_are_a_power_of_two_whatever_is_read_at_once(streams: int) -> 
         assert 1 <= warps <= 32 and warps & (warps - 1) == 0
 
 
+def test_few_rows_that_are_only_read_are_split_where_those_that_are_written_are_not() -> None:
+    for rereads, rows, parts in ((False, 256, 8), (True, 256, 1), (False, 1024, 1), (False, 132, 2)):
+        tables = rt.Tables("rows", {}, {}, {}, rt.Limits(1, 1, 1, 1, 1), streams=1, rereads=rereads)
+        assert rt.schedule(tables, "auto", None, rows, 262144, 8192, 264)[0] == parts, rows
+
+
 def moved(question: IndexQuestion, by: Any) -> IndexQuestion:
     """The same claim of a last tile that begins elsewhere."""
     last = z3.Int("last")

@@ -63,10 +63,10 @@ class Tables:
     `fused`: whether a product and a sum may round as one; not where scores are computed twice, once to be summed
     and once to be divided by the sum: both have to round alike.
 
-    Of row reductions: `streams` tensors are read element by element, and again to be written if `rereads`; all rows
-    share `shared` more. `boxes`: the tile of every tensor that tensor descriptors can read, its two leading dimensions
-    first. `tiles`: the blocks of what the kernel for Hopper reads by tiles. `rises`: whether later rows have more of
-    them.
+    Of row reductions: `streams` tensors are read element by element (0 says that it is none), and again to be written
+    if `rereads`; all rows share `shared` more. `boxes`: the tile of every tensor that tensor descriptors can read, its
+    two leading dimensions first. `tiles`: the blocks of what the kernel for Hopper reads by tiles. `rises`: whether
+    later rows have more of them.
 
     `words`: what a call takes by name, with its kind to torch: a scalar, or the length of an axis (a SymInt). `equal`:
     the axes that no tensor has, each with one as long.
@@ -85,7 +85,7 @@ class Tables:
     masks: bool = False
     costly: bool = False
     fused: bool = True
-    streams: int = 1
+    streams: int = 0
     rereads: bool = False
     shared: int = 0
     boxes: dict[str, tuple[int | str, ...]] = field(default_factory=dict)
@@ -447,8 +447,8 @@ def _powers_of_two(tables: Tables, block_m: int, block_n: int, least_m: int) -> 
 # Of row reductions: measured on an H200 for widths 256 to 262144. A row that is one tile is read once, and its elements
 # wait in registers: 128 bytes of them a thread. The tiles of longer rows are smaller, for more programs on a
 # multiprocessor, but not so small that the rows under way outgrow the caches before they are written.
-# (rows, positions) of a tile where the rows lie side by side.
-ACROSS = 32, 128
+# (rows, positions) of a tile where the rows lie side by side: of more than one warp, each tile waits for all of them.
+ACROSS = 64, 32
 
 
 def across(tables: Tables, views: Tensors, rows: str, fold: str) -> bool:
@@ -467,14 +467,16 @@ def row_blocks(
 ) -> tuple[int, int]:  # fmt: skip
     """(rows, positions) of a tile: all of a row that registers hold, else a power of two that nearly divides it.
 
-    Where rows lie side by side a tile is of a few of them, and long. A tile divides `lengths` where one that is not
-    short can: what is read at the outer of two positions is then one element a tile.
+    Where rows lie side by side a tile is of a warp. A tile divides `lengths` where one that is not short can: what is
+    read at the outer of two positions is then one element a tile.
     """
     if across:
         block_m = block_m or min(pad(rows, 1), ACROSS[0])
         return _powers_of_two(tables, block_m, block_n or min(pad(fold, 16), ACROSS[0] * ACROSS[1] // block_m), 1)
     if not block_n:
         block_n = _row_tile(tables, fold, max(1, rows * batch), itemsize, slots)
+        if lengths and fold > block_n:
+            block_n = min(block_n, 4096)
         block_n = min([block_n, *(n & -n for n in lengths if n % 1024 == 0)])
     one = 1
     if isinstance(block_n, int) and fold <= block_n:
@@ -511,7 +513,7 @@ def row_warps(tables: Tables, block_m: int, block_n: int, fold: int, itemsize: i
     At most 1024 threads.
     """
     cells, most = block_m * block_n * tables.streams, 16 if torch.version.hip else 32
-    per_warp = 512 if tables.shared and block_n == 16384 else 1024
+    per_warp = 512 if tables.shared and block_n == 16384 else 2048 if block_m > 1 else 1024
     warps = cells * itemsize // 4096 if fold <= block_n else cells // per_warp
     # Three tensors read at once make no power of two of a tile that is one.
     return 1 << (max(1, min(warps, most)).bit_length() - 1)
@@ -525,6 +527,9 @@ def schedule(
         raise ValueError(f"{tables.name}: schedule is {schedule!r}: give 'auto', 'rolling' or 'split'")
     tiles = max(1, triton.cdiv(fold, block_n))
     parts = splits
+    if tables.streams and not tables.rereads and slots // programs == 1:
+        # What is only read wants more programs under way than there are rows.
+        slots *= 8
     if schedule == "rolling":
         parts = 1
     elif parts is None:
