@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import product
 from typing import Any
 
 import sympy as sp
@@ -25,25 +26,32 @@ Ready = Callable[[Fold], bool]
 def cuts(spec: Spec, taken: frozenset[str], lengths: dict[Param, Index]) -> list[tuple[Spec, Spec]]:
     """The ways to compute a part of a pipeline first, those that hand on least before the others.
 
-    A way is an axis and a number: what is first are the folds over this axis that so many of it wait for. What is
-    handed on has names that are not `taken`; `lengths` gets those of axes that a piece has no tensor over.
+    A way is an axis and a number: what is first are the folds over this axis that so many of it wait for; of these
+    all, or where they differ in the axes that they vary with, those of one set of axes. What is handed on has names
+    that are not `taken`; `lengths` gets those of axes that a piece has no tensor over.
     """
     every = list(dict.fromkeys(f for o in spec.outputs for f in _within(o.expr)))
     found: dict[tuple[Spec, Spec], None] = {}
     for axis in dict.fromkeys(f.axis for f in every):
         deepest = max(_chain(f, axis) for f in every if f.axis == axis)
-        for level in range(deepest, 0, -1):
+        for level, rows in product(range(deepest, 0, -1), (None, *_rows(every, axis))):
             names = Names(spec)
             names.taken |= taken
-            cut = _cut(spec, partial(_is_ready, axis=axis, level=level), names)
+            cut = _cut(spec, partial(_is_ready, axis=axis, level=level, rows=rows), names)
             if cut is not None:
                 first, rest = (with_lengths(piece, names, lengths) for piece in cut)
                 found[first, rest] = None
     return sorted(found, key=_cost)
 
 
-def _is_ready(fold: Fold, axis: Index, level: int) -> bool:
-    return fold.axis == axis and _chain(fold, axis) <= level
+def _rows(every: list[Fold], axis: Index) -> list[frozenset[Index]]:
+    """The axes that folds over one vary with, where not all vary with the same: o = sum_i min_j s + sum_j min_i s."""
+    found = dict.fromkeys(frozenset(axes_of(f)) for f in every if f.axis == axis)
+    return list(found) if len(found) > 1 else []
+
+
+def _is_ready(fold: Fold, axis: Index, level: int, rows: frozenset[Index] | None) -> bool:
+    return fold.axis == axis and _chain(fold, axis) <= level and rows in (None, axes_of(fold))
 
 
 def _cost(cut: tuple[Spec, Spec]) -> tuple[int, int, int, int]:

@@ -55,8 +55,12 @@ class Flat:
 
 
 def flatten(spec: Spec) -> Flat | None:
-    """One axis in the place of two, if two are always folded together; None where there are none."""
+    """One axis in the place of two that a tensor has, if they are always folded together; None where there are none.
+
+    Where no tensor has both, as in the sum of a kernel over pairs of points, a fold of one in the other is as good.
+    """
     pairs = {(f.axis, f.body.axis) for o in spec.outputs for f in walk(o.expr) if is_pair(f)}
+    pairs = {pair for pair in pairs if any({*pair} <= {*t.axes} for t in spec.tensors)}
     for outer, inner in sorted(pairs, key=str):
         names = Names(spec)
         axis = Index(names.take(f"{outer.name}{inner.name}"))

@@ -14,7 +14,7 @@ from refold.algebra.refuse import Refused
 from refold.algebra.roles import layout
 from refold.algebra.worth import Cost, cost
 from refold.errors import UnsupportedSpec
-from refold.spec import Index, Param, Spec
+from refold.spec import Index, Param, Read, Spec
 
 Plans = tuple[Plan, ...]
 # No pipeline is cut into more stages.
@@ -40,9 +40,10 @@ class Search:
     costs: dict[Plans, Cost | None] = field(default_factory=dict)
 
     def whole(self, spec: Spec) -> Pieces | None:
-        """A pipeline in one pass, if there is a kernel of it."""
+        """A pipeline in one pass, if there is a kernel of it that holds no long axis whole."""
         plan = self.plan(spec)
-        return None if plan is None or layout(plan) is None else Pieces((plan,), (), self.cost((plan,)))
+        whole = None if plan is None else self.cost((plan,))
+        return None if plan is None or whole is None else Pieces((plan,), (), whole)
 
     def pieces(self, spec: Spec) -> Pieces | None:
         """A pipeline in one pass as it is, else in stages; None where it has neither."""
@@ -69,7 +70,9 @@ class Search:
         if self.cost((plan,)) is not None:
             return (plan,)
         plans = self.in_two(spec, taken, most)
-        return (plan,) if plans is None or self.cost(plans) is None else plans
+        if plans is None or (layout(plan) is not None and (self.cost(plans) is None or self.hands_on_scores(plans))):
+            return (plan,)
+        return plans
 
     def in_two(self, spec: Spec, taken: frozenset[str], most: int) -> Plans | None:
         """The plans of the two pieces of a pipeline that cost least, of those that have some.
@@ -90,6 +93,16 @@ class Search:
                 if after is not None:
                     found[*begun, *after] = self.worth(self.cost((*begun, *after)))
         return min(found, key=found.__getitem__, default=None)
+
+    def hands_on_scores(self, plans: Plans) -> bool:
+        """Whether a stage writes for a later one what has more long axes than each tensor that it reads."""
+        wanted = {t.name for plan in plans for t in plan.spec.tensors}
+        passed = (o for plan in plans for o in plan.spec.outputs if o.name in wanted)
+        return any(self.lengthy(o.axes) > max(self.lengthy(r.tensor.axes) for r in o.expr.atoms(Read)) for o in passed)
+
+    def lengthy(self, axes: tuple[Index, ...]) -> int:
+        """How many of some axes are long."""
+        return sum(a.name in self.long for a in axes)
 
     def plan(self, spec: Spec) -> Plan | None:
         """The plan of a pipeline in one pass, looked for once."""

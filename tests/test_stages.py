@@ -189,6 +189,34 @@ def test_what_is_the_same_for_all_rows_is_computed_once() -> None:
     assert all(len(o.axes) == 1 for o in cut.passed)
 
 
+def test_an_inner_attention_is_a_stage_of_its_own() -> None:
+    """Agent attention was one loop over agents, with all keys again in it for every query."""
+    i, n, j, d, e = axes("i n j d e")
+    q, agent, k, v = Tensor("q", i, d), Tensor("agent", n, d), Tensor("k", j, d), Tensor("v", j, e)
+
+    def attend(s: Any, values: Any, over: Any) -> Any:
+        p = exp(s - fold.max(s, over=over))
+        return fold.sum(p * values, over=over) / fold.sum(p, over=over)
+
+    inner = attend(fold.sum(agent[n, d] * k[j, d], over=d), v[j, e], j)
+    cut = staged(pipeline(o=attend(fold.sum(q[i, d] * agent[n, d], over=d), inner, n)[i, e]))
+    assert [(str(plan.axis), plan.spec.outputs[0].name) for plan in cut.plans] == [("j", "pass1"), ("n", "o")]
+
+
+def test_sums_over_two_axes_of_extremes_over_each_other_are_cut_by_rows() -> None:
+    """Chamfer distance had no kernel: both of its folds over j were computed first, and one waits for a fold over i."""
+    i, j = axes("i j")
+    c = Tensor("c", i, j)
+    spec = pipeline(loss=fold.sum(fold.min(c[i, j], over=j), over=i) + fold.sum(fold.min(c[i, j], over=i), over=j))
+    assert sorted(str(plan.axis) for plan in staged(spec).plans) == ["i", "i", "j", "j"]
+
+
+def test_a_sum_over_pairs_that_no_tensor_has_stays_two_sums() -> None:
+    i, j = axes("i j")
+    x, y = Tensor("x", i), Tensor("y", j)
+    assert flatten(pipeline(t=fold.sum(exp(-((x[i] - y[j]) ** 2)), over=(i, j)))) is None
+
+
 def test_one_pass_is_one_plan() -> None:
     assert isinstance(refold.stages(pipeline(t=fold.sum(x[i, j], over=j)[i])), refold.Plan)
 
