@@ -78,11 +78,12 @@ class Value:
     def __rpow__(self, other: Any) -> Value:
         return Value(unwrap(other) ** self.expr)
 
+    # Python reads `-x[b]` as `-(x[b])`: it is an output like `x[b]`.
     def __neg__(self) -> Value:
-        return Value(-self.expr)
+        return Value(-self.expr, self.order)
 
     def __pos__(self) -> Value:
-        return Value(self.expr)
+        return Value(self.expr, self.order)
 
     def __abs__(self) -> Value:
         return Value(sp.Abs(self.expr))
@@ -328,6 +329,25 @@ def _negative(expr: sp.Expr) -> sp.Expr:
     return -expr
 
 
+def _against_largest(expr: sp.Expr) -> sp.Expr:
+    """`x - log sum_j exp(u)  ->  x - m - log sum_j exp(u - m),  m = max_j u`, of whose exponentials none overflows.
+
+    SymPy makes `exp(x) / sum_j exp(u)` of the exponential of the former, where both may be infinite, or both 0.
+    """
+    terms = []
+    for term in sp.Add.make_args(expr):
+        factor, rest = term.as_coeff_Mul()
+        total = rest.args[0] if isinstance(rest, sp.log) else None
+        if isinstance(total, Fold) and total.kind == "sum" and isinstance(total.body, sp.exp):
+            body, top = total.body.args[0], Fold("max", total.body.args[0], total.axis)
+            shifted = Fold("sum", sp.exp(body - top), total.axis)
+            for made in (top, shifted):
+                places.write(made, places.written(total))
+            term = factor * top + factor * sp.log(shifted)
+        terms.append(term)
+    return sp.Add(*terms)
+
+
 def _integer(expr: sp.Expr, operator: str) -> sp.Expr:
     if not is_integral(expr):
         raise PredicateError(
@@ -466,8 +486,8 @@ assert set(REDUCERS) <= set(dir(_Folds))
 
 @within_depth()
 def exp(x: Any) -> Value:
-    """The exponential."""
-    return Value(sp.exp(unwrap(x)))
+    """The exponential; less a log-sum-exp, it is a quotient of exponentials against the largest of them."""
+    return Value(sp.exp(_against_largest(unwrap(x))))
 
 
 @within_depth()

@@ -340,6 +340,20 @@ def test_prints_as_mathematics() -> None:
     assert str(spec()).endswith("with 0 where a reduction ranges over nothing")
 
 
+def test_less_an_output_is_an_output() -> None:
+    """Python reads `-x[i]` as `-(x[i])`."""
+    total = fold.sum(x[i, j], over=j)
+    assert pipeline(o=-total[i]) == pipeline(o=(-total)[i])
+
+
+def test_a_softmax_by_its_logarithm_does_not_overflow() -> None:
+    """SymPy made a quotient of two infinities of it."""
+    p = pipeline(p=exp(x[i, j] - fold.logsumexp(x[i, j], over=j))[i, j])
+    assert p(x=[[1000.0, 1000.0]]).tolist() == [[0.5, 0.5]]
+    half = pipeline(p=exp((x[i, j] - fold.logsumexp(x[i, j], over=j)) / 2)[i, j])
+    assert half(x=[[-1000.0] * 4]).tolist() == [[0.5] * 4]
+
+
 def test_is_frozen_and_compares_by_value() -> None:
     assert spec() == spec()
     assert hash(spec()) == hash(spec())
