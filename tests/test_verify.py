@@ -12,19 +12,20 @@ import pytest
 import sympy as sp
 from support.examples import NAMES
 
-from refold import Plan, Spec, Tensor, axes, derive, exp, fold, oo, pipeline, verify, where
+from refold import Plan, Spec, Tensor, axes, derive, exp, fold, oo, pipeline, sqrt, verify, where
 from refold.algebra import State, Varying
 from refold.verify import Disproof, Proof, Result
 from refold.verify.certificate import recheck, store
 from refold.verify.certificate.certificate import leaves, scripts
 from refold.verify.certificate.document import contents, seal
 from refold.verify.kernel.prover import BY_EXECUTION
-from refold.verify.laws.reach import eq
+from refold.verify.laws.reach import Reach, eq
+from refold.verify.laws.safety import output_conditions, ranges
 from refold.verify.laws.structure import faults
 from refold.verify.obligation import Defined, Obligation, discharge
 from refold.verify.smt import formulas as z3
 
-i, j = axes("i j")
+i, j, d = axes("i j d")
 x, y = Tensor("x", i, j), Tensor("y", i, j)
 
 
@@ -175,6 +176,23 @@ SOFTMAX = derived(pipeline(y=(exp(x[i, j] - fold.max(x[i, j], over=j)))[i, j]))
 
 def ask(*goals: sp.Basic, assumptions: tuple[sp.Basic, ...] = (), timeout_ms: int = 10_000) -> Any:
     return discharge(Obligation("test", "", assumptions, goals), SOFTMAX, timeout_ms)
+
+
+def test_an_exponent_as_written_is_one_where_it_has_a_value() -> None:
+    """Over d of length 0 the root of |d| is 0, and what it divides is no number, as written too."""
+    q, k = Tensor("q", i, d), Tensor("k", j, d)
+    s = fold.sum(q[i, d] * k[j, d], over=d) / sqrt(d.size)
+    plan = derived(pipeline(o=fold.sum(1 / (1 + exp(s - y[i, j])), over=j)[i]))
+    (ways,) = [found for found in ranges(plan, Reach.of(plan)) if found[0].claim.endswith("≤ 0")][:1]
+    assert [discharge(way, plan).verdict == "proved" for way in ways] == [False, True]
+
+
+def test_a_length_that_is_divided_by_is_one_number() -> None:
+    """It was a proposition in `n[i] ≠ 0` and a number in `sum / n[i]`, and neither said anything of the other."""
+    n = Tensor("n", i, dtype="int32")
+    plan = derived(pipeline(o=(fold.sum(where(j < n[i], x[i, j], 0), over=j) / n[i])[i]))
+    (found,) = output_conditions(plan, Reach.of(plan))
+    assert all(any(discharge(way, plan).verdict == "proved" for way in ways) for ways in found.parts)
 
 
 def test_proved() -> None:

@@ -120,7 +120,8 @@ def ranges(plan: Plan, reach: Reach) -> Iterator[Alternatives]:
         for node in _exponents(e.expr):
             if node not in seen:
                 seen.add(node)
-                yield _range(f"range {e.symbol}", node, node, (), ((_written_exponents(plan), (), {}),))
+                # Where it is divided by 0, as by the root of a length, there is no exponent as written either.
+                yield _range(f"range {e.symbol}", node, node, (), ((_written_exponents(plan), _domain(node), {}),))
     for a in plan.accumulators:
         known = (*reach.member(whole), *reach.state(whole))
         for node in _exponents(a.element):

@@ -44,6 +44,8 @@ def relation(e: Encoder, cond: Any) -> Any:
         # A predicate over indices is the same proposition wherever it occurs.
         positive = cond if cond.rel_op in ("<=", "<", "==") else cond.negated
         atom = z3.Bool(e.variables.name("", positive))
+        if positive.rel_op == "==" and right == 0:
+            e.variables.zero(left, atom)
         return atom if positive is cond else z3.Not(atom)
     if right in (sp.oo, -sp.oo):
         return at_limit(e, left, cond.rel_op, 1 if right == sp.oo else -1)

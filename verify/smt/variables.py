@@ -29,12 +29,13 @@ class Variables:
     powers: dict[sp.Basic, Any] = field(default_factory=dict)
     angles: dict[sp.Basic, tuple[Any, Any]] = field(default_factory=dict)
     flags: dict[sp.Basic, Any] = field(default_factory=dict)
+    zeros: dict[sp.Basic, Any] = field(default_factory=dict)
 
     def copy(self) -> Variables:
         """The same variables for one path, where more of them may be wanted than on another; names are of all paths."""
         return replace(
             self, axioms=[*self.axioms], values={**self.values}, powers={**self.powers}, angles={**self.angles},
-            flags={**self.flags},
+            flags={**self.flags}, zeros={**self.zeros},
         )  # fmt: skip
 
     def name(self, mark: str, expr: sp.Basic) -> str:
@@ -51,6 +52,7 @@ class Variables:
             elif expr.is_nonnegative:
                 self.axioms.append(z3.Or(value == 0, value >= 1) if isinstance(expr, Size) else value >= 0)
             self.link(expr)
+            self.tie_zero(expr)
         return self.values[expr]
 
     def power(self, expr: sp.Basic) -> Any:
@@ -76,6 +78,17 @@ class Variables:
         """The flag of a symbol that is known in both ways says that its coordinate is 0."""
         if symbol in self.flags and symbol in self.powers:
             self.axioms.append(self.flags[symbol] == (self.powers[symbol] == 0))
+
+    def zero(self, expr: sp.Basic, proposition: Any) -> None:
+        """The proposition over indices that an expression is 0: what is divided by is a number as well."""
+        if expr not in self.zeros:
+            self.zeros[expr] = proposition
+            self.tie_zero(expr)
+
+    def tie_zero(self, expr: sp.Basic) -> None:
+        """What is known both as a number and as a proposition is 0 in both ways at once."""
+        if expr in self.zeros and expr in self.values:
+            self.axioms.append(self.zeros[expr] == (self.values[expr] == 0))
 
     def link(self, expr: sp.Basic) -> None:
         """`x <= y` exactly where `exp(x) <= exp(y)`, among those that are used in both ways; and against 0."""
