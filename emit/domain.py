@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from refold.spec import Fold, Index, Read, Spec
+from refold.spec import Fold, Index, Read, Spec, Where
 from refold.spec.evaluate import evaluate
 
 # The largest number of float16: results beyond it are infinite there.
@@ -38,7 +38,7 @@ class Draw:
             shape = tuple(self.sizes[a.name] for a in t.axes)
             if t.is_integer:
                 axis, mark = self.integers[t.name]
-                places = g.integers(0, max(1, self.sizes.get(axis, 3)), shape)
+                places = g.integers(0, max(1, self.sizes.get(axis, 3)), shape) + (t.name in self.positive)
                 found[t.name] = np.where(g.random(shape) < 0.25, self.scalars[mark], places) if mark else places
                 continue
             # In sixteenths, so that sums of equal numbers and their means are exact, and none of them 0.
@@ -89,12 +89,30 @@ def domain_of(spec: Spec, fold: Index, sizes: Mapping[str, int], scalars: Mappin
     def share(positive: tuple[str, ...], factor: float, still: Index | None = None, largest: float = np.inf) -> float:
         return Draw(spec, sizes, scalars, integers, positive, factor, still).share(largest)
 
-    positive = max(_choices(spec), key=lambda names: (min(share(names, 1.0), SHARE), -len(names)))
+    lengths = _divisors(spec)
+    choices = ((*lengths, *names) for names in _choices(spec))
+    positive = max(choices, key=lambda names: (min(share(names, 1.0), SHARE), -len(names)))
     least = min(share(positive, 1.0), SHARE)
     # Half as much again, since another draw may hold a larger number.
     factors = (_wish(spec) / 3.0**n for n in range(10))
     large = next((f for f in factors if f < 1 or share(positive, 1.5 * f, largest=HALF) >= least), 1.0)
     return Domain(positive, max(1.0, large), share(positive, 1.0, fold) >= least)
+
+
+def _divisors(spec: Spec) -> tuple[str, ...]:
+    """The tensors of integers that stand below fraction bars: lengths, of which none is 0."""
+    powers = (n for o in spec.outputs for n in sp.preorder_traversal(o.expr) if isinstance(n, sp.Pow))
+    below = {r.name for n in powers if n.exp.is_negative for r in _terms(n.base)}
+    return tuple(t.name for t in spec.tensors if t.is_integer and t.name in below)
+
+
+def _terms(expr: sp.Basic) -> Iterator[Read]:
+    """What an expression reads by itself, and neither within its folds nor to know where to read or which to take."""
+    if isinstance(expr, Read):
+        yield expr
+    elif not isinstance(expr, Fold):
+        for arg in expr.args[1:] if isinstance(expr, Where) else expr.args:
+            yield from _terms(arg)
 
 
 def _choices(spec: Spec) -> Iterator[tuple[str, ...]]:

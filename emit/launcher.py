@@ -54,11 +54,11 @@ def module_text(
     launcher = _launcher(plan, name, kernels, warps)
     reference = reference_text(plan.spec, kernels.users)
     used = {} if single_file else {h: h for h in kernels.helpers}
-    used |= {f"_{w}": w for w in ("ratio", "real") if f"_{w}(" in launcher + reference}
+    used |= host_words(launcher + reference)
     gluon = hopper.IMPORTS if warps else ""
     return "\n".join([
         head, runtime.joined(gluon) if single_file else runtime.loading(IMPORTS),
-        *([f"{', '.join(used)} = {', '.join(f'rt.{w}' for w in used.values())}"] if used else []),
+        *named_text(used),
         *([hopper.loading_line(name, beside)] if beside else []),
         *tables_text(name, plan.spec, kernels.users, **_called(plan.spec, kernels.users), **_exact(exact),
                      **_choices(plan, kernels, warps)), "", "",
@@ -66,6 +66,16 @@ def module_text(
         *([module_lines(warp_specialise(warps), "@gluon.jit"), ""] if warps and single_file else []),
         launcher, "", reference, "",
     ])  # fmt: skip
+
+
+def host_words(text: str) -> dict[str, str]:
+    """The names that arithmetic on the host has in a text, and what the runtime calls each."""
+    return {f"_{w}": w for w in ("ratio", "real") if f"_{w}(" in text}
+
+
+def named_text(used: dict[str, str]) -> list[str]:
+    """The line that gives what is used of the runtime its names."""
+    return [f"{', '.join(used)} = {', '.join(f'rt.{w}' for w in used.values())}"] if used else []
 
 
 def tables_text(name: str, spec: Spec, users: dict[str, str], **choices: str) -> list[str]:

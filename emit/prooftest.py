@@ -64,6 +64,7 @@ def constants(
         "FILES": _literal(files),
         "SIZES": _literal(sizes),
         "FOLD, ROWS": f"{_literal(roles.fold.name)}, {_literal(roles.rows.name if roles.rows else None)}",
+        "SAME": _literal(same_of(spec, roles)),
         "SCALARS": _literal(scalars),
         "INTEGERS": _literal(integers),
         "POSITIVE": _literal(domain.positive),
@@ -102,10 +103,20 @@ def sizes_of(spec: Spec, roles: Roles) -> dict[str, int]:
                 continue
             sizes[axis.name] = 2
             sizes |= {a.name: 6 for a in index.free_symbols if isinstance(a, Index)}
+    return sizes | {axis: sizes[other] for axis, other in same_of(spec, roles).items()}
+
+
+def same_of(spec: Spec, roles: Roles) -> dict[str, str]:
+    """Axes that are as long as another one: as the loop's axis where that is among them, else as that of the rows."""
     same, pairs, _ = sized_by(spec)
-    for axis, index in [*((axis, index) for index, axis in same.items()), *(pair[:2] for pair in pairs)]:
-        sizes[index.name] = sizes[axis.name]
-    return sizes
+    groups: list[set[str]] = []
+    for one, other in [*same.items(), *(pair[:2] for pair in pairs)]:
+        both = {one.name, other.name}
+        apart = [g for g in groups if not g & both]
+        groups = [*apart, both.union(*(g for g in groups if g & both))]
+    first = [a.name for a in (roles.fold, roles.rows) if a is not None]
+    heads = [next((a for a in first if a in group), min(group)) for group in groups]
+    return {a: head for group, head in zip(groups, heads, strict=True) for a in sorted(group - {head})}
 
 
 def _reads(spec: Spec) -> list[Read]:

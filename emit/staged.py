@@ -10,7 +10,7 @@ from refold.algebra.roles import Roles, assign
 from refold.algebra.stages import Staged
 from refold.emit import runtime
 from refold.emit.bundle import Kernel, emit_plan
-from refold.emit.launcher import IMPORTS, UNTRIED, reference_text, tables_text
+from refold.emit.launcher import IMPORTS, UNTRIED, host_words, named_text, reference_text, tables_text
 from refold.emit.operator import as_tuple
 from refold.emit.prooftest import constants, put_in
 from refold.emit.signature import OPTIONS, called, public_head, quoted, shapes_text, signature, words_of
@@ -117,10 +117,11 @@ def _source(kernel: StagedKernel) -> str:
     head += f"\n\nThe proofs are {', '.join(f'{s.name}.proof.json' for s in kernel.stages)}. "
     ran = UNTRIED if kernel.note == UNTRIED else "Every stage has run once in Triton's interpreter."
     head += f'Needs torch and triton alone.\n{ran}\n"""\n'
+    reference = reference_text(spec, users)
     return "\n".join([
-        head, runtime.loading(IMPORTS), *tables_text(kernel.name, spec, users),
+        head, runtime.loading(IMPORTS), *named_text(host_words(reference)), *tables_text(kernel.name, spec, users),
         *_stages_text(kernel, spec, users),
-        *_flats_text(kernel), "", "", _function(kernel, spec, users), "", "", reference_text(spec, users), "",
+        *_flats_text(kernel), "", "", _function(kernel, spec, users), "", "", reference, "",
     ])  # fmt: skip
 
 

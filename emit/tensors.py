@@ -56,7 +56,7 @@ class Tensors:
         """Assigns a val to a name of its own."""
         name = self.names.fresh(wish)
         self.lines.append(f"{name} = {val.text}")
-        return Val(name, val.axes)
+        return Plain(name) if isinstance(val, Plain) else Val(name, val.axes)
 
 
 def reduced(kind: str, body: Val, axis: Index) -> Val:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from refold.emit import interpreter
 from refold.emit.bundle import Kernel
 from refold.emit.domain import Draw
-from refold.emit.prooftest import domain_at, integers_of, scalars_of, sizes_of
+from refold.emit.prooftest import domain_at, integers_of, same_of, scalars_of, sizes_of
 from refold.errors import EmitError
 from refold.schedule.launch import sized_by
 from refold.schedule.lower.kernels import Kernels
@@ -56,9 +56,8 @@ def _sizes(made: Kernels) -> dict[str, int]:
     small = {made.roles.fold.name: POSITIONS}
     if rows is not None and sizes[rows.name] == 33:
         small[rows.name] = ROWS
-    for one, other, _ in sized_by(made.plan.spec)[1]:
-        small |= {a.name: small[b.name] for a, b in ((one, other), (other, one)) if b.name in small}
-    return sizes | small
+    sizes |= small
+    return sizes | {axis: sizes[other] for axis, other in same_of(made.plan.spec, made.roles).items()}
 
 
 def _draw(made: Kernels, sizes: dict[str, int]) -> Draw:

@@ -5,6 +5,7 @@ A process of its own: it loads torch and triton.
 
 import importlib
 import json
+import math
 import random
 import sys
 import warnings
@@ -71,6 +72,9 @@ CASES: dict[str, Callable[[], Spec]] = {
     "block causal": lambda: softmax_over(where(j <= A * (i // A) + c, score, -oo), empty=0),
     "remainders of negative numbers": lambda: softmax_over(where((j - i + c) % A < 2, score, -oo)),
     "a start of a block": lambda: softmax_over(where(j >= i - i % A, score, -oo)),
+    "a number with a name": lambda: pipeline(
+        r=(math.floor(log(fold.max(absolute(x[i, j]), over=j) + 1) / log(2)) + fold.sum(x[i, j] / log(2), over=j))[i]
+    ),
     "factor of a remainder": lambda: pipeline(r=fold.sum(x[i, j] * (3 - j % 2), over=j)[i]),
     "power of a sum": lambda: pipeline(r=fold.sum((absolute(x[i, j]) + 0.5) ** (u + 2), over=j)[i]),
     "power of a difference of indices": lambda: pipeline(

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from refold.emit.domain import Draw, domain_of
-from refold.spec import Scalar, Spec, Tensor, absolute, axes, exp, fold, log, pipeline, sqrt
+from refold.spec import Scalar, Spec, Tensor, absolute, axes, exp, fold, log, pipeline, sqrt, where
 
 i, j = axes("i j")
 x, y, w = Tensor("x", i, j), Tensor("y", i, j), Tensor("w", j)
+n = Tensor("n", i, dtype="int32")
 SIZES = {"i": 33, "j": 37}
 mass = fold.sum(exp(x[i, j]), over=j)
 top = fold.max(x[i, j], over=j)
@@ -15,7 +16,7 @@ mean = fold.sum(x[i, j], over=j) / j.size
 
 
 def domain(spec: Spec) -> tuple[tuple[str, ...], float, bool]:
-    found = domain_of(spec, j.expr, SIZES, {p.name: 0.25 for p in spec.params}, {})
+    found = domain_of(spec, j.expr, SIZES, {p.name: 0.25 for p in spec.params}, {"n": ("j", "")})
     return found.positive, found.large, found.constant
 
 
@@ -26,6 +27,9 @@ def domain(spec: Spec) -> tuple[tuple[str, ...], float, bool]:
         (pipeline(r=fold.sum(x[i, j] * sqrt(y[i, j]), over=j)[i]), ("y",)),
         (pipeline(r=fold.sum(x[i, j] ** Scalar("u") + y[i, j], over=j)[i]), ("x",)),
         (pipeline(r=(fold.sum(y[i, j], over=j) / sqrt(fold.sum(x[i, j] * w[j], over=j)))[i]), ("x", "w")),
+        # A length that is divided by; one that is compared, or says where to read, may be 0.
+        (pipeline(r=(fold.sum(x[i, j], over=j) / n[i])[i]), ("n",)),
+        (pipeline(r=(1 / x[i, n[i]] + fold.sum(where(j < n[i], y[i, j], 0), over=j))[i]), ()),
         # Sums and sizes that are defined as they are: their signs are to be tried.
         (pipeline(r=log(mass)[i]), ()),
         (pipeline(r=sqrt(fold.sum(x[i, j] ** 2, over=j))[i]), ()),

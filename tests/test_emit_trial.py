@@ -8,7 +8,9 @@ import pytest
 from emit_cases import emitted, kernel_of, plan_of
 
 from refold.algebra import Plan, derive
+from refold.algebra.roles import assign
 from refold.emit import trial, tried
+from refold.emit.prooftest import same_of
 from refold.errors import EmitError
 from refold.spec import Scalar, Tensor, axes, exp, fold, pipeline
 
@@ -32,6 +34,21 @@ def test_a_pipeline_over_words_of_the_reference_runs() -> None:
     plan = derive(pipeline(hidden=fold.sum(shifted * lead * (column - row), over=column)[row]))
     assert isinstance(plan, Plan)
     assert tried(emitted(plan, "k_words")).note.startswith("It ran once")
+
+
+def test_axes_that_have_to_be_equally_long_are() -> None:
+    """The positive k[i] of a contrastive loss over keys j, and q[j] of what is over i: both ran at two lengths."""
+    i, j = axes("i j")
+    q, k = Tensor("q", i), Tensor("k", j)
+    for spec in (
+        pipeline(o=(fold.logsumexp(q[i] * k[j], over=j) - q[i] * k[i])[i]),
+        pipeline(o=fold.sum(exp(fold.sum(q[j] - q[i], over=j)), over=i)),
+    ):
+        plan = derive(spec)
+        assert isinstance(plan, Plan)
+        assert tried(emitted(plan, "k_equal")).note.startswith("It ran once")
+        roles = assign(plan)
+        assert same_of(spec, roles) == {"i" if roles.fold.name == "j" else "j": roles.fold.name}
 
 
 def test_a_kernel_that_is_wrong_is_not_handed_out() -> None:
