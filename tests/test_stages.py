@@ -29,17 +29,22 @@ from refold.verify.staged import composition
 NAMES = STAGED
 # The axis of every stage, and the tensors that are handed on.
 AXES = {
+    "agent_attention": ["j", "n"],
     "batch_norm": ["np"],
     "cauchy_mean": ["j", "j"],
     "clip_loss": ["j", "i"],
+    "colbert": ["j", "i"],
     "group_norm": ["cp"],
+    "inverse_distance_attention": ["j"],
     "latent_attention": ["d", "j", "r"],
     "linear_attention": ["j", "d"],
     "moe_router": ["j", "j"],
+    "monarch": ["j", "b"],
     "patch_softmax": ["ab"],
     "point_attention": ["j"],
     "rbf_attention": ["j"],
     "sinkhorn": ["j", "i"],
+    "slot_attention": ["s", "n"],
     "sparton": ["t"],
 }
 i, j = axes("i j")
@@ -209,6 +214,14 @@ def test_sums_over_two_axes_of_extremes_over_each_other_are_cut_by_rows() -> Non
     c = Tensor("c", i, j)
     spec = pipeline(loss=fold.sum(fold.min(c[i, j], over=j), over=i) + fold.sum(fold.min(c[i, j], over=i), over=j))
     assert sorted(str(plan.axis) for plan in staged(spec).plans) == ["i", "i", "j", "j"]
+
+
+def test_outputs_of_different_axes_are_stages() -> None:
+    """A kernel has a program for each row, and many would write what does not vary with rows."""
+    i, j = axes("i j")
+    w, x = Tensor("w", j), Tensor("x", i, j)
+    spec = pipeline(n=fold.sum(w[j], over=j), t=fold.sum(w[j] * x[i, j], over=j)[i])
+    assert sorted(o.name for plan in staged(spec).plans for o in plan.spec.outputs) == ["n", "t"]
 
 
 def test_a_sum_over_pairs_that_no_tensor_has_stays_two_sums() -> None:

@@ -80,18 +80,22 @@ def on_its_axes(scope: Scope, expr: Read, loaded: ir.Value, bounds: list[ir.Valu
     """What was gathered; off its axis NaN, and -1 of integers, which is off every axis.
 
     Not where a mask discards the position, since 0 times NaN is NaN, nor beyond the end of the fold's axis. Where
-    the mask has axes that the tile lacks, the sums that read it are NaN instead: the tile goes on to be a dot's. What
-    varies within a piece of an axis is NaN there.
+    the mask has axes that the tile lacks, the sums that read it are NaN instead: the tile goes on to be a dot's. A
+    score is NaN even there, since the mask takes another value for it. What varies within a piece of an axis is NaN
+    there.
     """
     inside = scope.join("&", bounds)
     lanes = [within(a) for a in scope.union(loaded) if a in inside.axes or a == scope.roles.fold]
     hidden = scope.data.discarded.get(expr, sp.false)
     live = [scope.condition(sp.to_nnf(sp.Not(hidden), simplify=False))] if hidden is not sp.false else []
-    outside = scope.join("&", [*lanes, *live, ir.Binary("==", inside, ir.Number(0))])
+    off = ir.Binary("==", inside, ir.Number(0))
+    outside = scope.join("&", [*lanes, *live, off])
     apart = {*outside.axes} - {*loaded.axes} and not {*outside.axes} & {*scope.roles.pieces}
     if expr in scope.data.summed and apart:
         scope.nowhere[expr] = scope.name("outside", outside)
         return loaded
+    if apart:
+        outside = scope.join("&", [*lanes, off])
     return scope.where(outside, ir.Number(-1) if expr.tensor.is_integer else NAN, loaded)
 
 

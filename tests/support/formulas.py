@@ -457,4 +457,29 @@ HAND |= {
     "attention_backward_q": lambda a: (
         np.exp(scores(a) - a["lse"][:, None]) * (a["do"] @ a["v"].T - a["delta"][:, None])
     ) @ a["k"] / math.sqrt(a["k"].shape[-1]),
+    "cog_attention": lambda a: np.sign(s := scores(a)) * softmax(np.abs(s)) @ a["v"],
+    "tropical_attention": lambda a: np.array(
+        [[max(v - np.ptp(q - k) for k, v in zip(a["k"], column, strict=True)) for column in a["v"].T] for q in a["q"]]
+    ),
+    "polynomial_attention": lambda a: (w := np.tril(scores(a) ** 4)) @ a["v"] / (1 + w.sum(-1, keepdims=True)),
+    "seed_norm": lambda a: (np.tanh(a["x"] @ a["b"])[:, None] * a["a"] + a["g"]) * a["x"] / np.sqrt(
+        mean(a["x"] ** 2) + a["eps"]
+    ),
+    "unbalanced_sinkhorn": lambda a: -a["t"] / (1 + a["t"] / a["r"]) * lse((a["g"] - a["c"]) / a["t"] + a["b"]),
+    "dpo": lambda a: np.log1p(
+        np.exp(-a["beta"] * (a["won"] - a["won_ref"] - a["lost"] + a["lost_ref"]).sum(-1))
+    ),
+    "inverse_distance_attention": lambda a: (
+        w := 1 / (a["eps"] + ((a["q"][:, None] - a["k"]) ** 2).sum(-1))
+    ) @ a["v"] / w.sum(-1, keepdims=True),
+    "slot_attention": lambda a: (
+        w := softmax(a["k"] @ a["q"].T / math.sqrt(a["q"].shape[-1])).T + a["eps"]
+    ) @ a["v"] / w.sum(-1, keepdims=True),
+    "agent_attention": lambda a: attend(
+        scores({"q": a["q"], "k": a["agent"]}), attend(scores({"q": a["agent"], "k": a["k"]}), a["v"])
+    ),
+    "colbert": lambda a: np.array([
+        sum((max((q @ u for u in k[:max(n, 0)]), default=-np.inf) for q in a["q"]), 0.0)
+        for k, n in zip(a["k"], a["length"], strict=True)
+    ]),
 }  # fmt: skip

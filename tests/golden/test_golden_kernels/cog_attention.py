@@ -1,0 +1,310 @@
+"""cog_attention: o and its kernels, emitted by refold from a proved plan.
+
+    t[i,j] = Σ_d k[j,d]·q[i,d]
+    s[i,j] = |t[i,j]|
+    s2[i,j] = s[i,j]/√|d|
+    m[i] = max_j s2[i,j]
+    p[i,j] = exp(s2[i,j] - m[i])
+    o[i,e] = (Σ_j p[i,j]·t[i,j]·v[j,e]/s[i,j])/(Σ_j p[i,j])
+
+The proof is cog_attention.proof.json, the test test_cog_attention.py. Needs torch and triton alone.
+It has not been run yet.
+"""
+
+import hashlib
+import importlib.util
+import math
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import torch
+import triton
+import triton.language as tl
+
+
+def load_beside(file: str, content: str) -> ModuleType:
+    """A file beside this one, as a module of its content: other bundles may have another of that name."""
+    name, path = f"{Path(file).stem}_{content}", Path(__file__).with_name(file)
+    if name not in sys.modules:
+        if not path.is_file():
+            raise ImportError(f"{path} is missing: copy it from the folder that {Path(__file__).name} comes from")
+        if hashlib.sha256(path.read_bytes()).hexdigest()[:16] != content:
+            raise ImportError(f"{path} is not the one that {Path(__file__).name} was emitted with: emit it again")
+        found = importlib.util.spec_from_file_location(name, path)
+        assert found is not None and found.loader is not None
+        module = importlib.util.module_from_spec(found)
+        found.loader.exec_module(module)
+        sys.modules[name] = module
+    return sys.modules[name]
+
+
+rt = load_beside("refold_runtime.py", "of the runtime")
+_ratio = rt.ratio
+cog_attention_hopper = load_beside("cog_attention_hopper.py", "of that file").cog_attention_hopper
+TABLES = rt.Tables(
+    name="cog_attention", inputs={"q": ("i", "d",), "k": ("j", "d",), "v": ("j", "e",)}, outputs={"o": ("i", "e",)},
+    dtypes={"q": "float", "k": "float", "v": "float"},
+    limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), dots=True,
+    boxes={"k": (1, 1, "BLOCK_N", "BLOCK_d"), "q": (1, 1, "BLOCK_M", "BLOCK_d"), "v": (1, 1, "BLOCK_N", "BLOCK_e")},
+    tiles={"q": ("BLOCK_M", "BLOCK_d"), "k": ("BLOCK_N", "BLOCK_d"), "v": ("BLOCK_N", "BLOCK_e")},
+)
+
+
+@triton.jit
+def _step(
+    m, l, acc, j0, k_ptr, v_ptr, d, e, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e, v_j, size_j,
+    BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
+    MASKED: tl.constexpr, OPERAND: tl.constexpr,
+):
+    # One tile: the state, moved to the new anchors, and what the tile adds.
+    j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
+    in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
+    k = k_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_d) if BOX else tl.load(k_ptr + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
+    dot = tl.dot(q.to(OPERAND), tl.trans(k.to(OPERAND)), input_precision="ieee")
+    f = tl.abs(dot)
+    if MASKED:
+        f = tl.where(in_j[None, :], f, -float("inf"))
+    m_new = tl.maximum(m, tl.max(f, 1) * scale_2)
+    m_hat = tl.where(m_new != -float("inf"), m_new, 0.0)
+    alpha = tl.exp2(m - m_hat)
+    p = tl.exp2(f * scale_2 - m_hat[:, None])
+    l_new = l * alpha + tl.sum(p, 1)
+    f_2 = tl.abs(dot)
+    a = dot * p / f_2
+    if MASKED:
+        a = tl.where(in_j[None, :], a, 0.0)
+    v = v_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_e) if BOX else tl.load(v_ptr + j[:, None] * v_j + e[None, :] * v_e, mask=in_j[:, None] & in_e[None, :], other=0.0)
+    acc_new = tl.dot(a.to(OPERAND), v.to(OPERAND), acc * alpha[:, None], input_precision="ieee")
+    return m_new, l_new, acc_new
+
+
+@triton.jit
+def _merge(m, l, acc, m_part, l_part, acc_part):
+    # Two states, each moved to the anchors of both together, then joined.
+    m_new = tl.maximum(m, m_part)
+    m_hat = tl.where(m_new != -float("inf"), m_new, 0.0)
+    alpha = tl.exp2(m - m_hat)
+    alpha_2 = tl.exp2(m_part - m_hat)
+    l_new = l * alpha + l_part * alpha_2
+    acc_new = acc * alpha[:, None] + acc_part * alpha_2[:, None]
+    return m_new, l_new, acc_new
+
+
+@triton.jit
+def cog_attention_rolling(
+    k_ptr, o_ptr, q_ptr, v_ptr, k_d, k_j, k_lead0, k_lead1, o_e, o_i, o_lead0, o_lead1, q_d, q_i, q_lead0, q_lead1,
+    scale_2, v_e, v_j, v_lead0, v_lead1, size_i, size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
+    BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr,
+    SIZE_d: tl.constexpr, SIZE_e: tl.constexpr,
+):
+    # One program holds its rows and goes over all of axis j.
+    pid = tl.program_id(0)
+    tiles = tl.cdiv(size_i, BLOCK_M)
+    i0 = pid % tiles * BLOCK_M
+    batch = pid // tiles
+    i = (i0 + tl.arange(0, BLOCK_M)).to(INDEX)  # [BLOCK_M]
+    in_i = i < size_i
+    lead = batch
+    lead0 = (lead // size_lead).to(tl.int64)
+    lead1 = (lead % size_lead).to(tl.int64)
+    d = tl.arange(0, BLOCK_d).to(INDEX)  # [BLOCK_d]
+    in_d = d < SIZE_d
+    e = tl.arange(0, BLOCK_e).to(INDEX)  # [BLOCK_e]
+    in_e = e < SIZE_e
+    q_ptr = q_ptr if BOX else q_ptr + lead0 * q_lead0 + lead1 * q_lead1
+    k_ptr = k_ptr if BOX else k_ptr + lead0 * k_lead0 + lead1 * k_lead1
+    v_ptr = v_ptr if BOX else v_ptr + lead0 * v_lead0 + lead1 * v_lead1
+    o_ptr += lead0 * o_lead0 + lead1 * o_lead1
+    q = q_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
+    m = tl.full([BLOCK_M], -float("inf"), tl.float32)
+    l = tl.full([BLOCK_M], 0.0, tl.float32)
+    acc = tl.full([BLOCK_M, BLOCK_e], 0.0, tl.float32)
+    lo = 0
+    hi = size_j
+    full_hi = hi
+    hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
+    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, full_hi, BLOCK_N):
+        m, l, acc = _step(
+            m, l, acc, j0, k_ptr, v_ptr, d, e, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e, v_j, size_j,
+            BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, False, OPERAND,
+        )
+    for j0 in range(full_hi, hi, BLOCK_N):
+        m, l, acc = _step(
+            m, l, acc, j0, k_ptr, v_ptr, d, e, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e, v_j, size_j,
+            BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, True, OPERAND,
+        )
+    l_safe = tl.where(l != 0.0, l, 1.0)
+    o = tl.where((l != 0.0)[:, None], acc * (1.0 / l_safe)[:, None], float("nan"))
+    tl.store(o_ptr + i[:, None] * o_i + e[None, :] * o_e, o.to(o_ptr.dtype.element_ty), mask=in_i[:, None] & in_e[None, :])
+
+
+@triton.jit
+def cog_attention_parts(
+    k_ptr, part_acc_ptr, part_l_ptr, part_m_ptr, q_ptr, v_ptr, chunk, k_d, k_j, k_lead0, k_lead1, q_d, q_i, q_lead0,
+    q_lead1, scale_2, v_e, v_j, v_lead0, v_lead1, size_batch, size_i, size_j, size_lead, BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
+    OPERAND: tl.constexpr, OVERLAP: tl.constexpr, SIZE_d: tl.constexpr, SIZE_e: tl.constexpr,
+):
+    # One program leaves the state of one part of axis j.
+    pid = tl.program_id(0)
+    tiles = tl.cdiv(size_i, BLOCK_M)
+    i0 = pid % tiles * BLOCK_M
+    batch = pid // tiles
+    i = (i0 + tl.arange(0, BLOCK_M)).to(INDEX)  # [BLOCK_M]
+    in_i = i < size_i
+    lead = batch
+    lead0 = (lead // size_lead).to(tl.int64)
+    lead1 = (lead % size_lead).to(tl.int64)
+    d = tl.arange(0, BLOCK_d).to(INDEX)  # [BLOCK_d]
+    in_d = d < SIZE_d
+    e = tl.arange(0, BLOCK_e).to(INDEX)  # [BLOCK_e]
+    in_e = e < SIZE_e
+    q_ptr = q_ptr if BOX else q_ptr + lead0 * q_lead0 + lead1 * q_lead1
+    k_ptr = k_ptr if BOX else k_ptr + lead0 * k_lead0 + lead1 * k_lead1
+    v_ptr = v_ptr if BOX else v_ptr + lead0 * v_lead0 + lead1 * v_lead1
+    q = q_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
+    part = tl.program_id(1)
+    if OVERLAP:
+        tl.extra.cuda.gdc_launch_dependents()
+    m = tl.full([BLOCK_M], -float("inf"), tl.float32)
+    l = tl.full([BLOCK_M], 0.0, tl.float32)
+    acc = tl.full([BLOCK_M, BLOCK_e], 0.0, tl.float32)
+    lo = part * chunk
+    hi = tl.minimum(size_j, (part + 1) * chunk)
+    full_hi = hi
+    hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
+    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, full_hi, BLOCK_N):
+        m, l, acc = _step(
+            m, l, acc, j0, k_ptr, v_ptr, d, e, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e, v_j, size_j,
+            BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, False, OPERAND,
+        )
+    for j0 in range(full_hi, hi, BLOCK_N):
+        m, l, acc = _step(
+            m, l, acc, j0, k_ptr, v_ptr, d, e, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e, v_j, size_j,
+            BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, True, OPERAND,
+        )
+    tl.store(part_m_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), m, mask=in_i)
+    tl.store(part_l_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), l, mask=in_i)
+    tl.store(part_acc_ptr + (((part * size_batch + batch).to(tl.int64) * size_i + i)[:, None] * SIZE_e + e[None, :]), acc, mask=in_i[:, None] & in_e[None, :])
+
+
+@triton.jit
+def cog_attention_finish(
+    o_ptr, part_acc_ptr, part_l_ptr, part_m_ptr, o_e, o_i, o_lead0, o_lead1, parts, size_batch, size_i, size_lead,
+    BLOCK_M: tl.constexpr, BLOCK_e: tl.constexpr, INDEX: tl.constexpr, OVERLAP: tl.constexpr, SIZE_e: tl.constexpr,
+):
+    # Merges the states of all parts and writes.
+    pid = tl.program_id(0)
+    tiles = tl.cdiv(size_i, BLOCK_M)
+    i0 = pid % tiles * BLOCK_M
+    batch = pid // tiles
+    i = (i0 + tl.arange(0, BLOCK_M)).to(INDEX)  # [BLOCK_M]
+    in_i = i < size_i
+    lead = batch
+    lead0 = (lead // size_lead).to(tl.int64)
+    lead1 = (lead % size_lead).to(tl.int64)
+    e = tl.arange(0, BLOCK_e).to(INDEX)  # [BLOCK_e]
+    in_e = e < SIZE_e
+    o_ptr += lead0 * o_lead0 + lead1 * o_lead1
+    m = tl.full([BLOCK_M], -float("inf"), tl.float32)
+    l = tl.full([BLOCK_M], 0.0, tl.float32)
+    acc = tl.full([BLOCK_M, BLOCK_e], 0.0, tl.float32)
+    if OVERLAP:
+        tl.extra.cuda.gdc_wait()  # begun early: the parts are not all there yet
+    for part in tl.range(0, parts, loop_unroll_factor=8):
+        m_part = tl.load(part_m_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), mask=in_i, other=-float("inf"))
+        l_part = tl.load(part_l_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), mask=in_i, other=0.0)
+        acc_part = tl.load(part_acc_ptr + (((part * size_batch + batch).to(tl.int64) * size_i + i)[:, None] * SIZE_e + e[None, :]), mask=in_i[:, None] & in_e[None, :], other=0.0)
+        m, l, acc = _merge(m, l, acc, m_part, l_part, acc_part)
+    l_safe = tl.where(l != 0.0, l, 1.0)
+    o = tl.where((l != 0.0)[:, None], acc * (1.0 / l_safe)[:, None], float("nan"))
+    tl.store(o_ptr + i[:, None] * o_i + e[None, :] * o_e, o.to(o_ptr.dtype.element_ty), mask=in_i[:, None] & in_e[None, :])
+
+
+def cog_attention(q, k, v, *, out=None, schedule="auto",
+                  splits=None, block_m=None, block_n=None, num_warps=None, num_stages=None):
+    """q [..., i, d]; k [..., j, d]; v [..., j, e] -> o [..., i, e].
+
+    Leading dimensions broadcast, strides are free. `schedule` is auto, rolling or split; `splits` are parts
+    of the axis; `block_m` and `block_n` are powers of two. Raises ValueError or TypeError for other inputs.
+    """
+    if torch.compiler.is_compiling() and out is None:
+        return _OPERATOR(q, k, v, schedule, splits, block_m, block_n, num_warps, num_stages)
+    return _call((q, k, v), out, (schedule, splits, block_m, block_n, num_warps, num_stages))
+
+
+def _prepare(q, k, v, given, schedule, splits, block_m, block_n, num_warps, num_stages):
+    """Checks what is given and lays out the call."""
+    inputs = {"q": q, "k": k, "v": v}
+    size = rt.sizes(TABLES, inputs)
+    rt.check_positive(TABLES, size, "d", "e")
+    device = q.device
+    lead, views, copied = rt.leading(TABLES, inputs)
+    layout, outputs = rt.outputs(TABLES, given, inputs, lead, size)
+    if not any(o.numel() for o in outputs.values()):
+        return rt.Call(TABLES, device, layout)
+    views.update(outputs)
+    pads = {"BLOCK_d": rt.pad(size["d"], 16), "BLOCK_e": rt.pad(size["e"], 16)}
+    pinned = any((block_m, block_n, num_warps, num_stages))
+    batch = math.prod(lead)
+    block_m, block_n, num_warps, num_stages, slots = rt.tiles(
+        TABLES, block_m, block_n, num_warps, num_stages, size["i"], size["j"], batch, pads, q.element_size(), device,
+    )
+    programs = batch * triton.cdiv(size["i"], block_m)
+    parts, chunk = rt.schedule(TABLES, schedule, splits, programs, size["j"], block_n, slots)
+    rt.check_parts(TABLES, chunk, block_n, parts * chunk, size["j"])
+    rt.check_launch(TABLES, (block_m, block_n, *pads.values()), batch * parts, size["j"] + parts * chunk)
+    # The weights of a sum have no bound, and float16 ends at 65504.
+    args = {
+        "scale_2": _ratio(1, math.sqrt(size["d"]) * 0.6931471805599453), "size_i": size["i"], "size_j": size["j"],
+        "SIZE_d": size["d"], "SIZE_e": size["e"], "size_lead": lead[-1] if lead else 1, "size_batch": batch,
+        "parts": parts, "chunk": chunk, "BLOCK_M": block_m, "BLOCK_N": block_n, **pads,
+        "OPERAND": tl.float32 if q.dtype == torch.float16 else rt.operand(q.dtype), "STAGES": num_stages or 3,
+        "OVERLAP": parts > 1 and rt.overlaps(device),
+    }
+    rt.strides(TABLES, args, views)
+    boxes = rt.boxes(TABLES, args, views)
+    hopper = None if pinned or parts > 1 else rt.hopper(
+        TABLES, cog_attention_hopper, args, boxes, size["i"], size["j"], device, layout, copied,
+    )
+    if hopper is not None:
+        return hopper
+    options = rt.options(TABLES, num_warps, num_stages, block_m * block_n)
+    if parts == 1:
+        launches = [(cog_attention_rolling, (programs,), args, options)]
+        return rt.Call(TABLES, device, layout, launches, copied=copied, boxes=boxes)
+    work = {
+        "part_m_ptr": ((parts, batch, size["i"]), torch.float32),
+        "part_l_ptr": ((parts, batch, size["i"]), torch.float32),
+        "part_acc_ptr": ((parts, batch, size["i"], size["e"]), torch.float32),
+    }
+    options_2 = options | ({"launch_pdl": True} if args["OVERLAP"] else {})
+    few, options_2 = rt.merging(size["i"] * batch, block_m, max(pads.values(), default=1), options_2, device)
+    launches = [
+        (cog_attention_parts, (programs, parts), args, options),
+        (cog_attention_finish, (batch * triton.cdiv(size["i"], few), 1), args | {"BLOCK_M": few}, options_2),
+    ]
+    return rt.Call(TABLES, device, layout, launches, work, copied, boxes=boxes)
+
+
+_call = rt.Calls(TABLES, _prepare)
+_OPERATOR = rt.operator(TABLES, __file__, _call)
+
+
+def reference(q, k, v):
+    """The pipeline as it is written, in eager torch, in the dtype of the inputs: the oracle in float64."""
+    inputs = {"q": q, "k": k, "v": v}
+    size = rt.sizes(TABLES, inputs, check=False)
+    dtype, device = q.dtype, q.device
+    lead = rt.broadcast(TABLES, inputs)
+    out = {}
+    t = torch.einsum("...bc,...ac->...ab", k, q)
+    s = torch.abs(t)
+    s2 = s / math.sqrt(size["d"])
+    m = rt.largest(s2, -1)
+    p = torch.exp(s2 - m[..., :, None])
+    out["o"] = rt.full(torch.einsum("...ab,...bd->...ad", t * p / s, v) / p.sum(-1)[..., :, None], lead + (size["i"], size["e"],), dtype, device)
+    return rt.result(out)

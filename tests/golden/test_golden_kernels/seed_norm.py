@@ -1,0 +1,282 @@
+"""seed_norm: y and its kernels, emitted by refold from a proved plan.
+
+    y[i,j] = (a[j]·tanh(Σ_j b[j]·x[i,j]) + g[j])·x[i,j]/√(eps + (Σ_j x[i,j]²)/|j|)
+
+The proof is seed_norm.proof.json, the test test_seed_norm.py. Needs torch and triton alone.
+It has not been run yet.
+"""
+
+import hashlib
+import importlib.util
+import math
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import torch
+import triton
+import triton.language as tl
+
+
+def load_beside(file: str, content: str) -> ModuleType:
+    """A file beside this one, as a module of its content: other bundles may have another of that name."""
+    name, path = f"{Path(file).stem}_{content}", Path(__file__).with_name(file)
+    if name not in sys.modules:
+        if not path.is_file():
+            raise ImportError(f"{path} is missing: copy it from the folder that {Path(__file__).name} comes from")
+        if hashlib.sha256(path.read_bytes()).hexdigest()[:16] != content:
+            raise ImportError(f"{path} is not the one that {Path(__file__).name} was emitted with: emit it again")
+        found = importlib.util.spec_from_file_location(name, path)
+        assert found is not None and found.loader is not None
+        module = importlib.util.module_from_spec(found)
+        found.loader.exec_module(module)
+        sys.modules[name] = module
+    return sys.modules[name]
+
+
+rt = load_beside("refold_runtime.py", "of the runtime")
+_tanh, _ratio = rt._tanh, rt.ratio
+TABLES = rt.Tables(
+    name="seed_norm", inputs={"x": ("i", "j",), "a": ("j",), "b": ("j",), "g": ("j",)}, outputs={"y": ("i", "j",)},
+    dtypes={"x": "float", "a": "float", "b": "float", "g": "float"},
+    limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), costly=True, streams=1,
+    rereads=True, shared=3, words={"eps": "float"},
+)
+
+
+@triton.jit
+def _step(
+    t, t2, j0, b_ptr, x_ptr, b_j, i, in_i, x_i, x_j, size_j, BLOCK_N: tl.constexpr, EVICT: tl.constexpr,
+    INDEX: tl.constexpr, MASKED: tl.constexpr,
+):
+    # One tile: the state, moved to the new anchors, and what the tile adds.
+    j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
+    in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
+    x = tl.load(x_ptr + i[:, None] * x_i + j[None, :] * x_j, mask=in_i[:, None] & in_j[None, :], other=0.0, eviction_policy=EVICT).to(tl.float32)
+    c = x * x
+    c_2 = c
+    if MASKED:
+        c_2 = tl.where(in_j[None, :], c_2, 0.0)
+    t_new = t + tl.sum(c_2, 1)
+    b = tl.load(b_ptr + j * b_j, mask=in_j, other=0.0).to(tl.float32)
+    c2 = b[None, :] * x
+    c_3 = c2
+    if MASKED:
+        c_3 = tl.where(in_j[None, :], c_3, 0.0)
+    t2_new = t2 + tl.sum(c_3, 1)
+    return t_new, t2_new
+
+
+@triton.jit
+def _merge(t, t2, t_part, t2_part):
+    # Two states, each moved to the anchors of both together, then joined.
+    t_new = t + t_part
+    t2_new = t2 + t2_part
+    return t_new, t2_new
+
+
+@triton.jit
+def _write(
+    j0, a_ptr, g_ptr, x_ptr, y_ptr, a_j, f, g_j, i, in_i, still_2, x_i, x_j, y_i, y_j, size_j, BLOCK_N: tl.constexpr,
+    EVICT: tl.constexpr, INDEX: tl.constexpr, MASKED: tl.constexpr,
+):
+    # One tile of what varies with axis j.
+    j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
+    in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
+    a = tl.load(a_ptr + j * a_j, mask=in_j, other=0.0).to(tl.float32)
+    g = tl.load(g_ptr + j * g_j, mask=in_j, other=0.0).to(tl.float32)
+    x = tl.load(x_ptr + i[:, None] * x_i + j[None, :] * x_j, mask=in_i[:, None] & in_j[None, :], other=0.0, eviction_policy=EVICT).to(tl.float32)
+    y = (a[None, :] * f[:, None] + g[None, :]) * x * (1.0 / still_2)[:, None]
+    tl.store(y_ptr + i[:, None] * y_i + j[None, :] * y_j, y.to(y_ptr.dtype.element_ty), mask=in_i[:, None] & in_j[None, :], eviction_policy=EVICT)
+
+
+@triton.jit
+def seed_norm_rolling(
+    a_ptr, b_ptr, g_ptr, x_ptr, y_ptr, a_j, a_lead0, a_lead1, b_j, b_lead0, b_lead1, eps, g_j, g_lead0, g_lead1,
+    scale_2, x_i, x_j, x_lead0, x_lead1, y_i, y_j, y_lead0, y_lead1, size_i, size_j, size_lead, BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr, FAST: tl.constexpr, INDEX: tl.constexpr, ONE_TILE: tl.constexpr, RAGGED: tl.constexpr,
+):
+    # One program holds its rows and goes over all of axis j.
+    pid = tl.program_id(0)
+    tiles = tl.cdiv(size_i, BLOCK_M)
+    i0 = pid % tiles * BLOCK_M
+    batch = pid // tiles
+    i = (i0 + tl.arange(0, BLOCK_M)).to(INDEX)  # [BLOCK_M]
+    in_i = i < size_i
+    lead = batch
+    lead0 = (lead // size_lead).to(tl.int64)
+    lead1 = (lead % size_lead).to(tl.int64)
+    x_ptr += lead0 * x_lead0 + lead1 * x_lead1
+    a_ptr += lead0 * a_lead0 + lead1 * a_lead1
+    b_ptr += lead0 * b_lead0 + lead1 * b_lead1
+    g_ptr += lead0 * g_lead0 + lead1 * g_lead1
+    y_ptr += lead0 * y_lead0 + lead1 * y_lead1
+    t = tl.full([BLOCK_M], 0.0, tl.float32)
+    t2 = tl.full([BLOCK_M], 0.0, tl.float32)
+    last = 0 if ONE_TILE else (tl.cdiv(size_j, BLOCK_N) - 1) * BLOCK_N
+    if not ONE_TILE:
+        for j0 in range(0, last, BLOCK_N):
+            t, t2 = _step(t, t2, j0, b_ptr, x_ptr, b_j, i, in_i, x_i, x_j, size_j, BLOCK_N, "evict_last", INDEX, False)
+    t, t2 = _step(
+        t, t2, last, b_ptr, x_ptr, b_j, i, in_i, x_i, x_j, size_j, BLOCK_N, "" if ONE_TILE else "evict_first",
+        INDEX, RAGGED,
+    )
+    f = _tanh(t2, FAST)
+    still_2 = tl.sqrt(t * scale_2 + eps)
+    _write(
+        last, a_ptr, g_ptr, x_ptr, y_ptr, a_j, f, g_j, i, in_i, still_2, x_i, x_j, y_i, y_j, size_j, BLOCK_N,
+        "" if ONE_TILE else "evict_first", INDEX, RAGGED,
+    )
+    if not ONE_TILE:
+        for back in range(BLOCK_N, last + BLOCK_N, BLOCK_N):
+            _write(
+                last - back, a_ptr, g_ptr, x_ptr, y_ptr, a_j, f, g_j, i, in_i, still_2, x_i, x_j, y_i, y_j, size_j,
+                BLOCK_N, "evict_first", INDEX, False,
+            )
+
+
+@triton.jit
+def seed_norm_parts(
+    b_ptr, part_t2_ptr, part_t_ptr, x_ptr, b_j, b_lead0, b_lead1, chunk, x_i, x_j, x_lead0, x_lead1, size_batch, size_i,
+    size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, INDEX: tl.constexpr, OVERLAP: tl.constexpr,
+    RAGGED: tl.constexpr,
+):
+    # One program leaves the state of one part of axis j.
+    pid = tl.program_id(0)
+    tiles = tl.cdiv(size_i, BLOCK_M)
+    i0 = pid % tiles * BLOCK_M
+    batch = pid // tiles
+    i = (i0 + tl.arange(0, BLOCK_M)).to(INDEX)  # [BLOCK_M]
+    in_i = i < size_i
+    lead = batch
+    lead0 = (lead // size_lead).to(tl.int64)
+    lead1 = (lead % size_lead).to(tl.int64)
+    x_ptr += lead0 * x_lead0 + lead1 * x_lead1
+    b_ptr += lead0 * b_lead0 + lead1 * b_lead1
+    part = tl.program_id(1)
+    if OVERLAP:
+        tl.extra.cuda.gdc_launch_dependents()
+    t = tl.full([BLOCK_M], 0.0, tl.float32)
+    t2 = tl.full([BLOCK_M], 0.0, tl.float32)
+    lo = part * chunk
+    hi = tl.minimum(size_j, (part + 1) * chunk)
+    full_hi = hi
+    hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
+    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, full_hi, BLOCK_N):
+        t, t2 = _step(t, t2, j0, b_ptr, x_ptr, b_j, i, in_i, x_i, x_j, size_j, BLOCK_N, "evict_last", INDEX, False)
+    if RAGGED:
+        for j0 in range(full_hi, hi, BLOCK_N):
+            t, t2 = _step(t, t2, j0, b_ptr, x_ptr, b_j, i, in_i, x_i, x_j, size_j, BLOCK_N, "evict_last", INDEX, True)
+    tl.store(part_t_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), t, mask=in_i)
+    tl.store(part_t2_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), t2, mask=in_i)
+
+
+@triton.jit
+def seed_norm_finish(
+    a_ptr, g_ptr, part_t2_ptr, part_t_ptr, x_ptr, y_ptr, a_j, a_lead0, a_lead1, chunk, eps, g_j, g_lead0, g_lead1,
+    parts, scale_2, x_i, x_j, x_lead0, x_lead1, y_i, y_j, y_lead0, y_lead1, size_batch, size_i, size_j, size_lead,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, FAST: tl.constexpr, INDEX: tl.constexpr, OVERLAP: tl.constexpr,
+    RAGGED: tl.constexpr,
+):
+    # Merges the states of all parts and writes.
+    pid = tl.program_id(0)
+    tiles = tl.cdiv(size_i, BLOCK_M)
+    i0 = pid % tiles * BLOCK_M
+    batch = pid // tiles
+    i = (i0 + tl.arange(0, BLOCK_M)).to(INDEX)  # [BLOCK_M]
+    in_i = i < size_i
+    lead = batch
+    lead0 = (lead // size_lead).to(tl.int64)
+    lead1 = (lead % size_lead).to(tl.int64)
+    x_ptr += lead0 * x_lead0 + lead1 * x_lead1
+    a_ptr += lead0 * a_lead0 + lead1 * a_lead1
+    g_ptr += lead0 * g_lead0 + lead1 * g_lead1
+    y_ptr += lead0 * y_lead0 + lead1 * y_lead1
+    t = tl.full([BLOCK_M], 0.0, tl.float32)
+    t2 = tl.full([BLOCK_M], 0.0, tl.float32)
+    if OVERLAP:
+        tl.extra.cuda.gdc_wait()  # begun early: the parts are not all there yet
+    for part in tl.range(0, parts, loop_unroll_factor=8):
+        t_part = tl.load(part_t_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), mask=in_i, other=0.0)
+        t2_part = tl.load(part_t2_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), mask=in_i, other=0.0)
+        t, t2 = _merge(t, t2, t_part, t2_part)
+    f = _tanh(t2, FAST)
+    still_2 = tl.sqrt(t * scale_2 + eps)
+    start = tl.program_id(1) * chunk
+    for j0 in range(start, tl.minimum(start + chunk, size_j), BLOCK_N):
+        _write(
+            j0, a_ptr, g_ptr, x_ptr, y_ptr, a_j, f, g_j, i, in_i, still_2, x_i, x_j, y_i, y_j, size_j, BLOCK_N,
+            "evict_first", INDEX, RAGGED,
+        )
+
+
+def seed_norm(x, a, b, g, *, eps, out=None, schedule="auto",
+              splits=None, block_m=None, block_n=None, num_warps=None, num_stages=None):
+    """x [..., i, j]; a [..., j]; b [..., j]; g [..., j] -> y [..., i, j].
+
+    Leading dimensions broadcast, strides are free. `schedule` is auto, rolling or split; `splits` are parts
+    of the axis; `block_m` and `block_n` are powers of two. Raises ValueError or TypeError for other inputs.
+    """
+    if torch.compiler.is_compiling() and out is None:
+        return _OPERATOR(x, a, b, g, eps, schedule, splits, block_m, block_n, num_warps, num_stages)
+    return _call((x, a, b, g), out, (eps, schedule, splits, block_m, block_n, num_warps, num_stages))
+
+
+def _prepare(x, a, b, g, given, eps, schedule, splits, block_m, block_n, num_warps, num_stages):
+    """Checks what is given and lays out the call."""
+    inputs = {"x": x, "a": a, "b": b, "g": g}
+    size = rt.sizes(TABLES, inputs)
+    eps = rt.scalar(TABLES, "eps", eps, integer=False, positive=True)
+    device = x.device
+    lead, views, copied = rt.leading(TABLES, inputs)
+    layout, outputs = rt.outputs(TABLES, given, inputs, lead, size)
+    if not any(o.numel() for o in outputs.values()):
+        return rt.Call(TABLES, device, layout)
+    views.update(outputs)
+    pads = {}
+    batch = math.prod(lead)
+    block_m, block_n = rt.row_blocks(TABLES, block_m, block_n, size["i"], size["j"], batch, x.element_size(), rt.units(device))
+    num_warps = num_warps or rt.row_warps(TABLES, block_m, block_n, size["j"], x.element_size())
+    slots = 2 * rt.units(device)
+    programs = batch * triton.cdiv(size["i"], block_m)
+    parts, chunk = rt.schedule(TABLES, schedule, splits, programs, size["j"], block_n, slots)
+    rt.check_parts(TABLES, chunk, block_n, parts * chunk, size["j"])
+    rt.check_launch(TABLES, (block_m, block_n, *pads.values()), batch * parts, size["j"] + parts * chunk)
+    args = {
+        "scale_2": _ratio(1, size["j"]), "eps": eps, "size_i": size["i"], "size_j": size["j"],
+        "size_lead": lead[-1] if lead else 1, "size_batch": batch, "parts": parts, "chunk": chunk, "BLOCK_M": block_m,
+        "BLOCK_N": block_n, **pads, "ONE_TILE": size["j"] <= block_n,
+        "RAGGED": size["j"] % block_n > 0 or size["j"] == 0, "OPERAND": rt.operand(x.dtype), "FAST": rt.fast(x),
+        "STAGES": num_stages or 3, "OVERLAP": parts > 1 and rt.overlaps(device),
+    }
+    rt.strides(TABLES, args, views)
+    options = rt.options(TABLES, num_warps, num_stages, block_m * block_n)
+    if parts == 1:
+        launches = [(seed_norm_rolling, (programs,), args, options)]
+        return rt.Call(TABLES, device, layout, launches, copied=copied)
+    work = {
+        "part_t_ptr": ((parts, batch, size["i"]), torch.float32),
+        "part_t2_ptr": ((parts, batch, size["i"]), torch.float32),
+    }
+    options_2 = options | ({"launch_pdl": True} if args["OVERLAP"] else {})
+    launches = [
+        (seed_norm_parts, (programs, parts), args, options),
+        (seed_norm_finish, (programs, max(1, triton.cdiv(size["j"], chunk))), args, options_2),
+    ]
+    return rt.Call(TABLES, device, layout, launches, work, copied)
+
+
+_call = rt.Calls(TABLES, _prepare)
+_OPERATOR = rt.operator(TABLES, __file__, _call)
+
+
+def reference(x, a, b, g, *, eps):
+    """The pipeline as it is written, in eager torch, in the dtype of the inputs: the oracle in float64."""
+    inputs = {"x": x, "a": a, "b": b, "g": g}
+    size = rt.sizes(TABLES, inputs, check=False)
+    dtype, device = x.dtype, x.device
+    lead = rt.broadcast(TABLES, inputs)
+    out = {}
+    out["y"] = rt.full((a[..., None, :] * torch.tanh((b[..., None, :] * x).sum(-1))[..., :, None] + g[..., None, :]) * x / torch.sqrt((x ** 2).sum(-1) / size["j"] + eps)[..., :, None], lead + (size["i"], size["j"],), dtype, device)
+    return rt.result(out)

@@ -1,0 +1,260 @@
+"""tropical_attention: o and its kernels, emitted by refold from a proved plan.
+
+    s[i,d,j] = q[i,d] - k[j,d]
+    o[i,e] = max_j (v[j,e] + min_d s[i,d,j] - max_d s[i,d,j])
+
+The proof is tropical_attention.proof.json, the test test_tropical_attention.py. Needs torch and triton alone.
+It has not been run yet.
+"""
+
+import hashlib
+import importlib.util
+import math
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import torch
+import triton
+import triton.language as tl
+
+
+def load_beside(file: str, content: str) -> ModuleType:
+    """A file beside this one, as a module of its content: other bundles may have another of that name."""
+    name, path = f"{Path(file).stem}_{content}", Path(__file__).with_name(file)
+    if name not in sys.modules:
+        if not path.is_file():
+            raise ImportError(f"{path} is missing: copy it from the folder that {Path(__file__).name} comes from")
+        if hashlib.sha256(path.read_bytes()).hexdigest()[:16] != content:
+            raise ImportError(f"{path} is not the one that {Path(__file__).name} was emitted with: emit it again")
+        found = importlib.util.spec_from_file_location(name, path)
+        assert found is not None and found.loader is not None
+        module = importlib.util.module_from_spec(found)
+        found.loader.exec_module(module)
+        sys.modules[name] = module
+    return sys.modules[name]
+
+
+rt = load_beside("refold_runtime.py", "of the runtime")
+_larger, _largest, _smaller, _smallest = rt._larger, rt._largest, rt._smaller, rt._smallest
+TABLES = rt.Tables(
+    name="tropical_attention", inputs={"q": ("i", "d",), "k": ("j", "d",), "v": ("j", "e",)},
+    outputs={"o": ("i", "e",)}, dtypes={"q": "float", "k": "float", "v": "float"},
+    limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), pieces=True,
+)
+
+
+@triton.jit
+def _step(
+    m, j0, k_ptr, q_ptr, v_ptr, e, i, in_e, k_d, k_j, q_d, q_i, v_e, v_j, size_j, BLOCK_N: tl.constexpr,
+    BLOCK_d: tl.constexpr, INDEX: tl.constexpr, MASKED: tl.constexpr, SIZE_d: tl.constexpr,
+):
+    # One tile: the state, moved to the new anchors, and what the tile adds.
+    j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
+    in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
+    r = tl.full([BLOCK_N], float("inf"), tl.float32)
+    for d0 in range(0, SIZE_d, BLOCK_d):
+        d = (d0 + tl.arange(0, BLOCK_d)).to(INDEX)
+        in_d = d < SIZE_d
+        q = tl.load(q_ptr + i * q_i + d * q_d, mask=in_d, other=0.0).to(tl.float32)
+        k = tl.load(k_ptr + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0).to(tl.float32)
+        r = _smaller(r, _smallest(tl.where(in_d[None, :], q[None, :] - k, float("inf")), 1))
+    v = tl.load(v_ptr + j[None, :] * v_j + e[:, None] * v_e, mask=in_j[None, :] & in_e[:, None], other=0.0).to(tl.float32)
+    r_2 = tl.full([BLOCK_N], -float("inf"), tl.float32)
+    for d0_2 in range(0, SIZE_d, BLOCK_d):
+        d = (d0_2 + tl.arange(0, BLOCK_d)).to(INDEX)
+        in_d = d < SIZE_d
+        q_2 = tl.load(q_ptr + i * q_i + d * q_d, mask=in_d, other=0.0).to(tl.float32)
+        k_2 = tl.load(k_ptr + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0).to(tl.float32)
+        r_2 = _larger(r_2, _largest(tl.where(in_d[None, :], q_2[None, :] - k_2, -float("inf")), 1))
+    s = r[None, :] + v - r_2[None, :]
+    if MASKED:
+        s = tl.where(in_j[None, :], s, -float("inf"))
+    m_new = _larger(m, _largest(s, 1))
+    return m_new,
+
+
+@triton.jit
+def _merge(m, m_part):
+    # Two states, each moved to the anchors of both together, then joined.
+    m_new = _larger(m, m_part)
+    return m_new,
+
+
+@triton.jit
+def tropical_attention_rolling(
+    k_ptr, o_ptr, q_ptr, v_ptr, k_d, k_j, k_lead0, k_lead1, o_e, o_i, o_lead0, o_lead1, q_d, q_i, q_lead0, q_lead1, v_e,
+    v_j, v_lead0, v_lead1, size_e, size_i, size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
+    BLOCK_d: tl.constexpr, INDEX: tl.constexpr, ONE_TILE: tl.constexpr, RAGGED: tl.constexpr, SIZE_d: tl.constexpr,
+):
+    # One program holds its rows and goes over all of axis j.
+    pid = tl.program_id(0)
+    tiles = tl.cdiv(size_e, BLOCK_M)
+    i0 = pid % tiles * BLOCK_M
+    batch = pid // tiles
+    e = (i0 + tl.arange(0, BLOCK_M)).to(INDEX)  # [BLOCK_M]
+    in_e = e < size_e
+    lead = batch
+    i = (lead % size_i).to(INDEX)
+    lead = lead // size_i
+    lead0 = (lead // size_lead).to(tl.int64)
+    lead1 = (lead % size_lead).to(tl.int64)
+    q_ptr += lead0 * q_lead0 + lead1 * q_lead1
+    k_ptr += lead0 * k_lead0 + lead1 * k_lead1
+    v_ptr += lead0 * v_lead0 + lead1 * v_lead1
+    o_ptr += lead0 * o_lead0 + lead1 * o_lead1
+    m = tl.full([BLOCK_M], -float("inf"), tl.float32)
+    last = 0 if ONE_TILE else (tl.cdiv(size_j, BLOCK_N) - 1) * BLOCK_N
+    if not ONE_TILE:
+        for j0 in range(0, last, BLOCK_N):
+            (m,) = _step(
+                m, j0, k_ptr, q_ptr, v_ptr, e, i, in_e, k_d, k_j, q_d, q_i, v_e, v_j, size_j, BLOCK_N, BLOCK_d, INDEX,
+                False, SIZE_d,
+            )
+    (m,) = _step(
+        m, last, k_ptr, q_ptr, v_ptr, e, i, in_e, k_d, k_j, q_d, q_i, v_e, v_j, size_j, BLOCK_N, BLOCK_d, INDEX,
+        RAGGED, SIZE_d,
+    )
+    tl.store(o_ptr + i * o_i + e * o_e, m.to(o_ptr.dtype.element_ty), mask=in_e)
+
+
+@triton.jit
+def tropical_attention_parts(
+    k_ptr, part_m_ptr, q_ptr, v_ptr, chunk, k_d, k_j, k_lead0, k_lead1, q_d, q_i, q_lead0, q_lead1, v_e, v_j, v_lead0,
+    v_lead1, size_batch, size_e, size_i, size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
+    BLOCK_d: tl.constexpr, INDEX: tl.constexpr, OVERLAP: tl.constexpr, RAGGED: tl.constexpr, SIZE_d: tl.constexpr,
+    STAGES: tl.constexpr,
+):
+    # One program leaves the state of one part of axis j.
+    pid = tl.program_id(0)
+    tiles = tl.cdiv(size_e, BLOCK_M)
+    i0 = pid % tiles * BLOCK_M
+    batch = pid // tiles
+    e = (i0 + tl.arange(0, BLOCK_M)).to(INDEX)  # [BLOCK_M]
+    in_e = e < size_e
+    lead = batch
+    i = (lead % size_i).to(INDEX)
+    lead = lead // size_i
+    lead0 = (lead // size_lead).to(tl.int64)
+    lead1 = (lead % size_lead).to(tl.int64)
+    q_ptr += lead0 * q_lead0 + lead1 * q_lead1
+    k_ptr += lead0 * k_lead0 + lead1 * k_lead1
+    v_ptr += lead0 * v_lead0 + lead1 * v_lead1
+    part = tl.program_id(1)
+    if OVERLAP:
+        tl.extra.cuda.gdc_launch_dependents()
+    m = tl.full([BLOCK_M], -float("inf"), tl.float32)
+    lo = part * chunk
+    hi = tl.minimum(size_j, (part + 1) * chunk)
+    full_hi = hi
+    hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
+    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in tl.range(lo, full_hi, BLOCK_N, num_stages=STAGES):
+        (m,) = _step(
+            m, j0, k_ptr, q_ptr, v_ptr, e, i, in_e, k_d, k_j, q_d, q_i, v_e, v_j, size_j, BLOCK_N, BLOCK_d, INDEX,
+            False, SIZE_d,
+        )
+    if RAGGED:
+        for j0 in tl.range(full_hi, hi, BLOCK_N, num_stages=STAGES):
+            (m,) = _step(
+                m, j0, k_ptr, q_ptr, v_ptr, e, i, in_e, k_d, k_j, q_d, q_i, v_e, v_j, size_j, BLOCK_N, BLOCK_d, INDEX,
+                True, SIZE_d,
+            )
+    tl.store(part_m_ptr + ((part * size_batch + batch).to(tl.int64) * size_e + e), m, mask=in_e)
+
+
+@triton.jit
+def tropical_attention_finish(
+    o_ptr, part_m_ptr, o_e, o_i, o_lead0, o_lead1, parts, size_batch, size_e, size_i, size_lead, BLOCK_M: tl.constexpr,
+    INDEX: tl.constexpr, OVERLAP: tl.constexpr,
+):
+    # Merges the states of all parts and writes.
+    pid = tl.program_id(0)
+    tiles = tl.cdiv(size_e, BLOCK_M)
+    i0 = pid % tiles * BLOCK_M
+    batch = pid // tiles
+    e = (i0 + tl.arange(0, BLOCK_M)).to(INDEX)  # [BLOCK_M]
+    in_e = e < size_e
+    lead = batch
+    i = (lead % size_i).to(INDEX)
+    lead = lead // size_i
+    lead0 = (lead // size_lead).to(tl.int64)
+    lead1 = (lead % size_lead).to(tl.int64)
+    o_ptr += lead0 * o_lead0 + lead1 * o_lead1
+    m = tl.full([BLOCK_M], -float("inf"), tl.float32)
+    if OVERLAP:
+        tl.extra.cuda.gdc_wait()  # begun early: the parts are not all there yet
+    for part in tl.range(0, parts, loop_unroll_factor=8):
+        m_part = tl.load(part_m_ptr + ((part * size_batch + batch).to(tl.int64) * size_e + e), mask=in_e, other=-float("inf"))
+        (m,) = _merge(m, m_part)
+    tl.store(o_ptr + i * o_i + e * o_e, m.to(o_ptr.dtype.element_ty), mask=in_e)
+
+
+def tropical_attention(q, k, v, *, out=None, schedule="auto",
+                       splits=None, block_m=None, block_n=None, num_warps=None, num_stages=None):
+    """q [..., i, d]; k [..., j, d]; v [..., j, e] -> o [..., i, e].
+
+    Leading dimensions broadcast, strides are free. `schedule` is auto, rolling or split; `splits` are parts
+    of the axis; `block_m` and `block_n` are powers of two. Raises ValueError or TypeError for other inputs.
+    """
+    if torch.compiler.is_compiling() and out is None:
+        return _OPERATOR(q, k, v, schedule, splits, block_m, block_n, num_warps, num_stages)
+    return _call((q, k, v), out, (schedule, splits, block_m, block_n, num_warps, num_stages))
+
+
+def _prepare(q, k, v, given, schedule, splits, block_m, block_n, num_warps, num_stages):
+    """Checks what is given and lays out the call."""
+    inputs = {"q": q, "k": k, "v": v}
+    size = rt.sizes(TABLES, inputs)
+    rt.check_positive(TABLES, size, "d")
+    device = q.device
+    lead, views, copied = rt.leading(TABLES, inputs)
+    layout, outputs = rt.outputs(TABLES, given, inputs, lead, size)
+    if not any(o.numel() for o in outputs.values()):
+        return rt.Call(TABLES, device, layout)
+    views.update(outputs)
+    pads = {"BLOCK_d": rt.piece(size["d"], 1)}
+    batch = math.prod(lead) * size["i"]
+    block_m, block_n, num_warps, num_stages, slots = rt.tiles(
+        TABLES, block_m, block_n, num_warps, num_stages, size["e"], size["j"], batch, pads, q.element_size(), device,
+    )
+    programs = batch * triton.cdiv(size["e"], block_m)
+    parts, chunk = rt.schedule(TABLES, schedule, splits, programs, size["j"], block_n, slots)
+    rt.check_parts(TABLES, chunk, block_n, parts * chunk, size["j"])
+    rt.check_launch(TABLES, (block_m, block_n, *pads.values()), batch * parts, size["j"] + parts * chunk)
+    args = {
+        "size_e": size["e"], "size_i": size["i"], "size_j": size["j"], "SIZE_d": size["d"],
+        "size_lead": lead[-1] if lead else 1, "size_batch": batch, "parts": parts, "chunk": chunk, "BLOCK_M": block_m,
+        "BLOCK_N": block_n, **pads, "ONE_TILE": size["j"] <= block_n,
+        "RAGGED": size["j"] % block_n > 0 or size["j"] == 0, "OPERAND": rt.operand(q.dtype), "STAGES": num_stages or 3,
+        "OVERLAP": parts > 1 and rt.overlaps(device),
+    }
+    rt.strides(TABLES, args, views)
+    options = rt.options(TABLES, num_warps, num_stages, block_m * block_n)
+    if parts == 1:
+        launches = [(tropical_attention_rolling, (programs,), args, options)]
+        return rt.Call(TABLES, device, layout, launches, copied=copied)
+    work = {"part_m_ptr": ((parts, batch, size["e"]), torch.float32)}
+    options_2 = options | ({"launch_pdl": True} if args["OVERLAP"] else {})
+    few, options_2 = rt.merging(size["e"] * batch, block_m, max(pads.values(), default=1), options_2, device)
+    launches = [
+        (tropical_attention_parts, (programs, parts), args, options),
+        (tropical_attention_finish, (batch * triton.cdiv(size["e"], few), 1), args | {"BLOCK_M": few}, options_2),
+    ]
+    return rt.Call(TABLES, device, layout, launches, work, copied)
+
+
+_call = rt.Calls(TABLES, _prepare)
+_OPERATOR = rt.operator(TABLES, __file__, _call)
+
+
+def reference(q, k, v):
+    """The pipeline as it is written, in eager torch, in the dtype of the inputs: the oracle in float64."""
+    inputs = {"q": q, "k": k, "v": v}
+    size = rt.sizes(TABLES, inputs, check=False)
+    dtype, device = q.dtype, q.device
+    lead = rt.broadcast(TABLES, inputs)
+    out = {}
+    s = q[..., :, None, :] - k[..., None, :, :]
+    out["o"] = rt.full(rt.largest(rt.smallest(s, -1)[..., :, :, None] + v[..., None, :, :] - rt.largest(s, -1)[..., :, :, None], -2), lead + (size["i"], size["e"],), dtype, device)
+    return rt.result(out)

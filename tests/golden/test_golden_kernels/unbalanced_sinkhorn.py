@@ -1,0 +1,257 @@
+"""unbalanced_sinkhorn: f and its kernels, emitted by refold from a proved plan.
+
+    f[i] = -r·t·log(Σ_j exp(b[j] + (g[j] - c[i,j])/t))/(r + t)
+
+The proof is unbalanced_sinkhorn.proof.json, the test test_unbalanced_sinkhorn.py. Needs torch and triton alone.
+It has not been run yet.
+"""
+
+import hashlib
+import importlib.util
+import math
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import torch
+import triton
+import triton.language as tl
+
+
+def load_beside(file: str, content: str) -> ModuleType:
+    """A file beside this one, as a module of its content: other bundles may have another of that name."""
+    name, path = f"{Path(file).stem}_{content}", Path(__file__).with_name(file)
+    if name not in sys.modules:
+        if not path.is_file():
+            raise ImportError(f"{path} is missing: copy it from the folder that {Path(__file__).name} comes from")
+        if hashlib.sha256(path.read_bytes()).hexdigest()[:16] != content:
+            raise ImportError(f"{path} is not the one that {Path(__file__).name} was emitted with: emit it again")
+        found = importlib.util.spec_from_file_location(name, path)
+        assert found is not None and found.loader is not None
+        module = importlib.util.module_from_spec(found)
+        found.loader.exec_module(module)
+        sys.modules[name] = module
+    return sys.modules[name]
+
+
+rt = load_beside("refold_runtime.py", "of the runtime")
+_exp, _ratio = rt._exp, rt.ratio
+TABLES = rt.Tables(
+    name="unbalanced_sinkhorn", inputs={"c": ("i", "j",), "g": ("j",), "b": ("j",)}, outputs={"f": ("i",)},
+    dtypes={"c": "float", "g": "float", "b": "float"},
+    limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), streams=1, rereads=False, shared=2,
+    words={"r": "float", "t": "float"},
+)
+
+
+@triton.jit
+def _step(
+    m, l, j0, b_ptr, c_ptr, g_ptr, b_j, c_i, c_j, g_j, i, in_i, scale_2, size_j, BLOCK_N: tl.constexpr,
+    INDEX: tl.constexpr, MASKED: tl.constexpr,
+):
+    # One tile: the state, moved to the new anchors, and what the tile adds.
+    j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
+    in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
+    g = tl.load(g_ptr + j * g_j, mask=in_j, other=0.0).to(tl.float32)
+    c = tl.load(c_ptr + i[:, None] * c_i + j[None, :] * c_j, mask=in_i[:, None] & in_j[None, :], other=0.0).to(tl.float32)
+    b = tl.load(b_ptr + j * b_j, mask=in_j, other=0.0).to(tl.float32)
+    c2 = (g[None, :] - c) * scale_2 + b[None, :]
+    if MASKED:
+        c2 = tl.where(in_j[None, :], c2, -float("inf"))
+    m_new = tl.maximum(m, tl.max(c2, 1))
+    m_hat = tl.where(m_new != -float("inf"), m_new, 0.0)
+    alpha = _exp(m - m_hat)
+    p = _exp(c2 - m_hat[:, None])
+    l_new = l * alpha + tl.sum(p, 1)
+    return m_new, l_new
+
+
+@triton.jit
+def _merge(m, l, m_part, l_part):
+    # Two states, each moved to the anchors of both together, then joined.
+    m_new = tl.maximum(m, m_part)
+    m_hat = tl.where(m_new != -float("inf"), m_new, 0.0)
+    alpha = _exp(m - m_hat)
+    alpha_2 = _exp(m_part - m_hat)
+    l_new = l * alpha + l_part * alpha_2
+    return m_new, l_new
+
+
+@triton.jit
+def unbalanced_sinkhorn_rolling(
+    b_ptr, c_ptr, f_ptr, g_ptr, b_j, b_lead0, b_lead1, c_i, c_j, c_lead0, c_lead1, f_i, f_lead0, f_lead1, g_j, g_lead0,
+    g_lead1, scale_2, scale_3, size_i, size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
+    INDEX: tl.constexpr, ONE_TILE: tl.constexpr, RAGGED: tl.constexpr,
+):
+    # One program holds its rows and goes over all of axis j.
+    pid = tl.program_id(0)
+    tiles = tl.cdiv(size_i, BLOCK_M)
+    i0 = pid % tiles * BLOCK_M
+    batch = pid // tiles
+    i = (i0 + tl.arange(0, BLOCK_M)).to(INDEX)  # [BLOCK_M]
+    in_i = i < size_i
+    lead = batch
+    lead0 = (lead // size_lead).to(tl.int64)
+    lead1 = (lead % size_lead).to(tl.int64)
+    c_ptr += lead0 * c_lead0 + lead1 * c_lead1
+    g_ptr += lead0 * g_lead0 + lead1 * g_lead1
+    b_ptr += lead0 * b_lead0 + lead1 * b_lead1
+    f_ptr += lead0 * f_lead0 + lead1 * f_lead1
+    m = tl.full([BLOCK_M], -float("inf"), tl.float32)
+    l = tl.full([BLOCK_M], 0.0, tl.float32)
+    last = 0 if ONE_TILE else (tl.cdiv(size_j, BLOCK_N) - 1) * BLOCK_N
+    if not ONE_TILE:
+        for j0 in range(0, last, BLOCK_N):
+            m, l = _step(
+                m, l, j0, b_ptr, c_ptr, g_ptr, b_j, c_i, c_j, g_j, i, in_i, scale_2, size_j, BLOCK_N, INDEX, False,
+            )
+    m, l = _step(
+        m, l, last, b_ptr, c_ptr, g_ptr, b_j, c_i, c_j, g_j, i, in_i, scale_2, size_j, BLOCK_N, INDEX, RAGGED,
+    )
+    f = tl.log(l)
+    f_2 = (m + f) * scale_3 * (-1.0)
+    tl.store(f_ptr + i * f_i, f_2.to(f_ptr.dtype.element_ty), mask=in_i)
+
+
+@triton.jit
+def unbalanced_sinkhorn_parts(
+    b_ptr, c_ptr, g_ptr, part_l_ptr, part_m_ptr, b_j, b_lead0, b_lead1, c_i, c_j, c_lead0, c_lead1, chunk, g_j, g_lead0,
+    g_lead1, scale_2, size_batch, size_i, size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
+    INDEX: tl.constexpr, OVERLAP: tl.constexpr, RAGGED: tl.constexpr,
+):
+    # One program leaves the state of one part of axis j.
+    pid = tl.program_id(0)
+    tiles = tl.cdiv(size_i, BLOCK_M)
+    i0 = pid % tiles * BLOCK_M
+    batch = pid // tiles
+    i = (i0 + tl.arange(0, BLOCK_M)).to(INDEX)  # [BLOCK_M]
+    in_i = i < size_i
+    lead = batch
+    lead0 = (lead // size_lead).to(tl.int64)
+    lead1 = (lead % size_lead).to(tl.int64)
+    c_ptr += lead0 * c_lead0 + lead1 * c_lead1
+    g_ptr += lead0 * g_lead0 + lead1 * g_lead1
+    b_ptr += lead0 * b_lead0 + lead1 * b_lead1
+    part = tl.program_id(1)
+    if OVERLAP:
+        tl.extra.cuda.gdc_launch_dependents()
+    m = tl.full([BLOCK_M], -float("inf"), tl.float32)
+    l = tl.full([BLOCK_M], 0.0, tl.float32)
+    lo = part * chunk
+    hi = tl.minimum(size_j, (part + 1) * chunk)
+    full_hi = hi
+    hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
+    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, full_hi, BLOCK_N):
+        m, l = _step(
+            m, l, j0, b_ptr, c_ptr, g_ptr, b_j, c_i, c_j, g_j, i, in_i, scale_2, size_j, BLOCK_N, INDEX, False,
+        )
+    if RAGGED:
+        for j0 in range(full_hi, hi, BLOCK_N):
+            m, l = _step(
+                m, l, j0, b_ptr, c_ptr, g_ptr, b_j, c_i, c_j, g_j, i, in_i, scale_2, size_j, BLOCK_N, INDEX, True,
+            )
+    tl.store(part_m_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), m, mask=in_i)
+    tl.store(part_l_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), l, mask=in_i)
+
+
+@triton.jit
+def unbalanced_sinkhorn_finish(
+    f_ptr, part_l_ptr, part_m_ptr, f_i, f_lead0, f_lead1, parts, scale_3, size_batch, size_i, size_lead,
+    BLOCK_M: tl.constexpr, INDEX: tl.constexpr, OVERLAP: tl.constexpr,
+):
+    # Merges the states of all parts and writes.
+    pid = tl.program_id(0)
+    tiles = tl.cdiv(size_i, BLOCK_M)
+    i0 = pid % tiles * BLOCK_M
+    batch = pid // tiles
+    i = (i0 + tl.arange(0, BLOCK_M)).to(INDEX)  # [BLOCK_M]
+    in_i = i < size_i
+    lead = batch
+    lead0 = (lead // size_lead).to(tl.int64)
+    lead1 = (lead % size_lead).to(tl.int64)
+    f_ptr += lead0 * f_lead0 + lead1 * f_lead1
+    m = tl.full([BLOCK_M], -float("inf"), tl.float32)
+    l = tl.full([BLOCK_M], 0.0, tl.float32)
+    if OVERLAP:
+        tl.extra.cuda.gdc_wait()  # begun early: the parts are not all there yet
+    for part in tl.range(0, parts, loop_unroll_factor=8):
+        m_part = tl.load(part_m_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), mask=in_i, other=-float("inf"))
+        l_part = tl.load(part_l_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), mask=in_i, other=0.0)
+        m, l = _merge(m, l, m_part, l_part)
+    f = tl.log(l)
+    f_2 = (m + f) * scale_3 * (-1.0)
+    tl.store(f_ptr + i * f_i, f_2.to(f_ptr.dtype.element_ty), mask=in_i)
+
+
+def unbalanced_sinkhorn(c, g, b, *, r, t, out=None, schedule="auto",
+                        splits=None, block_m=None, block_n=None, num_warps=None, num_stages=None):
+    """c [..., i, j]; g [..., j]; b [..., j] -> f [..., i].
+
+    Leading dimensions broadcast, strides are free. `schedule` is auto, rolling or split; `splits` are parts
+    of the axis; `block_m` and `block_n` are powers of two. Raises ValueError or TypeError for other inputs.
+    """
+    if torch.compiler.is_compiling() and out is None:
+        return _OPERATOR(c, g, b, r, t, schedule, splits, block_m, block_n, num_warps, num_stages)
+    return _call((c, g, b), out, (r, t, schedule, splits, block_m, block_n, num_warps, num_stages))
+
+
+def _prepare(c, g, b, given, r, t, schedule, splits, block_m, block_n, num_warps, num_stages):
+    """Checks what is given and lays out the call."""
+    inputs = {"c": c, "g": g, "b": b}
+    size = rt.sizes(TABLES, inputs)
+    r = rt.scalar(TABLES, "r", r, integer=False, positive=True)
+    t = rt.scalar(TABLES, "t", t, integer=False, positive=True)
+    device = c.device
+    lead, views, copied = rt.leading(TABLES, inputs)
+    layout, outputs = rt.outputs(TABLES, given, inputs, lead, size)
+    if not any(o.numel() for o in outputs.values()):
+        return rt.Call(TABLES, device, layout)
+    views.update(outputs)
+    pads = {}
+    batch = math.prod(lead)
+    block_m, block_n = rt.row_blocks(TABLES, block_m, block_n, size["i"], size["j"], batch, c.element_size(), rt.units(device))
+    num_warps = num_warps or rt.row_warps(TABLES, block_m, block_n, size["j"], c.element_size())
+    slots = 2 * rt.units(device)
+    programs = batch * triton.cdiv(size["i"], block_m)
+    parts, chunk = rt.schedule(TABLES, schedule, splits, programs, size["j"], block_n, slots)
+    rt.check_parts(TABLES, chunk, block_n, parts * chunk, size["j"])
+    rt.check_launch(TABLES, (block_m, block_n, *pads.values()), batch * parts, size["j"] + parts * chunk)
+    args = {
+        "scale_2": _ratio(1, t), "scale_3": _ratio(r * t, r + t), "r": r, "t": t, "size_i": size["i"],
+        "size_j": size["j"], "size_lead": lead[-1] if lead else 1, "size_batch": batch, "parts": parts, "chunk": chunk,
+        "BLOCK_M": block_m, "BLOCK_N": block_n, **pads, "ONE_TILE": size["j"] <= block_n,
+        "RAGGED": size["j"] % block_n > 0 or size["j"] == 0, "OPERAND": rt.operand(c.dtype), "STAGES": num_stages or 3,
+        "OVERLAP": parts > 1 and rt.overlaps(device),
+    }
+    rt.strides(TABLES, args, views)
+    options = rt.options(TABLES, num_warps, num_stages, block_m * block_n)
+    if parts == 1:
+        launches = [(unbalanced_sinkhorn_rolling, (programs,), args, options)]
+        return rt.Call(TABLES, device, layout, launches, copied=copied)
+    work = {
+        "part_m_ptr": ((parts, batch, size["i"]), torch.float32),
+        "part_l_ptr": ((parts, batch, size["i"]), torch.float32),
+    }
+    options_2 = options | ({"launch_pdl": True} if args["OVERLAP"] else {})
+    few, options_2 = rt.merging(size["i"] * batch, block_m, max(pads.values(), default=1), options_2, device)
+    launches = [
+        (unbalanced_sinkhorn_parts, (programs, parts), args, options),
+        (unbalanced_sinkhorn_finish, (batch * triton.cdiv(size["i"], few), 1), args | {"BLOCK_M": few}, options_2),
+    ]
+    return rt.Call(TABLES, device, layout, launches, work, copied)
+
+
+_call = rt.Calls(TABLES, _prepare)
+_OPERATOR = rt.operator(TABLES, __file__, _call)
+
+
+def reference(c, g, b, *, r, t):
+    """The pipeline as it is written, in eager torch, in the dtype of the inputs: the oracle in float64."""
+    inputs = {"c": c, "g": g, "b": b}
+    size = rt.sizes(TABLES, inputs, check=False)
+    dtype, device = c.dtype, c.device
+    lead = rt.broadcast(TABLES, inputs)
+    out = {}
+    out["f"] = rt.full(-(r * t * torch.log(torch.exp((g[..., None, :] - c) / t + b[..., None, :]).sum(-1)) / (r + t)), lead + (size["i"],), dtype, device)
+    return rt.result(out)
