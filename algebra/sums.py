@@ -13,6 +13,7 @@ from typing import Any
 import sympy as sp
 
 from refold.algebra.rewrite import rebuild, split_exponent
+from refold.algebra.roles import axes_of
 from refold.algebra.stabilise import is_anchored
 from refold.spec import Fold, Index, Param, Read, Size, Where
 from refold.spec.heads import sigmoid
@@ -39,7 +40,15 @@ def is_finite(expr: sp.Basic) -> bool:
             return all(is_finite(a) for a in expr.args[1:])
         case sp.Pow():
             return bool(expr.exp.is_Integer and expr.exp.is_positive) and is_finite(expr.base)
+        case sp.exp() if expr.has(Fold) and any(_is_below_its_maximum(expr.args[0], a) for a in axes_of(expr)):
+            return True
     return isinstance(expr, TOTAL) and all(is_finite(a) for a in expr.args)
+
+
+def _is_below_its_maximum(exponent: sp.Expr, axis: Index) -> bool:
+    """`u - max_j u` with finite u: where it stands there is a position of j, so that the maximum is one of them."""
+    moving, still = split_exponent(exponent, lambda t: axis in t.free_symbols)
+    return moving != 0 and is_finite(moving) and is_anchored(moving, still, axis)
 
 
 def summed(expr: sp.Basic) -> frozenset[Index] | None:

@@ -89,8 +89,8 @@ def domain_of(spec: Spec, fold: Index, sizes: Mapping[str, int], scalars: Mappin
     def share(positive: tuple[str, ...], factor: float, still: Index | None = None, largest: float = np.inf) -> float:
         return Draw(spec, sizes, scalars, integers, positive, factor, still).share(largest)
 
-    lengths = _divisors(spec)
-    choices = ((*lengths, *names) for names in _choices(spec))
+    lengths = {_divisors(spec): None, tuple(integers): None}
+    choices = ((*whole, *names) for whole in lengths for names in _choices(spec))
     positive = max(choices, key=lambda names: (min(share(names, 1.0), SHARE), -len(names)))
     least = min(share(positive, 1.0), SHARE)
     # Half as much again, since another draw may hold a larger number.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 from unicodedata import normalize
 
 import sympy as sp
@@ -337,8 +337,8 @@ def _against_largest(expr: sp.Expr) -> sp.Expr:
     terms = []
     for term in sp.Add.make_args(expr):
         factor, rest = term.as_coeff_Mul()
-        total = rest.args[0] if isinstance(rest, sp.log) else None
-        if isinstance(total, Fold) and total.kind == "sum" and isinstance(total.body, sp.exp):
+        total = rest.args[0] if isinstance(rest, sp.log) else rest
+        if isinstance(rest, sp.log) and _is_unshifted(total):
             body, top = total.body.args[0], Fold("max", total.body.args[0], total.axis)
             shifted = Fold("sum", sp.exp(body - top), total.axis)
             for made in (top, shifted):
@@ -346,6 +346,13 @@ def _against_largest(expr: sp.Expr) -> sp.Expr:
             term = factor * top + factor * sp.log(shifted)
         terms.append(term)
     return sp.Add(*terms)
+
+
+def _is_unshifted(expr: sp.Basic) -> TypeGuard[Fold]:
+    """Whether an expression is a sum of exponentials, none of which has a maximum over the same axis in it."""
+    if not (isinstance(expr, Fold) and expr.kind == "sum" and isinstance(expr.body, sp.exp)):
+        return False
+    return not any(f.kind == "max" and f.axis == expr.axis for f in expr.body.atoms(Fold))
 
 
 def _integer(expr: sp.Expr, operator: str) -> sp.Expr:

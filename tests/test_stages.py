@@ -44,7 +44,7 @@ AXES = {
     "point_attention": ["j"],
     "rbf_attention": ["j"],
     "sinkhorn": ["j", "i"],
-    "slot_attention": ["s", "n"],
+    "soft_moe": ["i", "j"],
     "sparton": ["t"],
 }
 i, j = axes("i j")

@@ -472,9 +472,9 @@ HAND |= {
     "inverse_distance_attention": lambda a: (
         w := 1 / (a["eps"] + ((a["q"][:, None] - a["k"]) ** 2).sum(-1))
     ) @ a["v"] / w.sum(-1, keepdims=True),
-    "slot_attention": lambda a: (
-        w := softmax(a["k"] @ a["q"].T / math.sqrt(a["q"].shape[-1])).T + a["eps"]
-    ) @ a["v"] / w.sum(-1, keepdims=True),
+    "soft_moe": lambda a: {
+        "slots": softmax((s := a["x"] @ a["f"].T).T) @ a["v"], "tokens": softmax(s) @ a["y"],
+    },
     "agent_attention": lambda a: attend(
         scores({"q": a["q"], "k": a["agent"]}), attend(scores({"q": a["agent"], "k": a["k"]}), a["v"])
     ),

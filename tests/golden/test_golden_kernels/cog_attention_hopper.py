@@ -13,7 +13,7 @@ from triton.experimental.gluon.language.nvidia.hopper import (
 )
 
 rt = sys.modules["refold_runtime_of the runtime"]  # cog_attention.py has loaded it
-_copy, _tile, _operand_of, _as_rows = rt._copy, rt._tile, rt._operand_of, rt._as_rows
+_copy, _tile, _operand_of, _lines, _as_rows = rt._copy, rt._tile, rt._operand_of, rt._lines, rt._as_rows
 
 
 @gluon.jit
@@ -69,8 +69,9 @@ def _next(
 
 @gluon.jit
 def _load(
-    work, seen, gone, k_ptr, q_ptr, v_ptr, k_empty, k_full, k_ring, q_empty, q_full, q_ring, v_empty, v_full, v_ring,
+    work, seen, gone, k_box, q_box, v_box, k_empty, k_full, k_ring, q_empty, q_full, q_ring, v_empty, v_full, v_ring,
     size_i, size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, SIZE_ring: tl.constexpr,
+    SIZE_rows: tl.constexpr,
 ):
     # Loads the rows of both groups, then every tile that is visited.
     tiles = tl.cdiv(size_i, 2 * BLOCK_M)
@@ -81,23 +82,23 @@ def _load(
     lo = 0
     hi = size_j
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    slot = seen % 2 * 2 + 0
-    mbarrier.wait(q_empty.index(slot), seen // 2 & 1 ^ 1)
-    mbarrier.expect(q_full.index(slot), q_ptr.block_type.nbytes)
-    _copy(q_ptr, [lead0.to(tl.int32), lead1.to(tl.int32), i0 + 0 * BLOCK_M, 0], q_full.index(slot), q_ring.index(slot))
-    slot = seen % 2 * 2 + 1
-    mbarrier.wait(q_empty.index(slot), seen // 2 & 1 ^ 1)
-    mbarrier.expect(q_full.index(slot), q_ptr.block_type.nbytes)
-    _copy(q_ptr, [lead0.to(tl.int32), lead1.to(tl.int32), i0 + 1 * BLOCK_M, 0], q_full.index(slot), q_ring.index(slot))
+    slot = seen % SIZE_rows * 2 + 0
+    mbarrier.wait(q_empty.index(slot), seen // SIZE_rows & 1 ^ 1)
+    mbarrier.expect(q_full.index(slot), q_box.block_type.nbytes)
+    _copy(q_box, [lead0.to(tl.int32), lead1.to(tl.int32), i0 + 0 * BLOCK_M, 0], q_full.index(slot), q_ring.index(slot))
+    slot = seen % SIZE_rows * 2 + 1
+    mbarrier.wait(q_empty.index(slot), seen // SIZE_rows & 1 ^ 1)
+    mbarrier.expect(q_full.index(slot), q_box.block_type.nbytes)
+    _copy(q_box, [lead0.to(tl.int32), lead1.to(tl.int32), i0 + 1 * BLOCK_M, 0], q_full.index(slot), q_ring.index(slot))
     for j0 in range(lo, hi, BLOCK_N):
         turn = gone + (j0 - lo) // BLOCK_N
         stage, phase = turn % SIZE_ring, turn // SIZE_ring & 1 ^ 1
         mbarrier.wait(k_empty.index(stage), phase)
-        mbarrier.expect(k_full.index(stage), k_ptr.block_type.nbytes)
-        _copy(k_ptr, [lead0.to(tl.int32), lead1.to(tl.int32), j0, 0], k_full.index(stage), k_ring.index(stage))
+        mbarrier.expect(k_full.index(stage), k_box.block_type.nbytes)
+        _copy(k_box, [lead0.to(tl.int32), lead1.to(tl.int32), j0, 0], k_full.index(stage), k_ring.index(stage))
         mbarrier.wait(v_empty.index(stage), phase)
-        mbarrier.expect(v_full.index(stage), v_ptr.block_type.nbytes)
-        _copy(v_ptr, [lead0.to(tl.int32), lead1.to(tl.int32), j0, 0], v_full.index(stage), v_ring.index(stage))
+        mbarrier.expect(v_full.index(stage), v_box.block_type.nbytes)
+        _copy(v_box, [lead0.to(tl.int32), lead1.to(tl.int32), j0, 0], v_full.index(stage), v_ring.index(stage))
     return gone + (hi - lo) // BLOCK_N
 
 
@@ -106,7 +107,7 @@ def _rows(
     work, seen, gone, group, o_ptr, k_empty, k_full, k_ring, o_e, o_i, o_lead0, o_lead1, q_empty, q_full, q_ring,
     scale_2, v_empty, v_full, v_ring, size_i, size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
     BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr, SIZE_e: tl.constexpr,
-    SIZE_ring: tl.constexpr,
+    SIZE_ring: tl.constexpr, SIZE_rows: tl.constexpr,
 ):
     # One group holds its rows and goes over the tiles.
     tiles = tl.cdiv(size_i, 2 * BLOCK_M)
@@ -127,8 +128,8 @@ def _rows(
     full_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
     full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    slot = seen % 2 * 2 + group
-    mbarrier.wait(q_full.index(slot), seen // 2 & 1)
+    slot = seen % SIZE_rows * 2 + group
+    mbarrier.wait(q_full.index(slot), seen // SIZE_rows & 1)
     held = q_ring.index(slot).reshape([BLOCK_M, BLOCK_d])
     if lo < hi:
         stage = gone % SIZE_ring
@@ -159,14 +160,14 @@ def _rows(
     mbarrier.arrive(q_empty.index(slot), count=1)
     l_safe = tl.where(l != 0.0, l, 1.0)
     o_2 = tl.where(_as_rows(l != 0.0, BLOCK_e)[:, None], acc * _as_rows(1.0 / l_safe, BLOCK_e)[:, None], float("nan"))
-    tl.store(o_ptr + _as_rows(i, BLOCK_e)[:, None] * o_i + e[None, :] * o_e, o_2.to(o_ptr.dtype.element_ty), mask=_as_rows(in_i, BLOCK_e)[:, None] & in_e[None, :])
+    tl.store(o_ptr + gl.convert_layout(i, gl.SliceLayout(1, _lines(BLOCK_e)))[:, None] * o_i + gl.convert_layout(e, gl.SliceLayout(0, _lines(BLOCK_e)))[None, :] * o_e, gl.convert_layout(o_2.to(o_ptr.dtype.element_ty), _lines(BLOCK_e)), mask=gl.convert_layout(in_i, gl.SliceLayout(1, _lines(BLOCK_e)))[:, None] & gl.convert_layout(in_e, gl.SliceLayout(0, _lines(BLOCK_e)))[None, :])
     return gone + (hi - lo) // BLOCK_N
 
 
 @gluon.jit
 def _fill(
-    k_ptr, q_ptr, v_ptr, k_empty, k_full, k_ring, q_empty, q_full, q_ring, v_empty, v_full, v_ring, size_batch, size_i,
-    size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, SIZE_ring: tl.constexpr,
+    k_box, q_box, v_box, k_empty, k_full, k_ring, q_empty, q_full, q_ring, v_empty, v_full, v_ring, size_batch, size_i,
+    size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, SIZE_ring: tl.constexpr, SIZE_rows: tl.constexpr,
 ):
     # The tiles of one piece of work after another.
     pid, programs = tl.program_id(0), tl.num_programs(0)
@@ -177,8 +178,8 @@ def _fill(
         work = seen * programs + (pid if seen % 2 == 0 else programs - 1 - pid)
         if work < works:
             gone = _load(
-                work, seen, gone, k_ptr, q_ptr, v_ptr, k_empty, k_full, k_ring, q_empty, q_full, q_ring, v_empty,
-                v_full, v_ring, size_i, size_j, size_lead, BLOCK_M, BLOCK_N, SIZE_ring,
+                work, seen, gone, k_box, q_box, v_box, k_empty, k_full, k_ring, q_empty, q_full, q_ring, v_empty,
+                v_full, v_ring, size_i, size_j, size_lead, BLOCK_M, BLOCK_N, SIZE_ring, SIZE_rows,
             )
 
 
@@ -187,7 +188,7 @@ def _empty(
     group, o_ptr, k_empty, k_full, k_ring, o_e, o_i, o_lead0, o_lead1, q_empty, q_full, q_ring, scale_2, v_empty,
     v_full, v_ring, size_batch, size_i, size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
     BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr, SIZE_e: tl.constexpr,
-    SIZE_ring: tl.constexpr,
+    SIZE_ring: tl.constexpr, SIZE_rows: tl.constexpr,
 ):
     # The rows of one group in every piece of work.
     pid, programs = tl.program_id(0), tl.num_programs(0)
@@ -200,27 +201,27 @@ def _empty(
             gone = _rows(
                 work, seen, gone, group, o_ptr, k_empty, k_full, k_ring, o_e, o_i, o_lead0, o_lead1, q_empty, q_full,
                 q_ring, scale_2, v_empty, v_full, v_ring, size_i, size_j, size_lead, BLOCK_M, BLOCK_N, BLOCK_d, BLOCK_e,
-                INDEX, OPERAND, SIZE_e, SIZE_ring,
+                INDEX, OPERAND, SIZE_e, SIZE_ring, SIZE_rows,
             )
 
 
 @gluon.jit
 def cog_attention_hopper(
-    k_ptr, o_ptr, q_ptr, v_ptr, o_e, o_i, o_lead0, o_lead1, scale_2, size_batch, size_i, size_j, size_lead,
+    k_box, o_ptr, q_box, v_box, o_e, o_i, o_lead0, o_lead1, scale_2, size_batch, size_i, size_j, size_lead,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, INDEX: tl.constexpr,
-    OPERAND: tl.constexpr, SIZE_e: tl.constexpr, SIZE_ring: tl.constexpr,
+    OPERAND: tl.constexpr, SIZE_e: tl.constexpr, SIZE_ring: tl.constexpr, SIZE_rows: tl.constexpr,
 ):
     # A warp loads tiles; two groups of 64 rows compute.
-    q_ring = gl.allocate_shared_memory(q_ptr.dtype, [4, 1, 1, BLOCK_M, BLOCK_d], q_ptr.layout)
-    k_ring = gl.allocate_shared_memory(k_ptr.dtype, [SIZE_ring, 1, 1, BLOCK_N, BLOCK_d], k_ptr.layout)
-    v_ring = gl.allocate_shared_memory(v_ptr.dtype, [SIZE_ring, 1, 1, BLOCK_N, BLOCK_e], v_ptr.layout)
-    q_full = gl.allocate_shared_memory(gl.int64, [4, 1], mbarrier.MBarrierLayout())
-    q_empty = gl.allocate_shared_memory(gl.int64, [4, 1], mbarrier.MBarrierLayout())
+    q_ring = gl.allocate_shared_memory(q_box.dtype, [2 * SIZE_rows, 1, 1, BLOCK_M, BLOCK_d], q_box.layout)
+    k_ring = gl.allocate_shared_memory(k_box.dtype, [SIZE_ring, 1, 1, BLOCK_N, BLOCK_d], k_box.layout)
+    v_ring = gl.allocate_shared_memory(v_box.dtype, [SIZE_ring, 1, 1, BLOCK_N, BLOCK_e], v_box.layout)
+    q_full = gl.allocate_shared_memory(gl.int64, [2 * SIZE_rows, 1], mbarrier.MBarrierLayout())
+    q_empty = gl.allocate_shared_memory(gl.int64, [2 * SIZE_rows, 1], mbarrier.MBarrierLayout())
     k_full = gl.allocate_shared_memory(gl.int64, [SIZE_ring, 1], mbarrier.MBarrierLayout())
     k_empty = gl.allocate_shared_memory(gl.int64, [SIZE_ring, 1], mbarrier.MBarrierLayout())
     v_full = gl.allocate_shared_memory(gl.int64, [SIZE_ring, 1], mbarrier.MBarrierLayout())
     v_empty = gl.allocate_shared_memory(gl.int64, [SIZE_ring, 1], mbarrier.MBarrierLayout())
-    for stage in gl.static_range(4):
+    for stage in gl.static_range(2 * SIZE_rows):
         mbarrier.init(q_full.index(stage), count=1)
         mbarrier.init(q_empty.index(stage), count=1)
     for stage in gl.static_range(SIZE_ring):
@@ -230,7 +231,7 @@ def cog_attention_hopper(
         mbarrier.init(v_empty.index(stage), count=2)
     fence_async_shared()
     gl.warp_specialize([
-        (_fill, (k_ptr, q_ptr, v_ptr, k_empty, k_full, k_ring, q_empty, q_full, q_ring, v_empty, v_full, v_ring, size_batch, size_i, size_j, size_lead, BLOCK_M, BLOCK_N, SIZE_ring)),
-        (_empty, (0, o_ptr, k_empty, k_full, k_ring, o_e, o_i, o_lead0, o_lead1, q_empty, q_full, q_ring, scale_2, v_empty, v_full, v_ring, size_batch, size_i, size_j, size_lead, BLOCK_M, BLOCK_N, BLOCK_d, BLOCK_e, INDEX, OPERAND, SIZE_e, SIZE_ring)),
-        (_empty, (1, o_ptr, k_empty, k_full, k_ring, o_e, o_i, o_lead0, o_lead1, q_empty, q_full, q_ring, scale_2, v_empty, v_full, v_ring, size_batch, size_i, size_j, size_lead, BLOCK_M, BLOCK_N, BLOCK_d, BLOCK_e, INDEX, OPERAND, SIZE_e, SIZE_ring)),
+        (_fill, (k_box, q_box, v_box, k_empty, k_full, k_ring, q_empty, q_full, q_ring, v_empty, v_full, v_ring, size_batch, size_i, size_j, size_lead, BLOCK_M, BLOCK_N, SIZE_ring, SIZE_rows)),
+        (_empty, (0, o_ptr, k_empty, k_full, k_ring, o_e, o_i, o_lead0, o_lead1, q_empty, q_full, q_ring, scale_2, v_empty, v_full, v_ring, size_batch, size_i, size_j, size_lead, BLOCK_M, BLOCK_N, BLOCK_d, BLOCK_e, INDEX, OPERAND, SIZE_e, SIZE_ring, SIZE_rows)),
+        (_empty, (1, o_ptr, k_empty, k_full, k_ring, o_e, o_i, o_lead0, o_lead1, q_empty, q_full, q_ring, scale_2, v_empty, v_full, v_ring, size_batch, size_i, size_j, size_lead, BLOCK_M, BLOCK_N, BLOCK_d, BLOCK_e, INDEX, OPERAND, SIZE_e, SIZE_ring, SIZE_rows)),
     ], [4, 4], [240, 240])

@@ -1,9 +1,11 @@
 """distillation: loss and its kernels, emitted by refold from a proved plan.
 
-    p[i,c] = exp(teacher[i,c]/t)
-    l[i] = Σ_c p[i,c]
+    m[i] = max_c teacher[i,c]/t
+    l[i] = Σ_c exp(teacher[i,c]/t)
     l2[i] = Σ_c exp(x[i,c]/t)
-    loss[i] = t²·(Σ_c (log(l2[i]) + teacher[i,c]/t - log(l[i]) - x[i,c]/t)·p[i,c]/l[i])
+    p[i,c] = exp(teacher[i,c]/t - m[i])
+    l3[i] = Σ_c p[i,c]
+    loss[i] = t²·(Σ_c (log(l2[i]) + teacher[i,c]/t - log(l[i]) - x[i,c]/t)·p[i,c]/l3[i])
 
 The proof is distillation.proof.json, the test test_distillation.py. Needs torch and triton alone.
 It has not been run yet.
@@ -316,8 +318,10 @@ def reference(x, teacher, *, t):
     dtype, device = x.dtype, x.device
     lead = rt.broadcast(TABLES, inputs)
     out = {}
-    p = torch.exp(teacher / t)
-    l = p.sum(-1)
+    m = rt.largest(teacher / t, -1)
+    p = torch.exp(teacher / t - m[..., :, None])
+    l3 = p.sum(-1)
     l2 = torch.exp(x / t).sum(-1)
-    out["loss"] = rt.full(_real(math.pow, t, 2) * ((teacher / t + torch.log(l2)[..., :, None] - torch.log(l)[..., :, None] - x / t) * p / l[..., :, None]).sum(-1), lead + (size["i"],), dtype, device)
+    l = torch.exp(teacher / t).sum(-1)
+    out["loss"] = rt.full(_real(math.pow, t, 2) * ((teacher / t + torch.log(l2)[..., :, None] - torch.log(l)[..., :, None] - x / t) * p / l3[..., :, None]).sum(-1), lead + (size["i"],), dtype, device)
     return rt.result(out)

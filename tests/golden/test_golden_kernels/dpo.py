@@ -1,6 +1,8 @@
 """dpo: loss and its kernels, emitted by refold from a proved plan.
 
-    loss[b] = -log(sigmoid((Σ_t (won[b,t] - won_ref[b,t]) - Σ_t (lost[b,t] - lost_ref[b,t]))·beta))
+    t2[b] = Σ_t (lost[b,t] - lost_ref[b,t])
+    t3[b] = Σ_t (won[b,t] - won_ref[b,t])
+    loss[b] = log(exp(-|t2[b] - t3[b]|·beta) + 1) + max(0, -(t3[b] - t2[b])·beta)
 
 The proof is dpo.proof.json, the test test_dpo.py. Needs torch and triton alone.
 It has not been run yet.
@@ -35,12 +37,12 @@ def load_beside(file: str, content: str) -> ModuleType:
 
 
 rt = load_beside("refold_runtime.py", "of the runtime")
-_sigmoid = rt._sigmoid
+_exp, _larger = rt._exp, rt._larger
 TABLES = rt.Tables(
     name="dpo", inputs={"won": ("b", "t",), "won_ref": ("b", "t",), "lost": ("b", "t",), "lost_ref": ("b", "t",)},
     outputs={"loss": ("b",)}, dtypes={"won": "float", "won_ref": "float", "lost": "float", "lost_ref": "float"},
-    limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), costly=True, streams=4,
-    rereads=False, shared=0, words={"beta": "float"},
+    limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), streams=4, rereads=False, shared=0,
+    words={"beta": "float"},
 )
 
 
@@ -112,9 +114,10 @@ def dpo_rolling(
         t2, t3, last, lost_ptr, lost_ref_ptr, won_ptr, won_ref_ptr, b, in_b, lost_b, lost_ref_b, lost_ref_t,
         lost_t, won_b, won_ref_b, won_ref_t, won_t, size_t, BLOCK_N, INDEX, RAGGED,
     )
-    f = _sigmoid((t3 - t2) * beta)
-    f_2 = tl.log(f)
-    loss = f_2 * (-1.0)
+    f = tl.abs(t2 - t3)
+    alpha = _exp(f * beta * (-1.0))
+    f_2 = tl.log(alpha + 1.0)
+    loss = _larger(0.0, (t3 - t2) * beta * (-1.0)) + f_2
     tl.store(loss_ptr + b * loss_b, loss.to(loss_ptr.dtype.element_ty), mask=in_b)
 
 
@@ -188,9 +191,10 @@ def dpo_finish(
         t2_part = tl.load(part_t2_ptr + ((part * size_batch + batch).to(tl.int64) * size_b + b), mask=in_b, other=0.0)
         t3_part = tl.load(part_t3_ptr + ((part * size_batch + batch).to(tl.int64) * size_b + b), mask=in_b, other=0.0)
         t2, t3 = _merge(t2, t3, t2_part, t3_part)
-    f = _sigmoid((t3 - t2) * beta)
-    f_2 = tl.log(f)
-    loss = f_2 * (-1.0)
+    f = tl.abs(t2 - t3)
+    alpha = _exp(f * beta * (-1.0))
+    f_2 = tl.log(alpha + 1.0)
+    loss = _larger(0.0, (t3 - t2) * beta * (-1.0)) + f_2
     tl.store(loss_ptr + b * loss_b, loss.to(loss_ptr.dtype.element_ty), mask=in_b)
 
 
@@ -261,5 +265,7 @@ def reference(won, won_ref, lost, lost_ref, *, beta):
     dtype, device = won.dtype, won.device
     lead = rt.broadcast(TABLES, inputs)
     out = {}
-    out["loss"] = rt.full(-torch.log(torch.sigmoid(((won - won_ref).sum(-1) - (lost - lost_ref).sum(-1)) * beta)), lead + (size["b"],), dtype, device)
+    t3 = (won - won_ref).sum(-1)
+    t2 = (lost - lost_ref).sum(-1)
+    out["loss"] = rt.full((-(t3 - t2) * beta).clamp(min=0) + torch.log(torch.exp(-torch.abs(t2 - t3) * beta) + 1), lead + (size["b"],), dtype, device)
     return rt.result(out)

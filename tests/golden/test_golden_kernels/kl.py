@@ -1,9 +1,11 @@
 """kl: kl and its kernels, emitted by refold from a proved plan.
 
-    p[i,j] = exp(x[i,j])
-    l[i] = Σ_j p[i,j]
+    m[i] = max_j x[i,j]
+    l[i] = Σ_j exp(x[i,j])
     l2[i] = Σ_j exp(y[i,j])
-    kl[i] = Σ_j (log(l2[i]) + x[i,j] - log(l[i]) - y[i,j])·p[i,j]/l[i]
+    p[i,j] = exp(x[i,j] - m[i])
+    l3[i] = Σ_j p[i,j]
+    kl[i] = Σ_j (log(l2[i]) + x[i,j] - log(l[i]) - y[i,j])·p[i,j]/l3[i]
 
 The proof is kl.proof.json, the test test_kl.py. Needs torch and triton alone.
 It has not been run yet.
@@ -308,8 +310,10 @@ def reference(x, y):
     dtype, device = x.dtype, x.device
     lead = rt.broadcast(TABLES, inputs)
     out = {}
-    p = torch.exp(x)
-    l = p.sum(-1)
+    m = rt.largest(x, -1)
+    p = torch.exp(x - m[..., :, None])
+    l3 = p.sum(-1)
     l2 = torch.exp(y).sum(-1)
-    out["kl"] = rt.full(((x + torch.log(l2)[..., :, None] - y - torch.log(l)[..., :, None]) * p / l[..., :, None]).sum(-1), lead + (size["i"],), dtype, device)
+    l = torch.exp(x).sum(-1)
+    out["kl"] = rt.full(((x + torch.log(l2)[..., :, None] - y - torch.log(l)[..., :, None]) * p / l3[..., :, None]).sum(-1), lead + (size["i"],), dtype, device)
     return rt.result(out)

@@ -49,14 +49,14 @@ TABLES = rt.Tables(
 
 @triton.jit
 def _step(
-    t, t2, j0, k_ptr, v_ptr, d, e, i, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e, v_j, size_j,
+    t, t2, j0, k_box, k_ptr, v_box, v_ptr, d, e, i, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e, v_j, size_j,
     BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
     MASKED: tl.constexpr, OPERAND: tl.constexpr,
 ):
     # One tile: the state, moved to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
-    k = k_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_d) if BOX else tl.load(k_ptr + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
+    k = k_box.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_d) if BOX else tl.load(k_ptr + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
     dot = tl.dot(q.to(OPERAND), tl.trans(k.to(OPERAND)), input_precision="ieee")
     s = dot * dot * dot * dot * scale_2
     if MASKED:
@@ -67,7 +67,7 @@ def _step(
     t_new = t + tl.sum(c, 1)
     if MASKED:
         s = tl.where(in_j[None, :], s, 0.0)
-    v = v_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_e) if BOX else tl.load(v_ptr + j[:, None] * v_j + e[None, :] * v_e, mask=in_j[:, None] & in_e[None, :], other=0.0)
+    v = v_box.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_e) if BOX else tl.load(v_ptr + j[:, None] * v_j + e[None, :] * v_e, mask=in_j[:, None] & in_e[None, :], other=0.0)
     t2_new = tl.dot(s.to(OPERAND), v.to(OPERAND), t2, input_precision="ieee")
     return t_new, t2_new
 
@@ -82,10 +82,10 @@ def _merge(t, t2, t_part, t2_part):
 
 @triton.jit
 def polynomial_attention_rolling(
-    k_ptr, o_ptr, q_ptr, v_ptr, k_d, k_j, k_lead0, k_lead1, o_e, o_i, o_lead0, o_lead1, q_d, q_i, q_lead0, q_lead1,
-    scale_2, v_e, v_j, v_lead0, v_lead1, size_i, size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
-    BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr,
-    SIZE_d: tl.constexpr, SIZE_e: tl.constexpr,
+    k_box, k_ptr, o_ptr, q_box, q_ptr, v_box, v_ptr, k_d, k_j, k_lead0, k_lead1, o_e, o_i, o_lead0, o_lead1, q_d, q_i,
+    q_lead0, q_lead1, scale_2, v_e, v_j, v_lead0, v_lead1, size_i, size_j, size_lead, BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
+    OPERAND: tl.constexpr, SIZE_d: tl.constexpr, SIZE_e: tl.constexpr,
 ):
     # One program holds its rows and goes over all of axis j.
     pid = tl.program_id(0)
@@ -102,11 +102,11 @@ def polynomial_attention_rolling(
     in_d = d < SIZE_d
     e = tl.arange(0, BLOCK_e).to(INDEX)  # [BLOCK_e]
     in_e = e < SIZE_e
-    q_ptr = q_ptr if BOX else q_ptr + lead0 * q_lead0 + lead1 * q_lead1
-    k_ptr = k_ptr if BOX else k_ptr + lead0 * k_lead0 + lead1 * k_lead1
-    v_ptr = v_ptr if BOX else v_ptr + lead0 * v_lead0 + lead1 * v_lead1
+    q_ptr += lead0 * q_lead0 + lead1 * q_lead1
+    k_ptr += lead0 * k_lead0 + lead1 * k_lead1
+    v_ptr += lead0 * v_lead0 + lead1 * v_lead1
     o_ptr += lead0 * o_lead0 + lead1 * o_lead1
-    q = q_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
+    q = q_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
     t = tl.full([BLOCK_M], 0.0, tl.float32)
     t2 = tl.full([BLOCK_M, BLOCK_e], 0.0, tl.float32)
     lo = 0
@@ -117,13 +117,13 @@ def polynomial_attention_rolling(
     full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
     for j0 in range(lo, full_hi, BLOCK_N):
         t, t2 = _step(
-            t, t2, j0, k_ptr, v_ptr, d, e, i, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e, v_j, size_j,
-            BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, False, OPERAND,
+            t, t2, j0, k_box, k_ptr, v_box, v_ptr, d, e, i, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e,
+            v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, False, OPERAND,
         )
     for j0 in range(full_hi, hi, BLOCK_N):
         t, t2 = _step(
-            t, t2, j0, k_ptr, v_ptr, d, e, i, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e, v_j, size_j,
-            BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, True, OPERAND,
+            t, t2, j0, k_box, k_ptr, v_box, v_ptr, d, e, i, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e,
+            v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, True, OPERAND,
         )
     o = t2 * (1.0 / (t + 1.0))[:, None]
     tl.store(o_ptr + i[:, None] * o_i + e[None, :] * o_e, o.to(o_ptr.dtype.element_ty), mask=in_i[:, None] & in_e[None, :])
@@ -131,8 +131,8 @@ def polynomial_attention_rolling(
 
 @triton.jit
 def polynomial_attention_parts(
-    k_ptr, part_t2_ptr, part_t_ptr, q_ptr, v_ptr, chunk, k_d, k_j, k_lead0, k_lead1, q_d, q_i, q_lead0, q_lead1,
-    scale_2, v_e, v_j, v_lead0, v_lead1, size_batch, size_i, size_j, size_lead, BLOCK_M: tl.constexpr,
+    k_box, k_ptr, part_t2_ptr, part_t_ptr, q_box, q_ptr, v_box, v_ptr, chunk, k_d, k_j, k_lead0, k_lead1, q_d, q_i,
+    q_lead0, q_lead1, scale_2, v_e, v_j, v_lead0, v_lead1, size_batch, size_i, size_j, size_lead, BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
     OPERAND: tl.constexpr, OVERLAP: tl.constexpr, SIZE_d: tl.constexpr, SIZE_e: tl.constexpr,
 ):
@@ -151,10 +151,10 @@ def polynomial_attention_parts(
     in_d = d < SIZE_d
     e = tl.arange(0, BLOCK_e).to(INDEX)  # [BLOCK_e]
     in_e = e < SIZE_e
-    q_ptr = q_ptr if BOX else q_ptr + lead0 * q_lead0 + lead1 * q_lead1
-    k_ptr = k_ptr if BOX else k_ptr + lead0 * k_lead0 + lead1 * k_lead1
-    v_ptr = v_ptr if BOX else v_ptr + lead0 * v_lead0 + lead1 * v_lead1
-    q = q_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
+    q_ptr += lead0 * q_lead0 + lead1 * q_lead1
+    k_ptr += lead0 * k_lead0 + lead1 * k_lead1
+    v_ptr += lead0 * v_lead0 + lead1 * v_lead1
+    q = q_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
     part = tl.program_id(1)
     if OVERLAP:
         tl.extra.cuda.gdc_launch_dependents()
@@ -168,13 +168,13 @@ def polynomial_attention_parts(
     full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
     for j0 in range(lo, full_hi, BLOCK_N):
         t, t2 = _step(
-            t, t2, j0, k_ptr, v_ptr, d, e, i, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e, v_j, size_j,
-            BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, False, OPERAND,
+            t, t2, j0, k_box, k_ptr, v_box, v_ptr, d, e, i, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e,
+            v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, False, OPERAND,
         )
     for j0 in range(full_hi, hi, BLOCK_N):
         t, t2 = _step(
-            t, t2, j0, k_ptr, v_ptr, d, e, i, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e, v_j, size_j,
-            BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, True, OPERAND,
+            t, t2, j0, k_box, k_ptr, v_box, v_ptr, d, e, i, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e,
+            v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, True, OPERAND,
         )
     tl.store(part_t_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), t, mask=in_i)
     tl.store(part_t2_ptr + (((part * size_batch + batch).to(tl.int64) * size_i + i)[:, None] * SIZE_e + e[None, :]), t2, mask=in_i[:, None] & in_e[None, :])
