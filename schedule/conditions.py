@@ -6,9 +6,10 @@ and `==`, false where a side is NaN; each other one is their negation or has its
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import gcd
 
-from refold.schedule.integers import add, polynomial, products, scale, subtract, value_of, whole
+from refold.schedule.integers import KEPT, add, polynomial, products, scale, subtract, value_of, whole
 from refold.schedule.terms import Sort, Term, make
 
 TRUE, FALSE = make("true", "bool"), make("false", "bool")
@@ -18,6 +19,7 @@ def truth(value: bool) -> Term:
     return TRUE if value else FALSE
 
 
+@lru_cache(maxsize=KEPT)
 def negate(a: Term) -> Term:
     if a in (TRUE, FALSE):
         return truth(a is FALSE)
@@ -36,6 +38,7 @@ def either(*terms: Term) -> Term:
     return _joined("or", FALSE, TRUE, terms)
 
 
+@lru_cache(maxsize=KEPT)
 def _joined(op: str, unit: Term, zero: Term, terms: tuple[Term, ...]) -> Term:
     """A conjunction or disjunction: a set of terms. What contradicts another term within one of them is left out."""
     flat = {x for t in terms for x in (t.args if t.op == op else (t,))} - {unit}
@@ -55,6 +58,7 @@ def _joined(op: str, unit: Term, zero: Term, terms: tuple[Term, ...]) -> Term:
     return ordered[0] if len(ordered) == 1 else make(op, "bool", ordered)
 
 
+@lru_cache(maxsize=KEPT)
 def different(a: Term, b: Term) -> Term:
     """Whether two truth values differ."""
     if a in (TRUE, FALSE):
@@ -64,6 +68,7 @@ def different(a: Term, b: Term) -> Term:
     return either(both(a, negate(b)), both(negate(a), b))
 
 
+@lru_cache(maxsize=KEPT)
 def nonnegative(p: Term) -> Term:
     """`p >= 0` of an integer."""
     known = value_of(p)
@@ -80,6 +85,7 @@ def nonnegative(p: Term) -> Term:
     return make(">=0", "bool", (p,))
 
 
+@lru_cache(maxsize=KEPT)
 def zero(p: Term) -> Term:
     """`p == 0` of an integer."""
     known = value_of(p)

@@ -9,8 +9,8 @@ fits into its width is an obligation of its own.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import TypeAlias
-from weakref import WeakKeyDictionary
 
 from refold.schedule.terms import Term, make, rebuild
 
@@ -18,6 +18,11 @@ from refold.schedule.terms import Term, make, rebuild
 Product: TypeAlias = tuple[Term, ...]
 
 
+# Lanes, tiles and the cases of a kernel's flags repeat each other: a term is one object, and so is what is made of it.
+KEPT = 1 << 15
+
+
+@lru_cache(maxsize=KEPT)
 def whole(value: int) -> Term:
     return polynomial({(): value})
 
@@ -30,22 +35,16 @@ def value_of(term: Term) -> int | None:
     return parts[()] if len(parts) == 1 and () in parts else None
 
 
-# Terms are asked for their products over and over: a term is one object, and what it is made of never changes.
-_PRODUCTS: WeakKeyDictionary[Term, Mapping[Product, int]] = WeakKeyDictionary()
-
-
+@lru_cache(maxsize=KEPT)
 def products(term: Term) -> Mapping[Product, int]:
     """The products of atoms that an integer is the sum of, each with its coefficient."""
     if term.op != "polynomial":
         return {(term,): 1}
-    found = _PRODUCTS.get(term)
-    if found is None:
-        assert isinstance(term.data, tuple)
-        found = _PRODUCTS[term] = {
-            tuple(a for a, power in zip(term.args, powers, strict=True) for _ in range(power)): coefficient
-            for powers, coefficient in term.data
-        }
-    return found
+    assert isinstance(term.data, tuple)
+    return {
+        tuple(a for a, power in zip(term.args, powers, strict=True) for _ in range(power)): coefficient
+        for powers, coefficient in term.data
+    }
 
 
 def polynomial(parts: dict[Product, int]) -> Term:
@@ -64,6 +63,7 @@ def _order(term: Term) -> int:
     return term.serial
 
 
+@lru_cache(maxsize=KEPT)
 def add(*terms: Term) -> Term:
     total: dict[Product, int] = {}
     for term in terms:
@@ -72,6 +72,7 @@ def add(*terms: Term) -> Term:
     return polynomial(total)
 
 
+@lru_cache(maxsize=KEPT)
 def scale(term: Term, factor: int) -> Term:
     return polynomial({p: c * factor for p, c in products(term).items()})
 
@@ -80,6 +81,7 @@ def subtract(a: Term, b: Term) -> Term:
     return add(a, scale(b, -1))
 
 
+@lru_cache(maxsize=KEPT)
 def multiply(a: Term, b: Term) -> Term:
     total: dict[Product, int] = {}
     for left, c in products(a).items():

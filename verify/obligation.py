@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import sympy as sp
@@ -11,7 +13,7 @@ from sympy.core.relational import Relational
 from refold.algebra import Plan, State
 from refold.algebra.rewrite import walk
 from refold.spec.mathematics import text
-from refold.verify.certificate.comparison import query_context
+from refold.verify.certificate.comparison import query_context, read
 from refold.verify.deadline import doing
 from refold.verify.smt import formulas as z3
 from refold.verify.smt.encode import Encoder
@@ -48,11 +50,38 @@ class Obligation:
 Alternatives: TypeAlias = "tuple[Obligation, ...]"
 
 
+class _Proved(threading.local):
+    """Many plans ask the same: stages of one pipeline, variants of one operator. A thread asks it once.
+
+    A question is put in a context that has seen nothing else, so that its certificate hangs on the question alone.
+    """
+
+    def __init__(self) -> None:
+        self.answers: dict[Hashable, Answer] = {}
+
+
+_PROVED = _Proved()
+
+
 def discharge(obligation: Obligation, plan: Plan, timeout_ms: int = TIMEOUT_MS) -> Answer:
     """The solver's answer to an obligation of a plan."""
     doing(f"while {obligation.name} was asked")
+    question = None if read() is not None else (_question(obligation, plan), timeout_ms)
+    if question in _PROVED.answers:
+        return replace(_PROVED.answers[question], seconds=0.0)
     with query_context():
-        return ask(query(obligation, plan), timeout_ms)
+        answer = ask(query(obligation, plan), timeout_ms)
+    if question is not None and answer.verdict == "proved":
+        _PROVED.answers[question] = answer
+    return answer
+
+
+def _question(obligation: Obligation, plan: Plan) -> Hashable:
+    """All that the answer to an obligation hangs on: it, but for its name, and what may be infinite in it."""
+    formulas = (*obligation.assumptions, *obligation.goals)
+    here = {s for f in formulas for s in f.free_symbols}
+    extended = tuple(symbols & here for symbols in _extended(plan))
+    return obligation.assumptions, obligation.goals, obligation.partial, obligation.claim, extended
 
 
 def query(obligation: Obligation, plan: Plan) -> Query:

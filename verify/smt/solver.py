@@ -97,6 +97,7 @@ class _Search:
         self.text = Texts()
         self.cores = Cores(z3.current() if query.shown else None)
         self.models: list[Any] = []
+        self.scripts: list[tuple[frozenset[int], list[Any], Script]] = []
         self.count = 0
         self.alive = query.shows_model
 
@@ -179,7 +180,7 @@ class _Search:
     def refuted(self, goals: list[Any], known: list[Any]) -> tuple[Script, ...]:
         """The scripts that show goals: of all at once, or of each where that is too much for the other solver."""
         # Most goals need no premises, and those about other things only make them slower to see.
-        script = self.refute([], goals, QUICK) or self.refute(known, goals)
+        script = self.recalled(_contrary(known, goals)) or self.refute([], goals, QUICK) or self.refute(known, goals)
         if script is None:
             raise self.open([*known, z3.Not(z3.And(*goals))])
         if script.agreed or len(goals) < 2:
@@ -199,13 +200,23 @@ class _Search:
     def refute(self, facts: list[Any], goals: list[Any], effort: int = 0) -> Script | None:
         """The script of facts that contradict the negation of goals (each other, without goals), with both solvers'
         answers to its very text; None where they may not."""
-        negation = z3.Not(z3.And(*goals))
-        formulas = [*conjuncts(facts), *([negation] if goals else [])]
+        formulas = _contrary(facts, goals)
+        if (known := self.recalled(formulas)) is not None:
+            return known
         if not self.contradict(formulas, effort):
             return None
         # What has no part in the contradiction makes the script longer, and harder for the other solver.
         core = self.cores.core(formulas)
-        return self.script([f for f in core if f is not negation], goals if any(f is negation for f in core) else [])
+        negation = formulas[-1] if goals else None
+        script = self.script([f for f in core if f is not negation], goals if any(f is negation for f in core) else [])
+        if script is not None:
+            self.scripts.append((frozenset(map(z3.key, core)), core, script))
+        return script
+
+    def recalled(self, formulas: list[Any]) -> Script | None:
+        """The script of some of the formulas, where these contradicted each other in another case of the question."""
+        there = {*map(z3.key, formulas)}
+        return next((script for core, _, script in self.scripts if core <= there), None)
 
     def script(self, facts: list[Any], goals: list[Any]) -> Script | None:
         """What Z3 says to contradict itself, with both solvers' answers to the text of it."""
@@ -279,6 +290,11 @@ def _was_stopped(error: Exception) -> bool:
 def _clock() -> float:
     """The seconds of both solvers' work for this thread: the same, however many others there are."""
     return time.thread_time() + second.seconds()
+
+
+def _contrary(facts: list[Any], goals: list[Any]) -> list[Any]:
+    """The facts, and last the negation of what they are to show, if that is anything."""
+    return [*conjuncts(facts), *([z3.Not(z3.And(*goals))] if goals else [])]
 
 
 def _negation(condition: Any) -> Any:
