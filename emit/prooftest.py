@@ -133,7 +133,8 @@ def marks_of(spec: Spec) -> set[Param]:
         p
         for c in _conditions(spec)
         if isinstance(c, sp.Eq | sp.Ne) and c.has(Read)
-        for p in c.free_symbols
+        for side in c.args
+        for p in outside_folds(side)
         if isinstance(p, Param)
     }
 
@@ -160,8 +161,9 @@ def integers_of(spec: Spec, fold: Index) -> dict[str, tuple[str, str]]:
             for inner in [n for n in outside_folds(index) if isinstance(n, Read)]:
                 found[inner.name] = (axis.name, found[inner.name][1])
     for cond in _conditions(spec):
-        for read in [n for n in walk(cond) if isinstance(n, Read)]:
-            marks = [p.name for p in cond.free_symbols if isinstance(p, Param)]
+        compared = [n for side in cond.args for n in outside_folds(side)]
+        for read in [n for n in compared if isinstance(n, Read)]:
+            marks = [n.name for n in compared if isinstance(n, Param)]
             if marks and isinstance(cond, sp.Eq | sp.Ne):
                 found[read.name] = (found[read.name][0], marks[0])
             elif fold in cond.free_symbols and not isinstance(cond, sp.Eq | sp.Ne):

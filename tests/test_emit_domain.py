@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from refold.emit.domain import Draw, domain_of
-from refold.spec import Scalar, Spec, Tensor, absolute, axes, exp, fold, log, pipeline, sqrt, where
+from refold.emit.prooftest import integers_of, scalars_of
+from refold.spec import Scalar, Spec, Tensor, absolute, axes, exp, fold, log, oo, pipeline, sqrt, where
 
 i, j = axes("i j")
 x, y, w = Tensor("x", i, j), Tensor("y", i, j), Tensor("w", j)
@@ -39,6 +40,16 @@ def domain(spec: Spec) -> tuple[tuple[str, ...], float, bool]:
 )
 def test_tensors_are_positive_where_the_pipeline_needs_it(spec: Spec, positive: tuple[str, ...]) -> None:
     assert domain(spec)[0] == positive
+
+
+def test_what_stands_in_a_fold_is_no_mark_of_integer_data() -> None:
+    """`j != argmax(x c)` compares positions: neither the data in it nor the scalar is what is compared."""
+    first = fold.argmax(x[i, j] * Scalar("c"), over=j)
+    spec = pipeline(r=fold.max(where(j != first, x[i, j], -oo), over=j)[i])
+    assert integers_of(spec, j.expr) == {}
+    assert scalars_of(spec) == {"c": 0.25}
+    marked = pipeline(r=fold.sum(where(n[i] == Scalar("ignored", integer=True), 0, x[i, j]), over=j)[i])
+    assert integers_of(marked, j.expr) == {"n": ("", "ignored")}
 
 
 def test_large_logits_are_as_large_as_the_pipeline_as_written_allows() -> None:

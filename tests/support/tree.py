@@ -376,7 +376,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "log": logarithm,
     "sqrt": lambda x: math.sqrt(x) if x >= 0 else math.nan,
     "tanh": math.tanh,
-    "sigmoid": lambda x: 0.5 * (1.0 + math.tanh(0.5 * x)),
+    "sigmoid": lambda x: 1.0 / (1.0 + exponential(-x)),
     "sin": within(math.sin),
     "cos": within(math.cos),
     "erf": math.erf,
