@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+import sympy as sp
+
 from refold.algebra.cuts import cuts
 from refold.algebra.derive import plan_of
 from refold.algebra.flatten import Flat, flatten
@@ -77,9 +79,10 @@ class Search:
     def in_two(self, spec: Spec, taken: frozenset[str], most: int) -> Plans | None:
         """The plans of the two pieces of a pipeline that cost least, of those that have some.
 
-        A first piece without a kernel is cut itself where every other cut has such a one.
+        A first piece without a kernel is cut itself where every other cut has such a one. What an output is where its
+        reductions range over nothing is for the stage to say that reduces, and none but the last writes it.
         """
-        if most < 2:
+        if most < 2 or spec.empty is not sp.nan:
             return None
         ways = cuts(spec, taken, self.lengths)
         whole = [way for way in ways if (plan := self.plan(way[0])) and self.cost((plan,)) is not None]

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import sympy as sp
-
 from refold.algebra.cuts import dtype_of
 from refold.algebra.derive import derive, plan_of
 from refold.algebra.flatten import Flat
@@ -97,10 +95,7 @@ def stages(spec: Spec) -> Plan | Staged | Refusal:
     for other in () if spec.as_written else reassociations(spec):
         pieces = search.pieces(other.after)
         least = search.worth(None if found is None else found.cost)
-        if pieces is None or (len(pieces.plans) > 1 and spec.empty is not sp.nan):
-            # What an output is where it has no value is for its own stage to say, and not for one before.
-            continue
-        if search.worth(pieces.cost) < GAIN * least:
+        if pieces is not None and search.worth(pieces.cost) < GAIN * least:
             found, form = pieces, replace(other, saved=(before, pieces.cost))
     if found is None:
         return derive(spec)

@@ -845,7 +845,8 @@ def run_stages(
                 held[n], axes[n] = flat.merge(held[n], axes[n]), flat.axes(axes[n])
         size[flat.axis] = size[flat.outer] * size[flat.inner]
         words = words | {flat.length: max(1, size[flat.inner]), flat.axis: size[flat.axis]}
-    words = words | {length: size[axis] for length, axis in lengths.items()}
+    # A stage may have no tensor with an axis whose length others tell.
+    words = size | words | {length: size[axis] for length, axis in lengths.items()}
     for stage in stages:
         named = {theirs: words[ours] for theirs, ours in stage.words.items()}
         made = stage.call(*(held[n] for n in stage.reads), **named, **options)

@@ -206,6 +206,28 @@ def _divides_by_zero(node: Node, run: Run, at: dict[str, int]) -> bool:
     return any(_divides_by_zero(child, run, at) for child in children(node))
 
 
+def infinite_within(pipeline: Pipeline, run: Run, name: str) -> list[bool]:
+    """Of each element of an output, whether a fold that it is made of is infinite or has no value."""
+    node, axes = pipeline.outputs[name]
+    return [_infinite(node, run, at) for at in positions(axes, run.sizes)]
+
+
+def _infinite(node: Node, run: Run, at: dict[str, int]) -> bool:
+    if node.op != "fold":
+        return any(_infinite(child, run, at) for child in children(node))
+    _, body, axis = node.args
+    if not math.isfinite(run(node, at)):
+        return True
+    nested = any(n.op == "fold" for n in below(body))
+    return nested and any(_infinite(body, run, {**at, axis: n}) for n in range(run.sizes[axis]))
+
+
+def below(node: Node) -> Iterator[Node]:
+    yield node
+    for child in children(node):
+        yield from below(child)
+
+
 def outermost(node: Node) -> Iterator[str]:
     """The axes of the folds that are in no other."""
     if node.op == "fold":
