@@ -10,12 +10,14 @@ import sympy as sp
 
 from refold.algebra.abstract import abstract
 from refold.algebra.corrections import (
+    Move,
     Terms,
     given,
     given_by_others,
     never_zero,
     of_extremum,
     of_product,
+    of_ranking,
     regular,
     total,
 )
@@ -25,6 +27,7 @@ from refold.algebra.law import Law, separate, solve
 from refold.algebra.masked import refuse_partial_anchor
 from refold.algebra.names import Names
 from refold.algebra.plan import Accumulator, Anchor, Element, Family, Fresh, State, Varying
+from refold.algebra.ranking import Ranking, nested, ranking
 from refold.algebra.refuse import Apart, Refused, refuse
 from refold.algebra.rewrite import denominators, map_folds, summands
 from refold.algebra.stabilise import primitive
@@ -57,10 +60,11 @@ class Accumulation:
 
     def correct(self, fold: Fold) -> sp.Expr:
         """Finds the correction law of one fold and adds its accumulators."""
-        body, used = abstract(fold.body, self.axis, self.element, self.anchor)
+        body, used = abstract(nested(fold.body, fold.axis), self.axis, self.element, self.anchor)
         axes = tuple(sorted((s for s in fold.free_symbols if isinstance(s, Index)), key=lambda a: a.name))
+        order = ranking(body, self.axis, [*self.elements.values()], self.anchors, self.accumulators)
         if fold.kind == "argmax":
-            return self.argmax(fold, body, used, axes)
+            return self.argmax(fold, order, used, axes)
         if fold.kind == "sum":
             terms = given(body, used, self.sources(), self.anchors, self.elements.values())
             if terms is not None:
@@ -70,16 +74,14 @@ class Accumulation:
         if not used:
             return self.add(fold, fold.kind, body, None, axes, 1, (), self.names.accumulator(fold, body, axes))
         varying = tuple(e.symbol for e in self.elements.values() if e.symbol in body.free_symbols)
+        move: Move | None = None
         match fold.kind:
             case "sum":
                 return self.correct_sum(fold, body, used, varying, axes)
             case "max" | "min":
-                move = of_extremum(fold, body, used, varying)
+                move = of_ranking(order, used, order.keys) if order else of_extremum(fold, body, used, varying)
             case "prod":
-                count = Fold("count", sp.S.One, self.axis)
-                move = of_product(body, used, varying, lambda: self.value(count))
-            case _:
-                move = None
+                move = of_product(body, used, varying, lambda: self.value(Fold("count", sp.S.One, self.axis)))
         if move is None:
             raise self.refused(fold, body, used)
         name = self.names.accumulator(fold, body, axes)
@@ -147,7 +149,7 @@ class Accumulation:
                 used[n] = replace(anchor, default=sp.S.One)
                 self.anchors[self.anchors.index(anchor)] = used[n]
 
-    def argmax(self, fold: Fold, body: sp.Expr, used: list[Anchor], axes: Any) -> sp.Expr:
+    def argmax(self, fold: Fold, order: Ranking | None, used: list[Anchor], axes: Any) -> sp.Expr:
         """Carries the position beside its key; a strictly monotone correction of the key keeps the position."""
         key = self.value(Fold("max", fold.body, self.axis))
         assert isinstance(key, State)
@@ -156,22 +158,17 @@ class Accumulation:
         symbol = State(name)
         self.names.taken.add(name)
         stale = tuple(a.stale for a in used)
-        self.accumulators.append(Accumulator(symbol, "argmax", position, symbol, axes, 1, stale, key))
+        moved = symbol if order is None else of_ranking(order, used, order.places)(symbol)
+        self.accumulators.append(Accumulator(symbol, "argmax", position, moved, axes, 1, stale, key))
         self.journal.step("argmax", fold, symbol, "the lowest position at which the key is largest")
+        if moved != symbol:
+            self.journal.step("correct", symbol, moved)
         return symbol
 
     def add(
-        self,
-        fold: Fold | None,
-        kind: str,
-        element: sp.Expr,
-        moved: sp.Expr | None,
-        axes: Any,
-        rank: int,
-        stale: Any,
-        name: str,
-        family: Family | None = None,
-    ) -> sp.Expr:
+        self, fold: Fold | None, kind: str, element: sp.Expr, moved: sp.Expr | None, axes: Any, rank: int,
+        stale: Any, name: str, family: Family | None = None,
+    ) -> sp.Expr:  # fmt: skip
         for known in self.accumulators:
             if known.reducer == kind and known.element == element and known.axes == axes:
                 return known.symbol

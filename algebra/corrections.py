@@ -10,6 +10,7 @@ from sympy.core.relational import Relational
 
 from refold.algebra.law import Law, express, has_value
 from refold.algebra.plan import Accumulator, Anchor, Element, State, counts
+from refold.algebra.ranking import Ranking
 from refold.algebra.rewrite import walk
 from refold.spec import Fold, Where
 from refold.spec.heads import UNITS
@@ -49,6 +50,12 @@ def of_extremum(fold: Fold, g: sp.Expr, used: list[Anchor], varying: Varyings) -
         regular = [a.regular for a in used if a.regular is not sp.true]
         return lambda t: Where(sp.And(*regular, reached(t, unit, evaluate=False), evaluate=False), t * ratio, t)
     return None
+
+
+def of_ranking(order: Ranking, used: Sequence[Anchor], better: Sequence[State]) -> Move:
+    """The first of the part's own best that is not taken: `better` are the keys, or the positions, of the ranking."""
+    taken = [next(x.fresh for x in used if x.expr == place) for place in order.places]
+    return lambda t: order.left(taken, t, of=better)
 
 
 def of_product(g: sp.Expr, used: Sequence[Anchor], varying: Varyings, count: Callable[[], sp.Expr]) -> Move | None:

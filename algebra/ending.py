@@ -9,6 +9,7 @@ from refold.algebra.accumulate import Accumulation
 from refold.algebra.ieee import ieee
 from refold.algebra.normal import NormalForm
 from refold.algebra.plan import Accumulator, Condition, Finish, Reading, State, counts
+from refold.algebra.ranking import ranking
 from refold.algebra.rewrite import denominators, folds, map_folds, walk
 from refold.spec import Fold, Output, Read, Size, Where
 from refold.spec.heads import UNITS, at_an_element
@@ -57,11 +58,20 @@ class Ending:
             # A minimum of what a mask makes -oo is not +oo where all is masked: its guard would be that of no position.
             telling = [a for a in self.found.accumulators
                        if all(limits.get(s, 0) * a.unit != -sp.oo for s in a.element.free_symbols)]  # fmt: skip
-            return sp.And(*counts(expr, telling))
+            return sp.And(*counts(expr.xreplace(self.best()), telling))
         if not any(e.infinite for e in self.found.elements.values()) and np.isnan(self.at_nothing(written)):
             # Written as 0/0 over an empty axis and carried as something that is 0 there, like a mean.
             return sp.And(*self.regular(expr))
         return sp.true
+
+    def best(self) -> dict[State, State]:
+        """The first of the ranking that each maximum is of: it has a value of any position."""
+        known, elements = self.found.accumulators, [*self.found.elements.values()]
+        orders = {
+            a.symbol: ranking(a.element, self.axis, elements, self.found.anchors, known[:n])
+            for n, a in enumerate(known)
+        }
+        return {symbol: order.keys[0] for symbol, order in orders.items() if order is not None}
 
     def fails_on_nothing_alone(self, guard: sp.Basic) -> bool:
         """Whether a guard holds as soon as there is one element: nothing masked, and only counts and sums of exp."""

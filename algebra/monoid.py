@@ -7,7 +7,7 @@ exp(-oo - r') = 0 is what a part without a position weighs, and is guarded elsew
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -17,6 +17,7 @@ from sympy.logic.boolalg import BooleanFunction
 
 from refold.algebra.base2 import exp2
 from refold.algebra.plan import Accumulator, Anchor, Element, Finish, Plan, Reducer, State
+from refold.algebra.ranking import taken
 from refold.algebra.rewrite import rebuild
 from refold.spec import Fold, Index, Spec, Where
 from refold.spec.heads import HEADS, Symbol
@@ -54,11 +55,15 @@ class Operation:
     lets: tuple[Let, ...]
     results: tuple[sp.Symbol, ...]
 
-    def at(self, values: Mapping[Any, Any]) -> tuple[sp.Expr, ...]:
-        """The components as expressions over what `values` gives for the symbols of states and elements."""
+    def at(self, values: Mapping[Any, Any], kept: Collection[sp.Symbol] = ()) -> tuple[sp.Expr, ...]:
+        """The components as expressions over what `values` gives for the symbols of states and elements.
+
+        What is `kept` stands there by its name: of its value nothing is said.
+        """
         known = dict(values)
         for let in self.lets:
-            known[let.symbol] = put(let.expr, known)
+            if let.symbol not in kept:
+                known[let.symbol] = put(let.expr, known)
         return tuple(known[result] for result in self.results)
 
 
@@ -97,6 +102,8 @@ class Monoid:
     project: tuple[Finish, ...]
     commutes: bool
     why: Why
+    # The fresh anchors that say which positions of a ranking are taken: written out they would fill a page.
+    taken: frozenset[sp.Symbol] = frozenset()
 
     @property
     def symbols(self) -> tuple[State, ...]:
@@ -115,9 +122,9 @@ class Monoid:
         return self.named(self.lift.at({}))
 
     def combined(self, left: Values, right: Values) -> dict[State, sp.Expr]:
-        """The state of the union of two disjoint parts."""
+        """The state of the union of two disjoint parts; positions that are taken in it stand by their names."""
         assert self.combine is not None
-        return self.named(self.combine.at(self.pair(left, right)))
+        return self.named(self.combine.at(self.pair(left, right), self.taken))
 
     def pair(self, left: Values, right: Values) -> dict[sp.Symbol, sp.Expr]:
         """Two states as the values of what `combine` reads."""
@@ -155,7 +162,7 @@ def monoid(plan: Plan) -> Monoid:
     )
     units = tuple(a.unit for a in plan.accumulators)
     return Monoid(plan.spec, plan.axis, plan.elements, state, units, lift, of_one(update, plan.axis), update, combine,
-                  plan.finish, True, "corrections")  # fmt: skip
+                  plan.finish, True, "corrections", taken(plan))  # fmt: skip
 
 
 def definition(plan: Plan) -> Operation:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from refold import Plan, Staged, Tensor, axes, derive, exp, fold, oo, pipeline, stages, where
+from refold import Plan, Tensor, axes, derive, exp, fold, oo, pipeline, where
 from refold.algebra.roles import assign
 from refold.algebra.run import run
 from refold.emit.prooftest import test_text as text_of_test
@@ -24,6 +24,8 @@ from refold.spec.evaluate import evaluate
 from refold.spec.serial import loads
 from refold.verify.kernel.prover import Prover, obligations
 from refold.verify.kernel.refinement import of_stage
+from refold.verify.laws.obligations import corrections
+from refold.verify.obligation import discharge
 from refold.verify.verify import invariants_of
 
 i, j, e = axes("i j e")
@@ -114,18 +116,63 @@ def test_the_largest_come_first_and_of_equal_ones_the_first(k: int) -> None:
             assert [found[f"at{n}"][row] for n in range(k)] == [at for _, at in ranked]
 
 
-def test_each_of_the_largest_waits_for_the_positions_before_it() -> None:
-    _, positions = fold.topk(x[i, j], 3, over=j)
-    cut = stages(pipeline(third=positions[2][i]))
-    assert isinstance(cut, Staged)
-    assert len(cut.plans) == 3
-    assert [t.dtype for t in cut.plans[2].spec.tensors] == ["float", "int64", "int64"]
-    given = {"x": inputs(3, 5)["x"]}
-    held: dict[str, Any] = {}
-    for plan in cut.plans:
-        held |= run(plan, {t.name: (given | held)[t.name] for t in plan.spec.tensors})
-    wanted = [sorted(range(5), key=lambda n, line=line: (-line[n], n))[2] for line in given["x"].tolist()]
-    assert held["third"].tolist() == wanted
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("k", [2, 3, 8])
+def test_one_pass_carries_the_largest_over_any_parts(k: int, order: str) -> None:
+    """Equal ones, hidden ones, and fewer positions than are asked for, which have no position of their own."""
+    values, positions = fold.topk(where(j != 1, x[i, j], -oo), k, over=j)
+    outputs = {f"v{n}": value[i] for n, value in enumerate(values)} | {
+        f"at{n}": at[i] for n, at in enumerate(positions)
+    }
+    plan = plan_of(pipeline(**outputs))
+    assert [a.reducer for a in plan.accumulators].count("max") == k
+    for length in (0, 1, 2, 5, 9):
+        given = {"x": inputs(length, length)["x"]}
+        found = run(plan, given, ORDERS[order](length))
+        for row, line in enumerate(given["x"].tolist()):
+            ranked = sorted((-value, n) for n, value in enumerate(line) if n != 1)[:k]
+            wanted = [-value for value, _ in ranked] + [-math.inf] * (k - len(ranked))
+            assert [found[f"v{n}"][row] for n in range(k)] == wanted
+            assert [found[f"at{n}"][row] for n in range(len(ranked))] == [at for _, at in ranked]
+
+
+def test_payloads_at_the_largest_need_no_other_pass() -> None:
+    _, positions = fold.topk(x[i, j], 2, over=j)
+    plan = plan_of(pipeline(y=v[positions[0], e][i, e], z=v[positions[1], e][i, e]))
+    given = inputs(4, 6)
+    found = run(plan, given, ORDERS["empty parts"](6))
+    for row, line in enumerate(given["x"].tolist()):
+        first, second = sorted(range(6), key=lambda n, line=line: (-line[n], n))[:2]
+        assert found["y"][row].tolist() == given["v"][first].tolist()
+        assert found["z"][row].tolist() == given["v"][second].tolist()
+
+
+@cache
+def second() -> Plan:
+    return plan_of(pipeline(runner=fold.topk(x[i, j], 2, over=j)[1][1][i]))
+
+
+def with_moved(plan: Plan, reducer: str, moved: Callable[[Any], Any]) -> Plan:
+    """A plan in which the last accumulator of a kind is corrected in another way."""
+    last = [a for a in plan.accumulators if a.reducer == reducer][-1]
+    changed = replace(last, moved=moved(last.moved))
+    return replace(plan, accumulators=tuple(changed if a is last else a for a in plan.accumulators))
+
+
+def failed(plan: Plan) -> set[str]:
+    """The corrections of a plan that are not proved."""
+    asked = (o for o in corrections(plan, invariants_of(plan)))
+    return {o.name for o in asked if discharge(o, plan).verdict != "proved"}
+
+
+def test_a_ranking_is_proved_and_one_that_keeps_what_is_taken_is_not() -> None:
+    assert failed(second()) == set()
+    stale = {reducer: with_moved(second(), reducer, lambda moved: moved.args[2]) for reducer in ("max", "argmax")}
+    assert "correction m2" in failed(stale["max"])
+    assert "correction at2" in failed(stale["argmax"])
+    first = {reducer: with_moved(second(), reducer, lambda moved: moved.args[1]) for reducer in ("max", "argmax")}
+    assert "attained m2" in failed(first["max"])
+    assert "attained at2" in failed(first["argmax"])
 
 
 @pytest.mark.parametrize("k", [0, True, 2.0])

@@ -38,7 +38,6 @@ AXES = {
     "inverse_distance_attention": ["j"],
     "latent_attention": ["d", "j", "r"],
     "linear_attention": ["j", "d"],
-    "moe_router": ["j", "j"],
     "monarch": ["j", "b"],
     "patch_softmax": ["ab"],
     "point_attention": ["j"],

@@ -17,6 +17,7 @@ from refold.verify.certificate.comparison import query_context, read
 from refold.verify.deadline import doing
 from refold.verify.smt import formulas as z3
 from refold.verify.smt.encode import Encoder
+from refold.verify.smt.order import in_order, is_order
 from refold.verify.smt.query import Answer, Query
 from refold.verify.smt.shape import exponents, is_exponent, terms
 from refold.verify.smt.solver import TIMEOUT_MS, ask
@@ -87,10 +88,21 @@ def _question(obligation: Obligation, plan: Plan) -> Hashable:
 def query(obligation: Obligation, plan: Plan) -> Query:
     """An obligation of a plan as a question to solvers, or about a certificate."""
     formulas = (*obligation.assumptions, *obligation.goals)
+    if is_order(tuple(f.args[0] if isinstance(f, Defined) else f for f in formulas)):
+        return _query(_ordered(obligation), Variables())
     infinite, rising = _extended(plan)
     # What is compared with an exponent is known by its exponential too: a maximum and what it ranges over.
     coded = _compared(_exponents(formulas), formulas) - rising
     return _query(obligation, Variables(infinite, rising, coded))
+
+
+def _ordered(obligation: Obligation) -> Obligation:
+    """A question of comparisons alone, as one about reals; what is only compared and chosen has a value."""
+    assumed, goals = (
+        [f for f in some if not isinstance(f, Defined)] for some in (obligation.assumptions, obligation.goals)
+    )
+    known, found = in_order((*assumed, *goals))
+    return replace(obligation, assumptions=(*known, *found[: len(assumed)]), goals=found[len(assumed) :])
 
 
 def query_of_numbers(obligation: Obligation) -> Query:

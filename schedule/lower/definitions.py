@@ -10,8 +10,9 @@ from functools import partial
 import sympy as sp
 
 from refold.algebra import Accumulator, Plan, State
-from refold.algebra.monoid import Component, Let, Operation, Shared, guarded
+from refold.algebra.monoid import Component, Let, Operation, Shared, corrected, guarded
 from refold.algebra.plan import Reducer
+from refold.algebra.ranking import ranking_of
 from refold.algebra.roles import Roles
 from refold.schedule import ir
 from refold.schedule.lower.dots import extremum, reduced
@@ -82,7 +83,24 @@ class Definitions:
         anchor, scope = self.plan.anchor(let.symbol), self.scope
         wish = f"{anchor.stale}_hat"
         always = anchor.regular is sp.true
+        if let.expr in scope.whole:
+            scope.whole[let.symbol] = scope.whole[let.expr]
         scope.bind(let.symbol, scope.named(wish, scope.value(let.expr)) if always else chosen(scope, let.expr, wish))
+
+    def left(self, symbol: State, values: Mapping[State, sp.Expr], mark: str = "") -> ir.Value:
+        """An accumulator of a part as the whole has it."""
+        self.name_left(symbol, values, mark)
+        return self.scope.value(corrected(self.plan, self._own(symbol), values))
+
+    def name_left(self, symbol: State, values: Mapping[State, sp.Expr], mark: str = "") -> None:
+        """Names that of a ranking, which stands in several places."""
+        own = self._own(symbol)
+        expr = corrected(self.plan, own, values)
+        if ranking_of(self.plan, own) is not None and self.scope.lookup(expr) is None:
+            self.scope.memo[expr] = self.scope.name(f"{symbol}{mark}_left", self.scope.value(expr))
+
+    def _own(self, symbol: State) -> Accumulator:
+        return next(a for a in self.plan.accumulators if a.symbol == symbol)
 
     def component(self, let: Let, val: ir.Value) -> None:
         """Names the new value of a component."""
@@ -93,6 +111,8 @@ class Definitions:
             val = ir.Binary("+", ir.Full(shape, ZERO, "float32", axes), self.scope.spread(val, axes))
         self.names[let.symbol] = self.scope.name(f"{component.symbol}_new", val)
         self.scope.bind(let.symbol, self.names[let.symbol])
+        if component.reducer == "argmax":
+            self.scope.whole[let.symbol] = self.names[let.symbol]
 
     def reduced(self, symbol: sp.Symbol, reducer: str, tile: ir.Value) -> ir.Value:
         """What a tile adds to a component."""

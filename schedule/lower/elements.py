@@ -67,8 +67,9 @@ class Elements:
             if {a for x in seen for a in scope.axes(x)} <= scope.axes(inner) and self.fold in scope.axes(inner):
                 core, masks = inner, [scope.condition(x) for x in seen]
         if e.expr == self.fold:
-            # Every position has its number: no mask is asked for.
-            scope.bind(e.symbol, scope.name("at", scope.value(e.expr)))
+            # Every position has its number: no mask is asked for. Compared with others it stays an integer.
+            scope.whole[e.symbol] = ir.Name(self.fold.name, (self.fold,))
+            scope.late[e.symbol] = lambda: scope.name("at", scope.value(e.expr))
             return
         factor = None
         if not masks or other in (sp.oo, -sp.oo):  # the other side of a mask would need the factor as well

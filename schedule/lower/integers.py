@@ -108,7 +108,7 @@ def condition(scope: Scope, cond: sp.Basic) -> ir.Value:
             # Whatever is no number is there, as far as a guard is concerned.
             return scope.join("!=", [scope.value(cond.lhs), scope.value(cond.rhs)])
         case Relational():
-            integral = is_integral(cond.lhs) and is_integral(cond.rhs)
+            integral = all(is_integral(side) or side in scope.whole for side in (cond.lhs, cond.rhs))
             left, right = ((scope.integer if integral else scope.value)(side) for side in (cond.lhs, cond.rhs))
             return scope.join(_RELATIONS[cond.rel_op], [left, right])
     raise EmitError(f"no Triton text for the condition {cond}: compare axes, sizes, scalars or integer tensors")
@@ -116,7 +116,8 @@ def condition(scope: Scope, cond: sp.Basic) -> ir.Value:
 
 def splat(scope: Scope, val: ir.Value, cond: sp.Basic) -> ir.Value:
     """A condition that enters a tile: one comparison of floats becomes floats there in Triton's interpreter."""
-    floats = any(not is_integral(side) for r in cond.atoms(Relational) for side in r.args)
+    sides = (side for r in cond.atoms(Relational) for side in r.args)
+    floats = any(not is_integral(side) and side not in scope.whole for side in sides)
     if not floats or val.axes:
         return val
     return ir.Binary(">", ir.Select(val, ir.Number(1), ir.Number(0)), ir.Number(0))

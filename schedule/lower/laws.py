@@ -5,7 +5,7 @@ from __future__ import annotations
 import sympy as sp
 
 from refold.algebra import Finish, Plan
-from refold.algebra.monoid import Let, Monoid, Shared, corrected, key_of
+from refold.algebra.monoid import Let, Monoid, Shared, key_of
 from refold.algebra.plan import Fresh
 from refold.schedule import ir
 from refold.schedule.lower.definitions import Definitions, apart, first_of, share, state_name
@@ -49,6 +49,7 @@ def _merged(plan: Plan, form: Monoid, prologue: Scope) -> tuple[ir.Name, ...]:
         scope.bind(c.symbol, state_name(c, roles))
         scope.bind(right[c.right], state_name(c, roles, "_part"))
     definitions = Definitions.of(plan, scope, form.combine, form.state)
+    sides = ((left_values, ""), (right_values, "_part"))
     definitions.reads(left_values)
     definitions.reads(right_values)
 
@@ -63,10 +64,12 @@ def _merged(plan: Plan, form: Monoid, prologue: Scope) -> tuple[ir.Name, ...]:
                 scope.bind(let.symbol, scope.value(let.expr))
             case _ if (c := definitions.components[let.symbol]).reducer == "argmax":
                 key = key_of(plan, c)
-                mine, theirs = (scope.value(corrected(plan, key, x)) for x in (left_values, right_values))
-                here, there = (state_name(c, roles, mark) for mark in ("", "_part"))
+                mine, theirs = (definitions.left(key.symbol, *side) for side in sides)
+                here, there = (definitions.left(c.symbol, *side) for side in sides)
                 definitions.component(let, first_of(scope.host, mine, here, theirs, there))
             case _:
+                for side in sides:
+                    definitions.name_left(c.symbol, *side)
                 old, new = apart(let.expr, c.reducer, comes)
                 definitions.component(let, definitions.joined(let.symbol, scope.value(old), share(scope, new)))
     return definitions.results

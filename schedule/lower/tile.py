@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import sympy as sp
 
 from refold.algebra import Plan, State
-from refold.algebra.monoid import Component, Let, Monoid, Shared, corrected, key_of
+from refold.algebra.monoid import Component, Let, Monoid, Shared, key_of
 from refold.algebra.plan import Fresh
 from refold.algebra.roles import expand_elements
 from refold.schedule import ir
@@ -44,6 +44,10 @@ class Step:
     def fold(self) -> Index:
         return self.plan.axis
 
+    @property
+    def state(self) -> dict[State, State]:
+        return {a.symbol: a.symbol for a in self.plan.accumulators}
+
     def define(self, let: Let) -> None:
         """Names what one line of the update defines."""
         match let.symbol:
@@ -59,6 +63,7 @@ class Step:
         component = self.definitions.components[let.symbol]
         if component.reducer == "argmax":
             return self.position(component)
+        self.definitions.name_left(component.symbol, self.state)
         old, new = apart(let.expr, component.reducer, self.adds)
         if isinstance(new, Fold):
             return self.contribute(let.symbol, old, new)
@@ -134,8 +139,8 @@ class Step:
         places = ir.Cast(scope.spread(ir.Name(self.fold.name, (self.fold,)), values.axes), "int32")
         lowest = scope.where(equal, places, NOWHERE)
         here = scope.name(f"{component.symbol}_tile", reduced("min", lowest, self.fold, scope.host))
-        old = scope.value(corrected(self.plan, key, {a.symbol: a.symbol for a in self.plan.accumulators}))
-        return first_of(scope.host, old, ir.Name(str(component.symbol), top.axes), top, here)
+        old, there = (self.definitions.left(s, self.state) for s in (key.symbol, component.symbol))
+        return first_of(scope.host, old, there, top, here)
 
 
 def positions(axis: Index, layout: ir.Value | None = None) -> list[ir.Statement]:

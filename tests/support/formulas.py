@@ -419,6 +419,10 @@ HAND |= {
     "vq_nearest": lambda a: {
         "code": (at := ((a["z"][:, None] - a["codebook"]) ** 2).sum(-1).argmin(-1)), "y": a["codebook"][at],
     },
+    "moe_router": lambda a: {
+        "first": (best := np.argsort(-a["logits"], -1, kind="stable"))[:, 0], "other": best[:, 1],
+        "weight": (p := softmax(np.take_along_axis(a["logits"], best[:, :2], -1)))[:, 0], "rest": p[:, 1],
+    },
     "switch_router": lambda a: {"expert": a["x"].argmax(-1), "gate": softmax(a["x"]).max(-1)},
     "t5_bias": lambda a: over_heads(
         graph_scores(a, lambda h, i, j: a["weight"][h, a["bucket"][i, j]], 1.0), a["v"]

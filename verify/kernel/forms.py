@@ -160,7 +160,7 @@ class Data:
             left, right, head = right, left, _EXCHANGED.get(head, head)
         if left.is_number and right.is_number:
             return head(left, right)
-        if left == right and left.is_Symbol:
+        if left == right and _is_number(left):
             return sp.true if head in (sp.Eq, sp.Le) else sp.false
         if left in LIMITS or right in LIMITS:
             return _at_limit(head, left, right)
@@ -201,6 +201,15 @@ def rebuilt(expr: Any, args: Sequence[Any]) -> Any:
     if isinstance(expr, sp.Max | sp.Min | Relational):
         return expr.func(*args, evaluate=False)
     return expr.func(*args)
+
+
+def _is_number(expr: Any) -> bool:
+    """Whether an expression is a symbol, or one or the other of symbols and numbers: such a one has a value."""
+    if isinstance(expr, Where):
+        return all(map(_is_number, expr.args[1:]))
+    if isinstance(expr, sp.Max | sp.Min):
+        return all(map(_is_number, expr.args))
+    return expr.is_Symbol or expr in LIMITS or bool(expr.is_Rational)
 
 
 _EXCHANGED = {sp.Gt: sp.Lt, sp.Ge: sp.Le}

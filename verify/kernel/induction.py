@@ -22,7 +22,7 @@ from refold.verify.kernel.launched import iteration_of
 from refold.verify.kernel.prover import Finding
 from refold.verify.kernel.small import LANES, executed
 from refold.verify.kernel.stored import output_of, stored
-from refold.verify.kernel.subject import LAST_TILE, Subject, last_tile
+from refold.verify.kernel.subject import LAST_TILE, Subject, last_tile, naming
 
 
 def of_kernel(subject: Subject) -> Iterator[Finding]:
@@ -103,6 +103,7 @@ def _iterated(subject: Subject, loop: Loop, whole_conditions: frozenset[Term]) -
     claim = "an iteration takes {} to its update by the positions that there are"
     found = {c.name: subject.begin(c.name, what, claim.format(c.name)) for c in loop.carried}
     asked = subject.asked(t for c in loop.carried for t in terms(c.then))
+    used = {*below(*(t for c in loop.carried for t in terms(c.then)))}
 
     def judge(truths: Truths) -> None:
         both = subject.both(Case(truths, asked, whole_conditions), loop)
@@ -114,7 +115,9 @@ def _iterated(subject: Subject, loop: Loop, whole_conditions: frozenset[Term]) -
             for n, term in enumerate(terms(c.then)):
                 lane = subject.lane(c.name, n)
                 key = tuple(lane.items())
-                updates[key] = updates.get(key) or subject.applied(update, both, there, lane)
+                if key not in updates:
+                    named = naming(subject, both, loop, lane, found, facts, used)
+                    updates[key] = subject.applied(update, both, there, lane, named)
                 wanted = updates[key][component.symbol]
                 found[c.name].require(subject.own(term, "state", loop, lane), "it reads the state of another lane")
                 subject.same(both.kernel.value(term), kept.of(wanted), found[c.name], facts)
@@ -142,7 +145,7 @@ def combined(subject: Subject, loop: Loop) -> Iterable[Finding]:
     laws, combine = subject.prover.laws, subject.prover.laws.combine
     assert combine is not None
     right = {subject.made.workspace[str(c.symbol)]: subject.prover.kept[str(c.symbol)].of(c.right) for c in laws.state}
-    kept = kept_places(subject, loop)
+    kept, ends = kept_places(subject, loop), [c.name for c in loop.carried]
     for c in loop.carried:
         found = subject.begin(c.name, f"loop {loop.number}", f"an iteration combines {c.name} with that of a part")
 
@@ -157,7 +160,8 @@ def combined(subject: Subject, loop: Loop) -> Iterable[Finding]:
                         there = place is not None and place.items() <= lane.items()
                         found.require(there, "it reads a part where no other kernel keeps it")
                         subject.data.atoms[both.kernel.place(t)] = right[str(t.data[0])]
-                wanted = subject.applied(combine, both, [], lane)[component.symbol]
+                named = naming(subject, both, loop, lane, dict.fromkeys(ends, found), [], {*below(*terms(c.then))})
+                wanted = subject.applied(combine, both, [], lane, named)[component.symbol]
                 found.require(subject.own(term, "state", loop, lane), "it reads the state of another lane")
                 subject.same(both.kernel.value(term), rule.of(wanted), found)
                 subject.fits(c.name, wanted, found)

@@ -123,8 +123,8 @@ class Prover:
         self.components = {str(c.symbol): c for c in self.laws.state}
         self.kept = {name: kept(c) for name, c in self.components.items()}
         reach = carried_over(self.known_of_plan, _in_exponentials(self.made.plan))
-        known = [f for mark in ("", "₂") for f in reach.state(reach.monoid.marked(mark))]
-        known += [self.kept[n].fits(s) for n, c in self.components.items() for s in (c.symbol, c.right)]
+        known = [f for mark in ("", "₂", "₃") for f in reach.state(reach.monoid.marked(mark))]
+        known += [self.kept[n].fits(State(f"{n}{mark}")) for n in self.components for mark in ("", "₂", "₃")]
         self.known = tuple(f for f in known if f is not sp.true)
 
     def same(self, got: Any, wanted: Any, known: tuple[Any, ...], name: str) -> tuple[Answer, ...]:

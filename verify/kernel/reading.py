@@ -12,9 +12,11 @@ from typing import Any
 
 import sympy as sp
 
+from refold.algebra import State
 from refold.algebra.base2 import exp2
 from refold.schedule import integers
 from refold.schedule.terms import Term, make, real_of, symbol
+from refold.spec import Where
 from refold.spec.heads import nearest, sigmoid
 from refold.verify.kernel.case import Case, of_integers, of_state
 from refold.verify.kernel.cases import Unread
@@ -47,9 +49,13 @@ class Reading:
     kept: Mapping[str, Any]
     written: frozenset[str]
     memo: dict[Term, Any] = field(default_factory=dict)
+    # Integers of the kernel that have been shown to be what a name stands for.
+    names: dict[Term, Any] = field(default_factory=dict)
 
     def value(self, t: Term) -> Any:
         """A number of the kernel as an expression."""
+        if t in self.names:
+            return self.names[t]
         if t not in self.memo:
             self.memo[t] = sp.sympify(self.number(t) if t.sort == "int" else self._float(t))
         return self.memo[t]
@@ -116,9 +122,10 @@ class Reading:
                 return sp.Not(self._condition(c.args[0]))
             case "and" | "or":
                 return (sp.And if c.op == "and" else sp.Or)(*map(self._condition, c.args))
-            case ">=0" | "==0":
-                head = sp.Ge if c.op == ">=0" else sp.Eq
-                return self.data.relation(head, self.number(c.args[0]), sp.S.Zero)
+            case ">=0":
+                return self.data.relation(sp.Ge, self.number(c.args[0]), sp.S.Zero)
+            case "==0":
+                return self.data.relation(sp.Eq, *apart(self.number(c.args[0])))
             case op if op in _RELATIONS:
                 return self.data.relation(_RELATIONS[op], *map(self.value, c.args))
         raise Unread(f"the condition {c.op}")
@@ -131,6 +138,8 @@ class Reading:
         return total
 
     def _whole(self, t: Term) -> Any:
+        if t in self.names:
+            return self.names[t]
         match t.op:
             case "state" | "last":
                 assert isinstance(t.data, tuple)
@@ -146,3 +155,12 @@ class Reading:
             case "symbol" if str(t.data) in self.scalars.lengths:
                 return self.data.integer(symbol(f"size_{self.scalars.lengths[str(t.data)].name}", "int"))
         return self.data.integer(t)
+
+
+def apart(total: Any) -> tuple[Any, Any]:
+    """`x - y = 0 -> x = y`, with a position that is chosen, or that a state says, on a side of its own."""
+    for term in sp.Add.make_args(total):
+        sign = -1 if term.could_extract_minus_sign() else 1
+        if isinstance(sign * term, Where | State):
+            return sign * term, -sign * (total - term)
+    return total, sp.S.Zero

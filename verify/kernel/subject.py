@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,7 +10,7 @@ import sympy as sp
 from sympy.core.relational import Relational
 
 from refold.algebra import State
-from refold.algebra.monoid import Operation
+from refold.algebra.monoid import Component, Operation
 from refold.schedule import integers, ir
 from refold.schedule.conditions import compare_integers
 from refold.schedule.launch import LIMITS
@@ -28,6 +28,8 @@ from refold.verify.kernel.reading import Reading
 from refold.verify.kernel.small import LANES, Small
 
 Lane = Mapping[Index, Term]
+# A component and its new value to a name for that.
+Named = Callable[[Component, Any], Any]
 # The number of the tile after a loop, as if it were a loop.
 LAST_TILE = -1
 
@@ -190,9 +192,15 @@ class Subject:
         table = {r: self.data.datum(self.places.read(r, where)) for r in reads}
         return tuple(f.xreplace(table) for f in self.prover.known) if table else self.prover.known
 
-    def applied(self, operation: Operation, both: Definition, positions: list[Term], lane: Lane) -> dict[State, Any]:
-        """The components after an operation, with folds over the tile written out."""
-        laws, elements, data = self.prover.laws, self.made.plan.elements, self.data
+    def applied(
+        self, operation: Operation, both: Definition, positions: list[Term], lane: Lane, named: Named | None = None
+    ) -> dict[State, Any]:
+        """The components after an operation, with folds over the tile written out.
+
+        `named` gives a name to a position that later components ask for, in the kernel too, where that is so.
+        """
+        laws, made, data = self.prover.laws, self.made.plan, self.data
+        elements = made.elements
         here = {**self.where(), **lane}
         known: dict[Any, Any] = {}
 
@@ -218,7 +226,43 @@ class Subject:
 
         for let in operation.lets:
             known[let.symbol] = put(let.expr)
+            if named is not None and let.symbol in laws.taken:
+                component = self.prover.components[str(made.anchor(let.symbol).stale)]
+                new = dict(zip(laws.symbols, operation.results, strict=True))[component.symbol]
+                known[let.symbol] = known[new] = named(component, known[new])
         return dict(zip(laws.symbols, (known[r] for r in operation.results), strict=True))
+
+
+def naming(
+    subject: Subject,
+    both: Definition,
+    loop: Loop,
+    lane: Lane,
+    into: Mapping[str, Finding],
+    facts: Sequence[Any],
+    used: Collection[Term],
+) -> Named:
+    """Names for positions that kernel and plan agree on, of those `used`: what is made of them is one expression.
+
+    at' as the kernel has it = at' as the plan has it   ->   a name for both, of which what is so of `at` is known
+    """
+    ends = {c.name: c for c in loop.carried}
+
+    def named(component: Component, value: Any) -> Any:
+        name = str(component.symbol)
+        for n, term in enumerate(terms(ends[name].then) if name in ends else ()):
+            if term not in used:
+                continue
+            atom = both.case.settled(term)
+            if subject.lane(name, n).items() <= lane.items() and atom.op == "select":
+                rule, new = subject.prover.kept[name], State(f"{name}₃")
+                subject.same(both.kernel.value(term), rule.of(value), into[name], facts)
+                subject.fits(name, value, into[name], facts)
+                both.kernel.names |= dict.fromkeys((term, atom), rule.of(new))
+                return new
+        return value
+
+    return named
 
 
 def last_tile(subject: Subject, before: Loop) -> Loop:

@@ -8,7 +8,9 @@ import sympy as sp
 
 from refold.algebra import Accumulator, Plan, State
 from refold.algebra.plan import counts
+from refold.algebra.ranking import ranking_of
 from refold.spec.mathematics import text
+from refold.verify.laws import rankings
 from refold.verify.laws.reach import Reach
 from refold.verify.obligation import Obligation
 
@@ -97,6 +99,8 @@ def questions(reach: Reach, a: Accumulator, formula: Formula, shown: str) -> lis
     """That a candidate holds of no element, of one element, and of a merge of two states that have it."""
     form, with_it = reach.monoid, reach.knowing(a.symbol, formula, shown)
     one, two = form.marked("₁"), form.marked("₂")
+    if ranking_of(reach.plan, a) is not None:
+        return rankings.invariant(with_it, a, formula, shown)
     return [
         Obligation(f"invariant {a.symbol}: unit", shown, (), (formula(form.units()),)),
         Obligation(f"invariant {a.symbol}: lift", shown, reach.definitions(), (formula(form.lifted()),)),

@@ -11,11 +11,13 @@ from refold.algebra import UNITS, Accumulator, Anchor, Plan, State
 from refold.algebra.bounds import conjuncts
 from refold.algebra.display import short
 from refold.algebra.monoid import at_fresh, at_stale, corrected, guarded, joined
+from refold.algebra.ranking import ranking_of
 from refold.algebra.rewrite import denominators
 from refold.algebra.situation import divisors_in_choices, fails_when_empty
 from refold.algebra.tiles import live_where
 from refold.spec import Size, Where
 from refold.spec.mathematics import text
+from refold.verify.laws import rankings
 from refold.verify.laws.reach import Reach, at_the_end, eq, put_elements, written
 from refold.verify.laws.readings import Readings, regular
 from refold.verify.obligation import Alternatives, Defined, Obligation
@@ -29,6 +31,9 @@ def corrections(plan: Plan, reach: Reach) -> Iterator[Obligation]:
     known = (*reach.member(part), *reach.inside(part, whole), *reach.state(part), *reach.state(whole))
     for a in plan.accumulators:
         if not a.anchors:
+            continue
+        if (order := ranking_of(plan, a)) is not None:
+            yield from rankings.corrections(plan, a, order, reach)
             continue
         if a.reducer in ("max", "min", "prod"):
             yield from _monotone(plan, a, part, whole, known)
@@ -153,7 +158,10 @@ def units(plan: Plan, reach: Reach) -> Iterator[Obligation]:
     form, x = reach.monoid, reach.monoid.marked("₁")
     both = [form.combined(*pair) for pair in ((form.units(), x), (x, form.units()))]
     for a in plan.accumulators:
+        order = ranking_of(plan, a)
         goals = tuple(eq(state[a.symbol], x[a.symbol]) for state in both)
+        if order is not None:
+            goals = rankings.units(plan, a, order, reach)
         shown = f"merge(unit, {a.symbol}) = {a.symbol} = merge({a.symbol}, unit), unit {text(UNITS[a.reducer])}"
         yield Obligation(f"unit {a.symbol}", shown, reach.state(x), goals)
 
@@ -197,6 +205,9 @@ def merges(plan: Plan, reach: Reach) -> Iterator[Alternatives]:
     first, second = form.joined(left, three), form.joined(one, right)
     there, back = form.joined(one, two), form.joined(two, one)
     for a in plan.accumulators:
+        if ranking_of(plan, a) is not None:
+            yield from rankings.merges(a)
+            continue
         divided = tuple(
             sp.Ne(x.fresh, 0, evaluate=False) for x in plan.anchors if x.stale in a.anchors and x.default != 0
         )

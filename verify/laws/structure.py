@@ -8,6 +8,7 @@ import sympy as sp
 
 from refold.algebra import Accumulator, Fresh, Plan, State, Varying
 from refold.algebra.extended import infinities
+from refold.algebra.ranking import ranking_of
 from refold.algebra.rewrite import folds
 from refold.spec import Fold, Index, Where
 
@@ -79,7 +80,7 @@ def _reducer(plan: Plan, a: Accumulator) -> Iterator[str]:
         key = next((k for k in plan.accumulators if k.symbol == a.key), None)
         if key is None or key.reducer != "max" or key.anchors != a.anchors:
             yield f"{a.symbol} has no key with its anchors"
-        if _written(plan, a.element) != plan.axis or a.moved != a.symbol:
+        if _written(plan, a.element) != plan.axis or (a.moved != a.symbol and ranking_of(plan, a) is None):
             yield f"{a.symbol} is a position and is no index"
     if a.reducer == "prod" and a.anchors:
         counts = {k.symbol for k in plan.accumulators if k.reducer == "count" and k.element == 1}

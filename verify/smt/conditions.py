@@ -101,7 +101,9 @@ def at_least(e: Encoder, left: sp.Expr, right: sp.Expr, *, strict: bool) -> Any:
     a, b = e.rank(left), e.rank(right)
     if a or b:
         return z3.BoolVal(a > b if strict else a >= b)
-    return compare(e.real(left), e.real(right), e.is_positive, strict=strict)
+    found = compare(e.real(left), e.real(right), e.is_positive, strict=strict)
+    # Of two numbers it may be decided that it fails.
+    return z3.BoolVal(False) if not z3.variables(found) and z3.is_false(z3.simplify(found)) else found
 
 
 def equal(e: Encoder, left: sp.Expr, right: sp.Expr) -> Any:

@@ -1,9 +1,8 @@
 """The router of a mixture of experts: the two experts with the largest logits, and the softmax over these two.
 
 Shazeer et al., Outrageously large neural networks, arXiv 1701.06538; in this form Jiang et al., Mixtral of experts,
-arXiv 2401.04088. Of equal logits the expert of the lower number comes first. Which positions are left for the second
-hangs on the first, so that there is a stage for each, and positions are handed on as integers. A softmax over two is
-a sigmoid of their difference.
+arXiv 2401.04088. Of equal logits the expert of the lower number comes first. One pass carries both: the second of a
+part is its first wherever another part has the better one. A softmax over two is a sigmoid of their difference.
 """
 
 from refold import Tensor, axes, fold, pipeline, sigmoid
