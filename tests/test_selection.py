@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from refold import Plan, Tensor, axes, derive, exp, fold, oo, pipeline, where
+from refold import Plan, Refusal, Staged, Tensor, axes, derive, exp, fold, oo, pipeline, stages, where
 from refold.algebra.roles import assign
 from refold.algebra.run import run
 from refold.emit.prooftest import test_text as text_of_test
@@ -117,7 +117,7 @@ def test_the_largest_come_first_and_of_equal_ones_the_first(k: int) -> None:
 
 
 @pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("k", [2, 3, 8])
+@pytest.mark.parametrize("k", [2, 3, 4])
 def test_one_pass_carries_the_largest_over_any_parts(k: int, order: str) -> None:
     """Equal ones, hidden ones, and fewer positions than are asked for, which have no position of their own."""
     values, positions = fold.topk(where(j != 1, x[i, j], -oo), k, over=j)
@@ -134,6 +134,15 @@ def test_one_pass_carries_the_largest_over_any_parts(k: int, order: str) -> None
             wanted = [-value for value, _ in ranked] + [-math.inf] * (k - len(ranked))
             assert [found[f"v{n}"][row] for n in range(k)] == wanted
             assert [found[f"at{n}"][row] for n in range(len(ranked))] == [at for _, at in ranked]
+
+
+def test_more_than_four_are_stages() -> None:
+    """Each is proved in seconds; the kernel of eight in one pass was not proved in five minutes."""
+    values, _ = fold.topk(x[i, j], 5, over=j)
+    spec = pipeline(last=values[-1][i])
+    assert isinstance(derive(spec), Refusal)
+    found = stages(spec)
+    assert isinstance(found, Staged) and len(found.plans) > 1
 
 
 def test_payloads_at_the_largest_need_no_other_pass() -> None:
