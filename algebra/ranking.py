@@ -19,7 +19,6 @@ from refold.algebra.plan import Accumulator, Anchor, Element, Fresh, Plan, State
 from refold.algebra.rewrite import has_fold
 from refold.spec import Index, Where
 
-
 # Of more, the proof of the kernel takes longer than that of a stage for each: its cases grow faster than its positions.
 MOST = 4
 
@@ -52,7 +51,7 @@ def apart(place: sp.Expr, taken: Sequence[sp.Expr]) -> sp.Basic:
 def ranking(
     body: sp.Expr, axis: Index, elements: Sequence[Element], anchors: Sequence[Anchor], known: Sequence[Accumulator]
 ) -> Ranking | None:
-    """The ranking of which a body over elements and fresh anchors is the next maximum; None where it is of none, or of too many."""
+    """The ranking of which a body over elements and fresh anchors is the next maximum; None where it is of none."""
     at = next((e.symbol for e in elements if e.expr == axis), None)
     if at is None or not isinstance(body, Where) or body.args[2] is not -sp.oo:
         return None

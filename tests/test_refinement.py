@@ -251,11 +251,14 @@ def test_the_kernels_of_random_pipelines_compute_their_monoids(seed: int) -> Non
 i, j, d = axes("i j d")
 q, k, w, b = Tensor("q", i, d), Tensor("k", j, d), Tensor("w", j), Tensor("b", d, positive=True)
 S = Tensor("x", i, j)[i, j] + w[j]
+W = exp(2 * fold.sum(q[i, d] * k[j, d], over=d) - fold.sum(k[j, d] ** 2, over=d) - fold.sum(q[i, d] ** 2, over=d))
 NATURAL = {
     # A kernel subtracts half of a square in units of log 2, which the plan adds with a minus.
     "half a square": fold.logsumexp(fold.sum(q[i, d] * k[j, d], over=d) - fold.sum(k[j, d] ** 2, over=d) / 2, over=j),
     # A product has no value where what it reads is off its axis.
     "a payload times a value": w[fold.argmax(S, over=j)] * fold.max(S, over=j),
+    # It is taken against `max(m, sum q**2)`, a fold that is not the loop's.
+    "the largest of weights by distance": fold.max(W, over=j) / fold.sum(W, over=j),
     # Which of two scores is the larger one decides, whatever they are divided by.
     "the largest of quotients": fold.argmax(fold.sum(q[i, d] * k[j, d] / b[d], over=d), over=j),
 }

@@ -20,6 +20,7 @@ from refold.schedule.terms import Term, below, make, symbol
 from refold.schedule.tiles import filled, terms
 from refold.spec import Fold, Index, Read
 from refold.verify.kernel.case import Case, conditions
+from refold.verify.kernel.cases import Unread
 from refold.verify.kernel.definition import Definition, of_positions
 from refold.verify.kernel.forms import Data
 from refold.verify.kernel.places import Places
@@ -220,8 +221,11 @@ class Subject:
                 return expr
             if not expr.args:
                 return both.value(expr, here) if isinstance(expr, sp.Symbol) else expr
-            if not expr.has(Fold) and not expr.free_symbols & {*known, *laws.symbols}:
+            along = any(f.axis == self.made.plan.axis for f in expr.atoms(Fold))
+            if not along and not expr.free_symbols & {*known, *laws.symbols}:
                 return both.value(expr, here)
+            if isinstance(expr, Fold):
+                raise Unread(f"a fold of lanes along {expr.axis}")
             return data.built(expr.func, *map(put, expr.args))
 
         for let in operation.lets:
