@@ -14,7 +14,7 @@ from support.examples import NAMES
 from support.pipelines import draw
 from support.written import spec_of
 
-from refold import Plan, Tensor, axes, derive, exp, fold, pipeline
+from refold import Plan, Scalar, Tensor, axes, derive, exp, fold, pipeline
 from refold.algebra import State
 from refold.schedule import ir
 from refold.schedule.lower.kernels import Kernels, kernels
@@ -259,6 +259,8 @@ NATURAL = {
     "a payload times a value": w[fold.argmax(S, over=j)] * fold.max(S, over=j),
     # It is taken against `max(m, sum q**2)`, a fold that is not the loop's.
     "the largest of weights by distance": fold.max(W, over=j) / fold.sum(W, over=j),
+    # A kernel has the scalar as an integer.
+    "a whole number times data": fold.logsumexp(S * Scalar("n", integer=True), over=j),
     # Which of two scores is the larger one decides, whatever they are divided by.
     "the largest of quotients": fold.argmax(fold.sum(q[i, d] * k[j, d] / b[d], over=d), over=j),
 }

@@ -52,7 +52,8 @@ def atoms_between(made: Kernels, how: Launch, lane: Lane) -> Iterator[tuple[Term
         if p.is_integer:
             scalar = symbol(p.name, "int")
             size = make("abs", "int", (scalar,))
-            yield scalar, (ONE, None) if p.is_positive else (integers.scale(size, -1), size)
+            least = ONE if p.is_positive else ZERO if p.is_nonnegative else integers.scale(size, -1)
+            yield scalar, (least, None if p.is_nonnegative else size)
     for axis, block in lane.blocks.items():
         yield lane_of(axis), (ZERO, subtract(block, ONE))
     for n, count in enumerate(lane.grid):

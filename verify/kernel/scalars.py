@@ -13,7 +13,7 @@ from refold.algebra import Plan
 from refold.algebra.rewrite import walk
 from refold.schedule.lower.host import is_host
 from refold.schedule.lower.kernels import Kernels
-from refold.spec import Index, Size
+from refold.spec import Index, Param, Size
 from refold.spec.heads import at_an_element
 
 
@@ -48,7 +48,9 @@ class Scalars:
         return sp.Symbol(name, real=True, positive=True if positive else None)
 
     def of_launcher(self, expr: Any) -> Any:
-        """The scalar that an expression of the plan is passed as, if it is."""
+        """The number that an expression of the plan is passed as, if it is; what is passed as an integer is none."""
+        if isinstance(expr, Param) and expr.is_integer:
+            return None
         return self.symbol(self.host[expr]) if expr in self.host else None
 
     def split(self, expr: sp.Mul) -> tuple[Any, tuple[Any, ...]]:
