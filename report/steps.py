@@ -288,13 +288,13 @@ def is_claim(loaded: Loaded) -> bool:
 
 def emit_loaded(proof: Any, loaded: Loaded, folder: Path, *, single_file: bool = False) -> tuple[tuple[Path, ...], str]:
     """Writes the bundle; its files, and whether its kernel has run."""
-    from refold.emit import Kernel, tried
+    from refold.emit import StagedKernel, tried
     from refold.emit import emit as run
 
     with pretty.progress(f"emitting {loaded.name}"):
         with _placed(loaded):
             kernel: Any = run(proof, loaded.name, single_file=single_file)
-            kernel = tried(kernel) if isinstance(kernel, Kernel) else kernel.tried()
+            kernel = kernel.tried() if isinstance(kernel, StagedKernel) else tried(kernel)
         return bundle.write_bundle(kernel, folder), kernel.note
 
 
