@@ -13,6 +13,7 @@ import sympy as sp
 
 from refold.algebra.adjoint.simplify import Terms
 from refold.algebra.adjoint.terms import Term, base, factors
+from refold.algebra.roles import axes_of
 from refold.errors import NoGradient
 from refold.spec import Fold, Index, Read, Where
 from refold.spec.pipeline import rename
@@ -33,7 +34,7 @@ def formula(terms: Terms, weights: frozenset[str]) -> Formula:
     rows: set[Index] = set()
     for term in terms:
         loops, parts = _nested(term, weights)
-        rows |= {a for f in parts if _is_weight(f, weights) for a in f.free_symbols if isinstance(a, Index)}
+        rows |= {a for f in parts if _is_weight(f, weights) for a in axes_of(f)}
         groups.setdefault(loops, []).append((term.coefficient, parts))
     expr = sp.Add(*(_joined(loops, items) for loops, items in groups.items()))
     every = tuple(dict.fromkeys(a for loops in groups for a in loops))

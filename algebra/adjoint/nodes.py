@@ -12,6 +12,8 @@ from typing import Any
 
 import sympy as sp
 
+from refold.algebra.names import Names
+from refold.algebra.roles import axes_of
 from refold.spec import Fold, Index, Param, Read, Spec, TensorName, Where
 from refold.spec.abbreviate import fresh
 from refold.spec.heads import is_integral, sigmoid
@@ -88,9 +90,7 @@ class Flattening:
     taken: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        groups: tuple[Any, ...] = (self.spec.tensors, self.spec.params, self.spec.axes, self.spec.outputs)
-        self.taken |= {x.name for group in groups for x in group}
-        self.taken |= {part.symbol.name for part in self.spec.parts()}
+        self.taken |= Names(self.spec).taken | {part.symbol.name for part in self.spec.parts()}
 
     def row(self, left: Read, right: sp.Expr) -> None:
         """One equation of the pipeline as it is printed, over the symbols of earlier ones."""
@@ -125,7 +125,7 @@ class Flattening:
         if value not in self.symbols:
             name = fresh(self.letter(value), self.taken)
             self.taken.add(name)
-            axes = sorted((s for s in value.free_symbols if isinstance(s, Index)), key=self.place)
+            axes = sorted(axes_of(value), key=self.place)
             self.found.append(Node(name, tuple(axes), value))
             self.symbols[value] = self.found[-1].symbol
         return self.symbols[value]

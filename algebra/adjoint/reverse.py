@@ -11,6 +11,7 @@ import sympy as sp
 from refold.algebra.adjoint.nodes import Node, named, nodes
 from refold.algebra.adjoint.simplify import Definition, Identities, Terms
 from refold.algebra.adjoint.terms import collected, fresh, opened, own, product, renamed, summed
+from refold.algebra.names import Names
 from refold.spec import Fold, Index, Param, Read, Spec, TensorName, Where
 from refold.spec.abbreviate import fresh as fresh_name
 from refold.spec.derivatives import partials
@@ -44,14 +45,10 @@ class Reverse:
 
     def __post_init__(self) -> None:
         self.nodes = nodes(self.spec)
-        taken = {n.name for n in self.nodes} | self.spec_names()
+        taken = {n.name for n in self.nodes} | Names(self.spec).taken
         for output in self.spec.outputs:
             self.given[output.name] = fresh_name(f"d{output.name}", taken)
         self.run()
-
-    def spec_names(self) -> set[str]:
-        groups: tuple[Any, ...] = (self.spec.tensors, self.spec.params, self.spec.axes, self.spec.outputs)
-        return {x.name for group in groups for x in group}
 
     def run(self) -> None:
         identities = Identities(self.nodes, frozenset(o.name for o in self.spec.outputs))

@@ -16,6 +16,8 @@ from refold.algebra.adjoint.nodes import Node, is_function
 from refold.algebra.adjoint.reverse import Reverse
 from refold.algebra.adjoint.simplify import Terms
 from refold.algebra.adjoint.terms import Term, collected
+from refold.algebra.names import Names
+from refold.algebra.roles import axes_of
 from refold.spec import Fold, Index, Read
 from refold.spec.abbreviate import fresh
 from refold.spec.pipeline import rename
@@ -32,7 +34,7 @@ class Rows:
 
     def __post_init__(self) -> None:
         spec = self.reverse.spec
-        self.taken |= self.reverse.spec_names() | {n.name for n in self.reverse.nodes} | {*self.reverse.given.values()}
+        self.taken |= Names(spec).taken | {n.name for n in self.reverse.nodes} | {*self.reverse.given.values()}
         self.taken |= {f"d{x.name}" for group in (spec.tensors, spec.params) for x in group}
 
     @property
@@ -109,10 +111,15 @@ class Rows:
     def add(self, name: str, axes: tuple[Index, ...], value: sp.Expr) -> Node:
         found = next((n for n in self.added if n.value == value), None)
         if found is None:
-            found = Node(fresh(name, self.taken), axes, value)
-            self.taken.add(found.name)
+            found = Node(self.take(name), axes, value)
             self.added.append(found)
         return found
+
+    def take(self, name: str) -> str:
+        """The name, or one made of it that nothing has yet."""
+        name = fresh(name, self.taken)
+        self.taken.add(name)
+        return name
 
     # --- rows before the loops -------------------------------------------------------------------------------------
 
@@ -130,10 +137,8 @@ class Rows:
     def row(self, value: Fold) -> None:
         if all(n.value != value for n in self.hoisted):
             order = [a for o in self.reverse.spec.outputs for a in o.axes]
-            axes = sorted((a for a in value.free_symbols if isinstance(a, Index)), key=order.index)
-            name = fresh("delta", self.taken)
-            self.taken.add(name)
-            self.hoisted.append(Node(name, tuple(axes), value))
+            axes = sorted(axes_of(value), key=order.index)
+            self.hoisted.append(Node(self.take("delta"), tuple(axes), value))
 
     # --- what is computed again ------------------------------------------------------------------------------------
 

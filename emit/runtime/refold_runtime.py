@@ -844,7 +844,7 @@ def run_stages(
             if flat.beside(axes[n]):
                 held[n], axes[n] = flat.merge(held[n], axes[n]), flat.axes(axes[n])
         size[flat.axis] = size[flat.outer] * size[flat.inner]
-        words = words | {flat.length: max(1, size[flat.inner]), flat.axis: size[flat.axis]}
+        words = words | {flat.length: max(1, size[flat.inner])}
     # A stage may have no tensor with an axis whose length others tell.
     words = size | words | {length: size[axis] for length, axis in lengths.items()}
     for stage in stages:

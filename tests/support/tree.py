@@ -218,14 +218,8 @@ def _infinite(node: Node, run: Run, at: dict[str, int]) -> bool:
     _, body, axis = node.args
     if not math.isfinite(run(node, at)):
         return True
-    nested = any(n.op == "fold" for n in below(body))
-    return nested and any(_infinite(body, run, {**at, axis: n}) for n in range(run.sizes[axis]))
-
-
-def below(node: Node) -> Iterator[Node]:
-    yield node
-    for child in children(node):
-        yield from below(child)
+    nested = next(outermost(body), None)
+    return nested is not None and any(_infinite(body, run, {**at, axis: n}) for n in range(run.sizes[axis]))
 
 
 def outermost(node: Node) -> Iterator[str]:

@@ -7,7 +7,7 @@ that they are equal if the bodies are, which the solvers are asked of all number
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -19,12 +19,10 @@ from refold.algebra.rewrite import rebuild
 from refold.algebra.sums import factors_of, is_finite, is_number
 from refold.spec import Fold, Index, Where
 from refold.spec.mathematics import text
-from refold.verify.certificate.comparison import query_context
 from refold.verify.deadline import doing
-from refold.verify.obligation import Obligation, query_of_numbers
-from refold.verify.result import Result, joined
-from refold.verify.smt.query import answered
-from refold.verify.smt.solver import ask
+from refold.verify.laws.numbers import of_numbers, together
+from refold.verify.obligation import Obligation
+from refold.verify.result import Result
 
 NAME = "re-association"
 SUMS = "sums are linear and exchange, and what may be no number keeps its sum"
@@ -57,17 +55,7 @@ def used(use: Use, name: str) -> Result:
         questions = list(_of_maximum(use, name) if use.law == "monotone" else _of_sums(use, name))
     except _Unread as why:
         return Result(name, claim, "unknown", 0.0, "", note=str(why))
-    results = [_answer(q) for q in questions]
-    failed = next((r for r in results if r.verdict != "proved"), None)
-    if failed is not None:
-        # It is refuted of numbers, that is, and not by a run.
-        return replace(failed, name=name, claim=claim, verdict="unknown", note=f"not shown: {failed.claim}")
-    return joined(name, claim, results, RISES if use.law == "monotone" else SUMS)
-
-
-def _answer(obligation: Obligation) -> Result:
-    with query_context():
-        return answered(obligation.name, obligation.claim, ask(query_of_numbers(obligation)))
+    return together(name, claim, [of_numbers(q) for q in questions], RISES if use.law == "monotone" else SUMS)
 
 
 # --- sums ----------------------------------------------------------------------------------------------------------
