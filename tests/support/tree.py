@@ -218,17 +218,25 @@ def _infinite(node: Node, run: Run, at: dict[str, int]) -> bool:
     _, body, axis = node.args
     if not math.isfinite(run(node, at)):
         return True
-    nested = next(outermost(body), None)
-    return nested is not None and any(_infinite(body, run, {**at, axis: n}) for n in range(run.sizes[axis]))
+    return any(
+        _infinite(inner, run, {**at, axis: n})
+        for inner in _outermost_folds(body)
+        # What does not vary along the axis was handed on before, also to a fold over nothing.
+        for n in range(run.sizes[axis] if axis in run.axes(inner) else 1)
+    )
 
 
 def outermost(node: Node) -> Iterator[str]:
     """The axes of the folds that are in no other."""
+    return (fold.args[2] for fold in _outermost_folds(node))
+
+
+def _outermost_folds(node: Node) -> Iterator[Node]:
     if node.op == "fold":
-        yield node.args[2]
+        yield node
     else:
         for child in children(node):
-            yield from outermost(child)
+            yield from _outermost_folds(child)
 
 
 @dataclass(slots=True)
