@@ -19,7 +19,7 @@ from refold.schedule.launch import LIMITS, Launch, launch
 from refold.schedule.lower.kernels import Kernels
 from refold.schedule.outcome import Loop
 from refold.schedule.terms import Term, make, symbol
-from refold.spec import Tensor, axes, exp, fold, log, oo, pipeline, where
+from refold.spec import Spec, Tensor, axes, exp, fold, log, oo, pipeline, where
 from refold.verify.kernel.asked import Asked
 from refold.verify.kernel.emitted import kernels_of
 from refold.verify.kernel.intervals import Intervals
@@ -44,15 +44,19 @@ def with_change(kernels: Kernels, change: Callable[[Any], Any]) -> Kernels:
     return replace(kernels, functions=functions, stages=stages)
 
 
-def of_data(mask: Callable[[Any, Any, Any], Any] = lambda i, j, limit: j <= limit) -> Kernels:
-    """A mask by data: a row ends at a position that a tensor has, say."""
-    i, j = axes("i j")
-    x, limit = Tensor("x", i, j)[i, j], Tensor("limit", i, dtype="int32")[i]
-    plan = derive(pipeline(y=log(fold.sum(exp(where(mask(i, j, limit), x, -oo)), over=j))[i]))
+def of(spec: Spec) -> Kernels:
+    plan = derive(spec)
     assert isinstance(plan, Plan)
     kernels = kernels_of(plan)
     assert kernels is not None
     return kernels
+
+
+def of_data(mask: Callable[[Any, Any, Any], Any] = lambda i, j, limit: j <= limit) -> Kernels:
+    """A mask by data: a row ends at a position that a tensor has, say."""
+    i, j = axes("i j")
+    x, limit = Tensor("x", i, j)[i, j], Tensor("limit", i, dtype="int32")[i]
+    return of(pipeline(y=log(fold.sum(exp(where(mask(i, j, limit), x, -oo)), over=j))[i]))
 
 
 @pytest.mark.parametrize(
@@ -84,6 +88,13 @@ def test_a_row_that_begins_late_is_proved(name: str) -> None:
 def in_blocks() -> Kernels:
     """Tiles begin and end inside of a block of four, or one is a whole block, or more are in it: never all of these."""
     return of_data(lambda i, j, limit: i // 4 == j // 4)
+
+
+def test_where_a_state_of_two_inner_axes_is_kept_is_proved() -> None:
+    """What has yet to be multiplied by the last length was taken for three lengths, of any product."""
+    i, j, d, e = axes("i j d e")
+    x, z = Tensor("x", i, j)[i, j], Tensor("z", j, d, e)[j, d, e]
+    assert asked(of(pipeline(y=fold.sum(x * z, over=j)[i, d, e]))).verdict == "proved"
 
 
 def test_what_is_known_of_loops_that_never_run_in_one_program_is_not_asked_at_once() -> None:

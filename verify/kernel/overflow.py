@@ -9,7 +9,7 @@ from typing import Literal
 
 from refold.schedule.conditions import TRUE, nonnegative
 from refold.schedule.dtypes import INDEX, bits
-from refold.schedule.integers import add, scale, subtract, whole
+from refold.schedule.integers import add, multiply, polynomial, scale, subtract, whole
 from refold.schedule.launch import Launch
 from refold.schedule.lower.kernels import Kernels
 from refold.schedule.outcome import Computed, Touched
@@ -172,15 +172,20 @@ class Widths:
             yield Computed("int32", subtract(add(loop.stop, loop.step), ONE), loop.loops)
 
     def leads(self, one: Computed, touched: Touched, at: list[Term] | None) -> bool:
-        """Whether it is a sum of strides times positions of the element, each on its axis: no farther than it."""
-        parts = positions(one.value, self.shapes[touched.tensor])
-        if parts is None or at is None or one.dtype == "int32":
+        """Whether it is a sum of strides times positions of the element, each on its axis: no farther than it.
+
+        In the workspace that may be so of it times a stride: none is 0 where there is an element.
+        """
+        if at is None or one.dtype == "int32":
             return False
-        if any(part is not ZERO and part is not there for part, there in zip(parts, at, strict=True)):
-            return False
-        # Of the leading dimensions the launcher looks at no offset, nor of the workspace.
-        inner = touched.tensor not in self.workspace and parts[0] is parts[1] is ZERO and self.index <= 2**31
-        return one.dtype == "int64" or inner
+        shape, kept = self.shapes[touched.tensor], touched.tensor in self.workspace
+        for stride in [d.stride for d in shape] if kept else [()]:
+            parts = positions(multiply(one.value, polynomial({stride: 1})), shape)
+            if parts and all(part is ZERO or part is there for part, there in zip(parts, at, strict=True)):
+                # Of the leading dimensions the launcher looks at no offset, nor of the workspace.
+                inner = not kept and parts[0] is parts[1] is ZERO and self.index <= 2**31
+                return one.dtype == "int64" or inner
+        return False
 
     def wide(self, one: Computed, conditions: tuple[Term, ...]) -> Iterator[Fit | Open]:
         """That its width holds the integer, or where it may not."""
