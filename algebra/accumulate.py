@@ -134,10 +134,10 @@ class Accumulation:
             if state is None:
                 self.journal.step("drop", Fold("sum", law.basis[k].xreplace(back), self.axis), values[k], GIVEN)
                 continue
-            moved = sp.Add(*(law.matrix[k, c] * values[c] for c in range(rank)))
+            correction = sp.Add(*(law.matrix[k, c] * values[c] for c in range(rank)))
             family = Family(law.basis, law.matrix, tuple(sp.sympify(v) for v in values), tuple(dropped.items()), k)
             result = self.add(
-                fold if k == 0 else None, "sum", law.basis[k], moved, axes, rank, stale, str(state), family
+                fold if k == 0 else None, "sum", law.basis[k], correction, axes, rank, stale, str(state), family
             )
         return result
 
@@ -158,15 +158,15 @@ class Accumulation:
         symbol = State(name)
         self.names.taken.add(name)
         stale = tuple(a.stale for a in used)
-        moved = symbol if order is None else of_ranking(order, used, order.places)(symbol)
-        self.accumulators.append(Accumulator(symbol, "argmax", position, moved, axes, 1, stale, key))
+        correction = symbol if order is None else of_ranking(order, used, order.places)(symbol)
+        self.accumulators.append(Accumulator(symbol, "argmax", position, correction, axes, 1, stale, key))
         self.journal.step("argmax", fold, symbol, "the lowest position at which the key is largest")
-        if moved != symbol:
-            self.journal.step("correct", symbol, moved)
+        if correction != symbol:
+            self.journal.step("correct", symbol, correction)
         return symbol
 
     def add(
-        self, fold: Fold | None, kind: str, element: sp.Expr, moved: sp.Expr | None, axes: Any, rank: int,
+        self, fold: Fold | None, kind: str, element: sp.Expr, correction: sp.Expr | None, axes: Any, rank: int,
         stale: Any, name: str, family: Family | None = None,
     ) -> sp.Expr:  # fmt: skip
         for known in self.accumulators:
@@ -174,13 +174,13 @@ class Accumulation:
                 return known.symbol
         symbol = State(name)
         self.names.taken.add(name)
-        moved = symbol if moved is None else moved
-        accumulator = Accumulator(symbol, kind, element, moved, axes, rank, tuple(stale), family=family)  # type: ignore[arg-type]
+        correction = symbol if correction is None else correction
+        accumulator = Accumulator(symbol, kind, element, correction, axes, rank, tuple(stale), family=family)  # type: ignore[arg-type]
         self.accumulators.append(accumulator)
         if fold is not None:
             self.journal.step("accumulate", fold, symbol)
-        if moved != symbol:
-            self.journal.step("correct", symbol, moved)
+        if correction != symbol:
+            self.journal.step("correct", symbol, correction)
         return symbol
 
     def element(self, expr: sp.Expr) -> sp.Expr:

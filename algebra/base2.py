@@ -48,7 +48,7 @@ def in_base2(plan: Plan) -> Plan:
         for a in plan.anchors
     )  # fmt: skip
     accumulators = tuple(
-        a if a.symbol in symbols else replace(a, element=change(a.element), moved=change(a.moved))
+        a if a.symbol in symbols else replace(a, element=change(a.element), correction=change(a.correction))
         for a in plan.accumulators
     )
     finish = tuple(replace(f, expr=change(f.expr), empty=change(f.empty)) for f in plan.finish)
@@ -67,7 +67,7 @@ def scaled(plan: Plan) -> set[sp.Symbol]:
         and any(abs(x.coeff(e.symbol)) == 1 for x in exponents)
     }
     for a in plan.accumulators:
-        if a.reducer in ("max", "min") and a.element in found and a.moved == a.symbol:
+        if a.reducer in ("max", "min") and a.element in found and a.correction == a.symbol:
             found.add(a.symbol)
     for anchor in plan.anchors:
         terms = anchor.expr.args if isinstance(anchor.expr, sp.Max | sp.Min) else (anchor.expr,)

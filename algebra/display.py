@@ -121,14 +121,14 @@ def _fused(plan: Plan) -> tuple[Section, Section]:
 
 
 def update_text(a: Accumulator, axis: str) -> str:
-    """What an accumulator becomes: what it was, moved, joined by what is new."""
+    """What an accumulator becomes: what it was, corrected, joined by what is new."""
     if a.reducer == "argmax":
         return f"the position of {a.key}, the lowest of equals"
     element = plain(a.element)
     element = f"({element})" if a.element.is_Add else element
     if a.reducer in _INFIX:
-        return f"{plain(a.moved)} {_INFIX[a.reducer]} {_SIGN[a.reducer]}_{axis} {element}"
-    return f"{a.reducer}({plain(a.moved)}, {a.reducer}_{axis} {element})"
+        return f"{plain(a.correction)} {_INFIX[a.reducer]} {_SIGN[a.reducer]}_{axis} {element}"
+    return f"{a.reducer}({plain(a.correction)}, {a.reducer}_{axis} {element})"
 
 
 def passes(plan: Plan) -> tuple[int, int]:
@@ -167,9 +167,9 @@ def _update_latex(a: Accumulator, axis: Index) -> str:
         element = latex(a.element)
         element = rf"\left({element}\right)" if a.element.is_Add else element
         joint = r" \cdot " if a.reducer == "prod" else " + "
-        return rf"{latex(a.moved)}{joint}{sign}_{{{axis.name}}} {element}"
+        return rf"{latex(a.correction)}{joint}{sign}_{{{axis.name}}} {element}"
     word = rf"\operatorname{{{a.reducer}}}"
-    return rf"{word}\left({latex(a.moved)}, {word}_{{{axis.name}}} {latex(a.element)}\right)"
+    return rf"{word}\left({latex(a.correction)}, {word}_{{{axis.name}}} {latex(a.element)}\right)"
 
 
 def refusal_sections(refusal: Refusal) -> tuple[Section, ...]:
@@ -250,13 +250,13 @@ def plain(expr: sp.Basic) -> str:
 
 def _numbered(plan: Plan, table: dict[Any, Any]) -> Iterator[Line]:
     """The steps with their numbers, each a line, a law of a higher rank with the rows of its matrix below."""
-    moved = False
+    said = False
     for n, step in enumerate(plan.steps, 1):
         lines = _step(plan, step, table)
         note = lines[0].note
-        if step.rule == "correct" and not moved:
+        if step.rule == "correct" and not said:
             anchors = [s for a in plan.accumulators if a.symbol == step.before for s in a.anchors]
-            moved, note = True, ", ".join(f"from the stale {s} to the fresh {s}′" for s in anchors)
+            said, note = True, ", ".join(f"from the stale {s} to the fresh {s}′" for s in anchors)
         yield Line(f"{n:2} {step.rule}", lines[0].formula, note)
         yield from lines[1:]
 

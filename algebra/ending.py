@@ -159,7 +159,7 @@ class Ending:
         for a in reversed(self.found.accumulators):
             if a.symbol in needed:
                 anchors = [x for x in self.found.anchors if x.stale in a.anchors]
-                read = a.moved.free_symbols.union(*(x.expr.free_symbols for x in anchors))
+                read = a.correction.free_symbols.union(*(x.expr.free_symbols for x in anchors))
                 needed |= (read & known) | ({a.key} if a.key is not None else set())
         return tuple(a for a in self.found.accumulators if a.symbol in needed)
 
@@ -174,7 +174,7 @@ class Ending:
             if anchor.stale in stales and anchor.regular is not sp.true:
                 note(anchor.regular, f"anchor {anchor.stale}", True)
         for a in accumulators:
-            for d in denominators(a.moved):
+            for d in denominators(a.correction):
                 if not all(self.inverted(factor) for factor in sp.Mul.make_args(d)):
                     note(sp.Ne(d, 0, evaluate=False), f"correction of {a.symbol}", False)
         for f in finish:

@@ -17,7 +17,7 @@ def mean_of(plan: Plan, a: Accumulator) -> tuple[sp.Expr, sp.Symbol, sp.Expr, Ac
     for stale in a.anchors:
         anchor = plan.anchor(stale)
         count = next((b for b in plan.accumulators if b.symbol == anchor.expr and b.reducer == "count"), None)
-        if count is not None and a.reducer == "sum" and sp.expand(a.moved - a.symbol * stale / anchor.fresh) == 0:
+        if count is not None and a.reducer == "sum" and sp.expand(a.correction - a.symbol * stale / anchor.fresh) == 0:
             phi = a.element * anchor.fresh
             if anchor.fresh not in phi.free_symbols:
                 return phi, anchor.fresh, stale, count

@@ -210,7 +210,7 @@ def guarded(anchor: Anchor, state: Values) -> sp.Expr:
 
 def corrected(plan: Plan, a: Accumulator, old: Values) -> sp.Expr:
     """An accumulator of the state `old`, taken to the fresh anchors."""
-    return at_stale(plan, a.moved, a.anchors, old)
+    return at_stale(plan, a.correction, a.anchors, old)
 
 
 def put(expr: sp.Basic, values: Mapping[Any, Any]) -> Any:

@@ -56,8 +56,8 @@ class Element:
 class Anchor:
     """What the accumulators are computed relative to: a function of earlier accumulators.
 
-    `stale` is its value in the state that is moved, `fresh` (primed) in the state moved to; `expr` gives it over
-    accumulators and constants. Where `regular` does not hold (nothing seen yet, all of it masked) the fresh anchor
+    `stale` is its value in the state that is corrected, `fresh` (primed) in the state after that; `expr` gives it over
+    accumulators and constants. Where `regular` does not hold (no position yet, all of them masked) the fresh anchor
     is `default` instead, and so is the stale one outside of an exponent.
     """
 
@@ -93,15 +93,15 @@ class Family:
 class Accumulator:
     """One number that the fused loop carries (one for each position of `axes`).
 
-    `element` is what one position contributes, over element symbols and fresh anchors; `moved` is the accumulator
+    `element` is what one position contributes, over element symbols and fresh anchors; `correction` is the accumulator
     re-anchored: over accumulators, stale anchors and fresh anchors. For a state of several accumulators of one
-    family `moved` reads the others too. `key`, for argmax, is the accumulator of the largest value.
+    family `correction` reads the others too. `key`, for argmax, is the accumulator of the largest value.
     """
 
     symbol: State
     reducer: Reducer
     element: sp.Expr
-    moved: sp.Expr
+    correction: sp.Expr
     axes: tuple[Index, ...]
     rank: int
     anchors: tuple[State, ...]
@@ -195,7 +195,7 @@ class Plan:
     @property
     def tensors(self) -> tuple[TensorName, ...]:
         """The tensors of the spec that the fused form reads: not those of a fold whose value is known without them."""
-        laws = (part for a in self.accumulators for part in (a.element, a.moved))
+        laws = (part for a in self.accumulators for part in (a.element, a.correction))
         anchors = (part for x in self.anchors for part in (x.expr, x.regular))
         ends = (part for f in self.finish for part in (f.expr, f.guard, f.empty))
         parts = sp.Tuple(*(e.expr for e in self.elements), *laws, *anchors, *ends)

@@ -167,7 +167,7 @@ def _at_anchors(plan: Plan, expr: sp.Expr, situation: Situation) -> sp.Expr:
         values: dict[sp.Basic, sp.Basic] = {x.fresh: x.expr.xreplace(dict(state)) for x in anchors}
         values |= {x.stale: x.default if x.stale in situation.irregular else x.expr for x in anchors}
         if any(x.stale in situation.irregular for x in anchors):
-            state[a.symbol] = a.moved.xreplace(values)
+            state[a.symbol] = a.correction.xreplace(values)
     return expr.xreplace(dict(state))
 
 

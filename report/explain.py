@@ -103,10 +103,10 @@ def _fold(plan: Plan, a: Accumulator) -> str:
     read = _listed(anchors)
     start = f"{head} reads {read}, which may still change. When {read} {_verb(anchors, 'becomes', 'become')} "
     start += f"{_listed([f'{s}′' for s in anchors])}, "
-    factor, rest = a.moved.as_independent(a.symbol, as_Add=False)
+    factor, rest = a.correction.as_independent(a.symbol, as_Add=False)
     if a.family is not None and len(a.family.basis) > 1:
         return start + _matrix(plan, a)
-    if a.moved == a.symbol:
+    if a.correction == a.symbol:
         return f"{start}{name} stays as it is."
     if rest == a.symbol:
         stale = {plan.anchor(s).fresh: s for s in a.anchors}
@@ -115,7 +115,7 @@ def _fold(plan: Plan, a: Accumulator) -> str:
             f"{start}every term {term} is multiplied by the same {plain(factor)}, whatever the position: so is {name} "
             "(rank 1)."
         )
-    return f"{start}{name} becomes {plain(a.moved)} (rank 1)."
+    return f"{start}{name} becomes {plain(a.correction)} (rank 1)."
 
 
 def _matrix(plan: Plan, a: Accumulator) -> str:
@@ -128,7 +128,7 @@ def _matrix(plan: Plan, a: Accumulator) -> str:
     if known:
         values = _listed([f"that of {short(plan, a.family.basis[k])} is {plain(a.family.values[k])}" for k in known])
         said += f"Not all of these sums are carried: {values}. "
-    return f"{said}So {a.symbol} becomes {plain(a.moved)}."
+    return f"{said}So {a.symbol} becomes {plain(a.correction)}."
 
 
 def _ends(plan: Plan) -> list[str]:

@@ -124,7 +124,7 @@ def derivation_data(loaded: Loaded, outcome: Any) -> dict[str, Any]:
     for members in _families(outcome):
         main = members[-1]
         folds.append({"name": str(main.symbol), "rank": main.rank, "accumulators": [str(a.symbol) for a in members],
-                      "correction": "; ".join(f"{a.symbol} -> {text(a.moved)}" for a in members)})  # fmt: skip
+                      "correction": "; ".join(f"{a.symbol} -> {text(a.correction)}" for a in members)})  # fmt: skip
     conditions = [{"claim": text(c.claim), "where": c.where, "guarded": c.guarded} for c in outcome.conditions]
     return {"spec": loaded.given, "status": "derived", "class": outcome.kind, "folds": folds,
             "conditions": conditions}  # fmt: skip

@@ -21,7 +21,7 @@ GROUPS = (
     "attention", "masks", "biases", "decoding", "softmax", "norms", "statistics", "losses", "selection", "iterations",
 )  # fmt: skip
 CLASSES = (
-    "class F0: no value that is read is ever stale. F: a stale sum is moved by one factor or one term (rank 1). "
+    "class F0: no value that is read is ever stale. F: a stale sum is corrected by one factor or one term (rank 1). "
     "R: by a matrix between several sums (its rank is their number). Of several stages each has its class; refused: "
     "no such form was found."
 )

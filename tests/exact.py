@@ -195,8 +195,8 @@ class Exact:
             fresh = {x.fresh: self.guarded(x, new, at) for x in used}
 
             def joined(of: Accumulator, fresh: Values = fresh, used: list[Anchor] = used) -> list[Any]:
-                moved = [self.moved(of, part, fresh, used, at) for part in parts]
-                return moved + ([] if position is None else [self.value(of.element, here, elements | fresh)])
+                corrected = [self.corrected(of, part, fresh, used, at) for part in parts]
+                return corrected + ([] if position is None else [self.value(of.element, here, elements | fresh)])
 
             values = joined(a)
             if a.reducer == "argmax":
@@ -210,11 +210,11 @@ class Exact:
     def guarded(self, x: Anchor, state: Values, at: Point) -> Any:
         return self.value(x.expr if self.value(x.regular, at, state) else x.default, at, state)
 
-    def moved(self, a: Accumulator, part: Values, fresh: Values, used: list[Anchor], at: Point) -> Any:
+    def corrected(self, a: Accumulator, part: Values, fresh: Values, used: list[Anchor], at: Point) -> Any:
         """A part's accumulator re-anchored; exponents take the stale anchors as they are, all else guarded."""
         values = {**part, **fresh} | {x.stale: self.guarded(x, part, at) for x in used}
         bare = {x.stale: State(f"{x.stale} as it is") for x in used}
-        law = a.moved.replace(sp.exp, lambda e: sp.exp(e.xreplace(bare)))
+        law = a.correction.replace(sp.exp, lambda e: sp.exp(e.xreplace(bare)))
         for x in used:
             if law.has(bare[x.stale]):
                 values[bare[x.stale]] = self.value(x.expr, at, part)

@@ -131,17 +131,17 @@ def of_plan(plan: Plan) -> Iterator[tuple[str, Plan]]:
 def of_accumulator(plan: Plan, a: Accumulator) -> Iterator[tuple[str, dict[str, Any]]]:
     own = [plan.anchor(s) for s in a.anchors]
     stale = {x.fresh: x.stale for x in own}
-    if a.moved != a.symbol:
+    if a.correction != a.symbol:
         both = stale | {x.stale: x.fresh for x in own}
-        yield "no correction", {"moved": a.symbol}
-        yield "stale and fresh swapped", {"moved": a.moved.xreplace(both)}
-        yield "stale anchors for fresh", {"moved": a.moved.xreplace(stale)}
-        yield "another term", {"moved": a.moved + sp.Mul(*(x.fresh - x.stale for x in own))}
-        if a.moved.has(sp.exp):
-            yield "exponent negated", {"moved": exponents(a.moved, lambda x: -x)}
-            yield "exponent halved", {"moved": exponents(a.moved, lambda x: x / 2)}
-        for what, expr in of_expression(sp.expand(a.moved, deep=False)):
-            yield f"correction {what}", {"moved": expr}
+        yield "no correction", {"correction": a.symbol}
+        yield "stale and fresh swapped", {"correction": a.correction.xreplace(both)}
+        yield "stale anchors for fresh", {"correction": a.correction.xreplace(stale)}
+        yield "another term", {"correction": a.correction + sp.Mul(*(x.fresh - x.stale for x in own))}
+        if a.correction.has(sp.exp):
+            yield "exponent negated", {"correction": exponents(a.correction, lambda x: -x)}
+            yield "exponent halved", {"correction": exponents(a.correction, lambda x: x / 2)}
+        for what, expr in of_expression(sp.expand(a.correction, deep=False)):
+            yield f"correction {what}", {"correction": expr}
     if a.reducer == "argmax":
         yield "position off by one", {"element": a.element + 1}
         return

@@ -33,8 +33,8 @@ def test_base_2_is_a_change_of_variables(name: str) -> None:
 def doubled(plan: Plan) -> Plan:
     """Exponents of one correction twice as large."""
     *others, last = plan.accumulators
-    moved = last.moved.replace(exp2, lambda x: exp2(2 * x))
-    return replace(plan, accumulators=(*others, replace(last, moved=moved)))
+    doubled = last.correction.replace(exp2, lambda x: exp2(2 * x))
+    return replace(plan, accumulators=(*others, replace(last, correction=doubled)))
 
 
 def unscaled(plan: Plan) -> Plan:

@@ -265,9 +265,9 @@ def test_rank_and_accumulators(spec: Spec, rank: int, accumulators: list[str]) -
 def test_chan_golub_leveque() -> None:
     plan = plan_of(moment(2))
     m2 = next(a for a in plan.accumulators if str(a.symbol) == "M2")
-    names = {str(s): s for s in m2.moved.free_symbols}
+    names = {str(s): s for s in m2.correction.free_symbols}
     wanted = names["M2"] + names["n"] * (names["mean"] - names["mean′"]) ** 2
-    assert sp.expand(m2.moved - wanted) == 0
+    assert sp.expand(m2.correction - wanted) == 0
 
 
 @pytest.mark.parametrize(

@@ -71,8 +71,8 @@ def test_the_laws_are_those_of_the_plain_step(name: str) -> None:
     assert len(laws(step)) > 4
     assert laws(warps.scored) == laws(step)
     (product,) = (line for line in lines(step.body) if "_new = tl.dot(" in line)
-    moved = re.sub(r"_as_rows\((\w+), BLOCK_e\)", r"\1", text(warps.moved))
-    assert f", {moved}, input_precision" in product
+    corrected = re.sub(r"_as_rows\((\w+), BLOCK_e\)", r"\1", text(warps.corrected))
+    assert f", {corrected}, input_precision" in product
 
 
 @pytest.mark.parametrize("name", HAVE)

@@ -82,7 +82,7 @@ def test_base_2_is_a_change_of_variables(name: str) -> None:
     for a, b in zip(plan.accumulators, other.accumulators, strict=True):
         if a.symbol in scaled:
             continue
-        for mine, theirs in ((a.element, b.element), (a.moved, b.moved)):
+        for mine, theirs in ((a.element, b.element), (a.correction, b.correction)):
             values = {s: sp.Float(rng.uniform(0.5, 2)) for s in sorted(mine.free_symbols, key=str)}
             shifted = {s: x / sp.log(2) if s in scaled else x for s, x in values.items()}
             theirs = theirs.replace(exp2, lambda x: 2**x)

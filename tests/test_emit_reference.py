@@ -56,7 +56,7 @@ def test_the_reference_of_a_random_pipeline_is_the_spec(differences: dict[str, A
 
 def without_correction(plan: Plan) -> Plan:
     """The accumulators stay where they were when the maximum moves."""
-    stale = tuple(dataclasses.replace(a, moved=a.symbol) if a.anchors else a for a in plan.accumulators)
+    stale = tuple(dataclasses.replace(a, correction=a.symbol) if a.anchors else a for a in plan.accumulators)
     assert stale != plan.accumulators
     return dataclasses.replace(plan, accumulators=stale)
 

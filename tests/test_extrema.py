@@ -51,7 +51,7 @@ def test_a_move_that_does_not_compose_is_not_proved_associative() -> None:
     plan = derive(SPEC)
     assert isinstance(plan, Plan)
     wrong = tuple(
-        replace(a, moved=a.moved.func(a.moved.args[0], 2 * a.moved.args[1], a.moved.args[2]))
+        replace(a, correction=a.correction.func(a.correction.args[0], 2 * a.correction.args[1], a.correction.args[2]))
         if str(a.symbol) == "m2"
         else a
         for a in plan.accumulators

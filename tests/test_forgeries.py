@@ -520,7 +520,7 @@ def test_what_is_kept_of_a_refuted_plan_is_no_proof_and_goes(tmp_path: Path, mon
     plan = plan_of("logsumexp")
     wrong = replace(
         plan,
-        accumulators=tuple(replace(a, moved=a.symbol) if a.reducer == "sum" else a for a in plan.accumulators),
+        accumulators=tuple(replace(a, correction=a.symbol) if a.reducer == "sum" else a for a in plan.accumulators),
     )
     path = store.path_of(wrong)
     assert path != store.path_of(plan)

@@ -104,7 +104,7 @@ def test_differential_attention_divides_nothing_in_its_loop() -> None:
     """It was one state of rank 2, whose correction divided by both sums in every tile."""
     plan = example("differential_attention")
     assert plan.kind == "F" and carried(plan) == ["m", "l", "acc", "m2", "l2", "acc2"]
-    loop = sp.Tuple(*(part for a in plan.accumulators for part in (a.element, a.moved)))
+    loop = sp.Tuple(*(part for a in plan.accumulators for part in (a.element, a.correction)))
     assert not any(n.is_Pow and n.exp.is_negative for n in sp.preorder_traversal(loop))
 
 
@@ -159,7 +159,7 @@ def test_what_is_0_is_not_moved() -> None:
     """`sum p (x - r)` is 0 for r = (sum p x)/(sum p): the correction of a covariance held it twice."""
     (t,) = (a for a in example("weighted_covariance").accumulators if str(a.symbol) == "t")
     assert t.family is not None and [v for v in t.family.values if v == 0] == [0, 0]
-    assert not t.moved.free_symbols & {a.symbol for a in example("weighted_covariance").accumulators
+    assert not t.correction.free_symbols & {a.symbol for a in example("weighted_covariance").accumulators
                                        if str(a.symbol).startswith("acc")}  # fmt: skip
 
 

@@ -162,6 +162,6 @@ def test_a_merge_is_associative_whatever_its_computed_anchors_are() -> None:
     assert not any(goal.has(sp.log) for goal in found.goals)
     assert discharge(found, plan).verdict == "proved"
     (r,) = (plan.anchor(s) for s in t.anchors if plan.anchor(s).expr != s)
-    doubled = replace(t, moved=t.moved.xreplace({r.stale: 2 * r.stale}))
+    doubled = replace(t, correction=t.correction.xreplace({r.stale: 2 * r.stale}))
     wrong = replace(plan, accumulators=tuple(doubled if a is t else a for a in plan.accumulators))
     assert discharge(general(wrong), wrong).verdict != "proved"

@@ -161,10 +161,10 @@ def second() -> Plan:
     return plan_of(pipeline(runner=fold.topk(x[i, j], 2, over=j)[1][1][i]))
 
 
-def with_moved(plan: Plan, reducer: str, moved: Callable[[Any], Any]) -> Plan:
+def with_correction(plan: Plan, reducer: str, change: Callable[[Any], Any]) -> Plan:
     """A plan in which the last accumulator of a kind is corrected in another way."""
     last = [a for a in plan.accumulators if a.reducer == reducer][-1]
-    changed = replace(last, moved=moved(last.moved))
+    changed = replace(last, correction=change(last.correction))
     return replace(plan, accumulators=tuple(changed if a is last else a for a in plan.accumulators))
 
 
@@ -176,10 +176,10 @@ def failed(plan: Plan) -> set[str]:
 
 def test_a_ranking_is_proved_and_one_that_keeps_what_is_taken_is_not() -> None:
     assert failed(second()) == set()
-    stale = {reducer: with_moved(second(), reducer, lambda moved: moved.args[2]) for reducer in ("max", "argmax")}
+    stale = {reducer: with_correction(second(), reducer, lambda old: old.args[2]) for reducer in ("max", "argmax")}
     assert "correction m2" in failed(stale["max"])
     assert "correction at2" in failed(stale["argmax"])
-    first = {reducer: with_moved(second(), reducer, lambda moved: moved.args[1]) for reducer in ("max", "argmax")}
+    first = {reducer: with_correction(second(), reducer, lambda old: old.args[1]) for reducer in ("max", "argmax")}
     assert "attained m2" in failed(first["max"])
     assert "attained at2" in failed(first["argmax"])
 

@@ -286,7 +286,7 @@ def test_faults_are_named() -> None:
     bare = replace(plan, elements=tuple(replace(e, expr=fold.max(x[i, j], over=j).expr) for e in plan.elements))
     assert "element x waits for a fold" in faults(bare)
     top, total = plan.accumulators
-    bent = replace(plan, accumulators=(top, replace(total, moved=total.moved + total.symbol**2, family=None)))
+    bent = replace(plan, accumulators=(top, replace(total, correction=total.correction + total.symbol**2, family=None)))
     assert any(f.startswith("the correction of l is not linear") for f in faults(bent))
 
 

@@ -71,7 +71,7 @@ def test_a_wrong_output_refutes_no_other_claim(module: Any) -> None:
 def test_a_run_that_differs_for_another_reason_leaves_a_claim_unknown() -> None:
     # The corrections of this plan are wrong in a way that its run at these sizes shows, and so is its bound.
     plan = plan_of(softmax.SPEC)
-    wrong = tuple(replace(a, moved=a.symbol) if a.anchors else a for a in plan.accumulators)
+    wrong = tuple(replace(a, correction=a.symbol) if a.anchors else a for a in plan.accumulators)
     report = verify(replace(plan, accumulators=wrong))
     assert report.verdict == "refuted"
     shown = {r.name for r in report.results if r.verdict == "refuted"}

@@ -15,7 +15,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...], str], ...] = (
      "each pipeline computes what the chain rule gives, by identities of the forward pass"),
     ("form", ("structure", "derived", "state"), "each step reads only what one pass has by then"),
     ("corrections", ("correction", "update", "dropped", "monotone"),
-     "what was summed with a stale value is moved to the fresh one"),
+     "what was summed with a stale value is corrected to the fresh one"),
     ("steps", ("init", "step"), "it begins empty, and takes one position after another"),
     ("merging", ("invariant", "unit", "lift", "masked", "merge"),
      "parts of every length, empty ones too, merge in every order"),

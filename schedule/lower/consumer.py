@@ -59,7 +59,7 @@ def following(hopper: Hopper) -> ir.Function:
         ir.Unpack(carried, invoke(hopper.scored)),
         wait(0, hopper.wide, hopper.weights),
         arrive("v_empty", STAGE_BEFORE),
-        ir.Let(hopper.wide, hopper.moved),
+        ir.Let(hopper.wide, hopper.corrected),
         ir.Return((*states, hopper.following)),
     ]
     comment = "The scores of a tile, while the weights of the one before meet v."
@@ -107,7 +107,7 @@ def rows(hopper: Hopper, following: ir.Function) -> ir.Function:
         wait(0, hopper.scores),
         arrive("k_empty", STAGE),
         ir.Unpack(hopper.carried, invoke(hopper.scored, j0=LO, MASKED=ir.Number(True))),
-        ir.Let(hopper.wide, hopper.moved),
+        ir.Let(hopper.wide, hopper.corrected),
         ir.Let(FIRST, ir.Binary("-", LO, ir.Binary("*", GONE, BLOCK_N))),
     ]
     targets = (*(s for s, _, _ in hopper.states), hopper.weights)

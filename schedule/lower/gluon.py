@@ -39,7 +39,7 @@ from refold.spec import Index, Read
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """The right operand of a product, and for the sum over the fold axis the moved accumulator and the weights."""
+    """The right operand of a product, and for the sum over the fold axis the corrected accumulator and the weights."""
 
     left: Read | None
     right: Read
@@ -172,7 +172,7 @@ def _ring(made: Kernels, name: str) -> Hopper:
         roles=roles,
         scored=step,
         carried=carried,
-        moved=values.into,
+        corrected=values.into,
         columns=_columns(values, roles),
         spans=made.ranges.spans,
         choices=tuple(choices),

@@ -19,7 +19,7 @@ class Hopper:
     roles: Roles
     scored: ir.Function
     carried: tuple[ir.Name, ...]
-    moved: ir.Value
+    corrected: ir.Value
     columns: Index
     spans: tuple[Any, ...]
     choices: tuple[ir.Statement, ...]

@@ -25,15 +25,15 @@ def step_function(plan: Plan, form: Monoid, prologue: Scope, name: str) -> ir.Fu
         for let in form.update.lets:
             step.define(let)
         body.append(ir.Return(step.definitions.results))
-    return function(name, first, body, "One tile: the state, moved to the new anchors, and what the tile adds.")
+    return function(name, first, body, "One tile: the state, corrected to the new anchors, and what the tile adds.")
 
 
 def merge_function(plan: Plan, form: Monoid, prologue: Scope, name: str) -> ir.Function:
-    """`state, state -> state`: both moved to the anchors of the union, then joined."""
+    """`state, state -> state`: both corrected to the anchors of the union, then joined."""
     first = [state_name(c, prologue.roles, mark) for mark in ("", "_part") for c in form.state]
     with prologue.lines.loop(first) as body:
         body.append(ir.Return(_merged(plan, form, prologue)))
-    return function(name, first, body, "Two states, each moved to the anchors of both together, then joined.")
+    return function(name, first, body, "Two states, each corrected to the anchors of both together, then joined.")
 
 
 def _merged(plan: Plan, form: Monoid, prologue: Scope) -> tuple[ir.Name, ...]:

@@ -1,4 +1,4 @@
-"""t moved as if its correction had rank 1: the term with l is dropped."""
+"""t corrected as if its correction had rank 1: the term with l is dropped."""
 
 from refold import claim, exp, finite_or, log, maximum, oo
 from refold.examples.entropy import SPEC, i, j, x

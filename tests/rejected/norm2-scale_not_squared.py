@@ -1,4 +1,4 @@
-"""The sum of squares relative to a running scale is moved by the ratio of the scales for its square (LAPACK nrm2)."""
+"""The sum of squares relative to a running scale is corrected by the ratio of scales for its square (LAPACK nrm2)."""
 
 from refold import Tensor, absolute, axes, claim, fold, maximum, pipeline, sqrt
 

@@ -21,30 +21,30 @@ class Part:
 
     symbol: State
     reducer: Reducer
-    moved: sp.Expr
+    correction: sp.Expr
     element: sp.Expr
 
 
 def split(symbol: State, name: str, expr: sp.Expr) -> Part:
-    """`moved` and `element` of a step that joins what reads no element with what reads no state."""
+    """`correction` and `element` of a step that joins what reads no element with what reads no state."""
     expr = expanded(expr)
     reducer: Reducer = HEADS.get(type(expr), "sum")
     head, pieces = (type(expr), expr.args) if type(expr) in HEADS else (sp.Add, sp.Add.make_args(expr))
-    moved = [p for p in pieces if not p.has(Varying) and p.has(State)]
-    rest = [p for p in pieces if p not in moved]
+    state = [p for p in pieces if not p.has(Varying) and p.has(State)]
+    rest = [p for p in pieces if p not in state]
     mixed = next((p for p in rest if p.has(State)), None)
     if mixed is not None:
         raise ClaimError(
             f"step takes {name} from an element and the state at once, by {text(mixed)}, and a kernel takes a tile of "
             "elements: write what becomes of the state plus what an element adds at the new values of the others"
         )
-    if not rest or not moved:
+    if not rest or not state:
         raise ClaimError(
             f"step gives {name} by {text(expr)}, and a kernel joins elements to a state: add, multiply, or take the "
             "larger or the smaller"
         )
-    part = Part(symbol, reducer, head(*moved), head(*rest))
-    return replace(part, reducer="count") if part.element == 1 and part.moved == symbol else part
+    part = Part(symbol, reducer, head(*state), head(*rest))
+    return replace(part, reducer="count") if part.element == 1 and part.correction == symbol else part
 
 
 def expanded(expr: sp.Expr) -> sp.Expr:
@@ -53,9 +53,9 @@ def expanded(expr: sp.Expr) -> sp.Expr:
 
 
 def moving(part: Part, parts: Sequence[Part]) -> dict[State, sp.Expr]:
-    """The sums that a sum is moved by, itself first, each with its factor; none where that is not linear."""
+    """The sums that a sum is corrected by, itself first, each with its factor; none where that is not linear."""
     found: dict[State, sp.Expr] = {}
-    rest = part.moved
+    rest = part.correction
     for other in (part, *(p for p in parts if p != part and p.reducer == "sum")):
         factor = rest.coeff(other.symbol)
         if other is part or factor != 0:
@@ -65,7 +65,7 @@ def moving(part: Part, parts: Sequence[Part]) -> dict[State, sp.Expr]:
 
 
 def family(part: Part, parts: Sequence[Part]) -> Family | None:
-    """The law of a sum that is moved by other sums too."""
+    """The law of a sum that is corrected by other sums too."""
     by = {p.symbol: p for p in parts}
     rows = {part.symbol: moving(part, parts)}
     for symbol in rows[part.symbol]:

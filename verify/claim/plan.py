@@ -1,9 +1,9 @@
 """A claimed form as a plan, from which a kernel is made: each step split into a correction and what an element adds.
 
-A step says what one element does. Taken apart into `moved + element` (a product, a maximum), it says what a tile does:
-the correction once, and the fold of what its elements add. Anchors are the components that other ones read after the
-step; they are guarded as derived ones are, so that a part of no position weighs nothing. That all of this computes the
-pipeline is not believed: it is verified like a derived plan, by the same obligations.
+A step says what one element does. Taken apart into `correction + element` (a product, a maximum), it says what a
+tile does: the correction once, and the fold of what its elements add. Anchors are the components that others read
+after the step; they are guarded as derived ones are, so that a part of no position weighs nothing. That all of this
+computes the pipeline is not believed: it is verified like a derived plan, by the same obligations.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class _Tiled:
         axes = {self.own[c.symbol]: c.axes for c in form.state}
         used = {s for p in parts for s in p.element.free_symbols}
         accumulators = tuple(
-            Accumulator(p.symbol, p.reducer, p.element, p.moved, axes[p.symbol], len(moving(p, parts)) or 1,
+            Accumulator(p.symbol, p.reducer, p.element, p.correction, axes[p.symbol], len(moving(p, parts)) or 1,
                         tuple(anchors[f].stale for f in sorted(self.reads(p), key=str)), None, family(p, parts))
             for p in parts
         )  # fmt: skip
@@ -119,7 +119,7 @@ class _Tiled:
             yield ready
 
     def reads(self, part: Part) -> set[sp.Basic]:
-        return {s for e in (part.moved, part.element) for s in e.free_symbols if isinstance(s, Fresh)}
+        return {s for e in (part.correction, part.element) for s in e.free_symbols if isinstance(s, Fresh)}
 
     def anchors(self, part: Part) -> Iterable[Anchor]:
         """The components that a part reads after the step: each is guarded where it has no value to go by."""
@@ -143,7 +143,7 @@ class _Tiled:
             return
         symbol = next(s for s, own in self.own.items() if own == part.symbol)
         right = {self.own[s]: y for s, y in zip(claim.left, claim.right, strict=True)}
-        wanted = joined(part.reducer, part.moved, part.moved.xreplace(right))
+        wanted = joined(part.reducer, part.correction, part.correction.xreplace(right))
         got = self.after(symbol, claim.merge)
         if got != wanted and expanded(got - wanted) != 0:
             raise ClaimError(
@@ -176,4 +176,4 @@ class _Tiled:
 
 
 def _below(part: Part) -> list[sp.Expr]:
-    return [*denominators(part.moved), *denominators(part.element)]
+    return [*denominators(part.correction), *denominators(part.element)]

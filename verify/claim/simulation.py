@@ -113,8 +113,8 @@ def _candidates(plan: Plan) -> list[sp.Expr]:
         found += [a / b, a + sp.log(b), a * sp.exp(b), a * b, a / b**2, sp.sqrt(a / b), a / (b - 1)]
     for a, b, c in permutations(symbols, 3):
         found += [a / b + c, a * sp.exp(b) / c, a + b * c, a + b * c**2, a / c + b**2]
-    moved = [c for a in plan.accumulators for c in _at_other_anchors(plan, a)]
-    found += [c for c in moved if not c.has(sp.nan, sp.zoo, sp.oo, -sp.oo)]
+    corrections = [c for a in plan.accumulators for c in _at_other_anchors(plan, a)]
+    found += [c for c in corrections if not c.has(sp.nan, sp.zoo, sp.oo, -sp.oo)]
     return [*found, sp.S.Zero, sp.S.One]
 
 
@@ -131,8 +131,8 @@ def _at_other_anchors(plan: Plan, a: Accumulator) -> Iterator[sp.Expr]:
     stale = {plan.anchor(s).stale: plan.anchor(s).expr for s in a.anchors}
     for inside, outside in product(product(*choices), repeat=2):
         there, beside = dict(zip(own, inside, strict=True)), dict(zip(own, outside, strict=True))
-        exponents = {n: n.xreplace(there) for n in a.moved.atoms(sp.exp)}
-        yield a.moved.xreplace(exponents).xreplace(beside).xreplace(stale)
+        exponents = {n: n.xreplace(there) for n in a.correction.atoms(sp.exp)}
+        yield a.correction.xreplace(exponents).xreplace(beside).xreplace(stale)
 
 
 class _Trial:

@@ -42,7 +42,7 @@ def _pairs(plan: Plan, changed: Plan) -> Iterator[tuple[Any, Any]]:
         yield from ((undone(x.expr, x.stale), y.expr), (undone(x.default, x.stale), y.default))
         yield undone(x.regular), y.regular
     for a, b in zip(changed.accumulators, plan.accumulators, strict=True):
-        yield from ((undone(a.element, a.symbol), b.element), (undone(a.moved, a.symbol), b.moved))
+        yield from ((undone(a.element, a.symbol), b.element), (undone(a.correction, a.symbol), b.correction))
     for g, h in zip(changed.finish, plan.finish, strict=True):
         yield from ((undone(g.expr), h.expr), (undone(g.empty), h.empty), (undone(g.guard), h.guard))
 

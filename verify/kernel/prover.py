@@ -221,7 +221,7 @@ def _in_exponentials(plan: Plan) -> Plan:
 
 
 def _powers(plan: Plan) -> set[Any]:
-    parts = [x for a in plan.accumulators for x in (a.element, a.moved)]
+    parts = [x for a in plan.accumulators for x in (a.element, a.correction)]
     parts += [x for f in plan.finish for x in (f.expr, f.guard)]
     parts += [x for a in plan.anchors for x in (a.expr, a.regular)]
     return {e for x in parts for e in x.atoms(exp2)}

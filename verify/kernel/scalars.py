@@ -92,7 +92,7 @@ def _numbers(expr: Any) -> Iterator[Any]:
 def _expressions(plan: Plan) -> Iterator[Any]:
     yield from (e.expr for e in plan.elements)
     for a in plan.accumulators:
-        yield from (a.element, a.moved)
+        yield from (a.element, a.correction)
     for x in plan.anchors:
         yield from (x.expr, x.regular, x.default)
     for f in plan.finish:

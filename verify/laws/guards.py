@@ -58,7 +58,7 @@ def _anchor(plan: Plan, x: Anchor) -> Guard:
             if x.stale not in a.anchors:
                 continue
             known: dict[sp.Basic, sp.Basic] = {**state, x.stale: raw, x.fresh: raw}
-            bad = next((n for n in walk(a.moved) if n.args and _undefined(situation, n, known)), None)
+            bad = next((n for n in walk(a.correction) if n.args and _undefined(situation, n, known)), None)
             if bad is not None:
                 fails.append((situation.shown, f"{text(bad)} is undefined"))
                 break

@@ -41,7 +41,9 @@ def corrections(plan: Plan, reach: Reach) -> Iterator[Obligation]:
         if a.reducer not in LINEAR:
             continue
         basis, matrix = (
-            (a.family.basis, a.family.matrix) if a.family else ((a.element,), sp.Matrix([[a.moved.coeff(a.symbol)]]))
+            (a.family.basis, a.family.matrix)
+            if a.family
+            else ((a.element,), sp.Matrix([[a.correction.coeff(a.symbol)]]))
         )
         row = a.family.row if a.family else 0
         old = [at_fresh(plan, phi, a, part) for phi in basis]
@@ -62,7 +64,11 @@ def corrections(plan: Plan, reach: Reach) -> Iterator[Obligation]:
         if a.family:
             total = sp.Add(*(matrix[row, k] * v for k, v in enumerate(a.family.values)))
             yield Obligation(
-                f"update {a.symbol}", f"{text(a.moved)} is its row of T", (), (eq(a.moved, total),), partial=True
+                f"update {a.symbol}",
+                f"{text(a.correction)} is its row of T",
+                (),
+                (eq(a.correction, total),),
+                partial=True,
             )
             for k, terms in a.family.dropped:
                 value = sp.Add(*(c * s for s, c in terms))
@@ -102,21 +108,21 @@ def _monotone(
         old = {**part, a.symbol: at_fresh(plan, a.element, a, part)}
         count = next((b.symbol for b in plan.accumulators if b.reducer == "count"), None)
         one = {**old, count: sp.S.One} if count is not None else old
-        yield Obligation(f"correction {a.symbol}", f"{text(a.element)} = {text(a.moved)} of one element", known,
-                         (eq(at_fresh(plan, a.element, a, whole), _moved(plan, a, one, whole)),))  # fmt: skip
+        yield Obligation(f"correction {a.symbol}", f"{text(a.element)} = {text(a.correction)} of one element", known,
+                         (eq(at_fresh(plan, a.element, a, whole), _at_whole(plan, a, one, whole)),))  # fmt: skip
         return
     element = at_fresh(plan, a.element, a, part)
-    image = _moved(plan, a, {**part, a.symbol: element}, whole)
-    yield Obligation(f"correction {a.symbol}", f"{text(a.element)} = {text(a.moved)} at the element", known,
+    image = _at_whole(plan, a, {**part, a.symbol: element}, whole)
+    yield Obligation(f"correction {a.symbol}", f"{text(a.element)} = {text(a.correction)} at the element", known,
                      (eq(at_fresh(plan, a.element, a, whole), image),))  # fmt: skip
     x, y = State("x"), State("y")
     below = sp.Lt(x, y, evaluate=False)
-    images = [_moved(plan, a, {**part, a.symbol: v}, whole) for v in (x, y)]
-    yield Obligation(f"monotone {a.symbol}", f"{text(a.moved)} is strictly increasing in {a.symbol}",
+    images = [_at_whole(plan, a, {**part, a.symbol: v}, whole) for v in (x, y)]
+    yield Obligation(f"monotone {a.symbol}", f"{text(a.correction)} is strictly increasing in {a.symbol}",
                      (*known, below), (sp.Lt(*images, evaluate=False),))  # fmt: skip
 
 
-def _moved(plan: Plan, a: Accumulator, part: dict[State, sp.Expr], whole: dict[State, sp.Expr]) -> sp.Expr:
+def _at_whole(plan: Plan, a: Accumulator, part: dict[State, sp.Expr], whole: dict[State, sp.Expr]) -> sp.Expr:
     """An accumulator of a part at the anchors of the whole."""
     return at_fresh(plan, corrected(plan, a, part), a, whole)
 
@@ -171,7 +177,7 @@ def lifts(plan: Plan, reach: Reach) -> Iterator[Obligation]:
     state, empty = reach.monoid.lifted(), reach.monoid.units()
     for a in plan.accumulators:
         key = None if a.key is None else (empty[a.key], state[a.key])
-        stepped = joined(a.reducer, _moved(plan, a, empty, state), at_fresh(plan, a.element, a, state), key)
+        stepped = joined(a.reducer, _at_whole(plan, a, empty, state), at_fresh(plan, a.element, a, state), key)
         shown = f"step(unit, c).{a.symbol} = {text(a.element)} at its own anchors"
         yield Obligation(f"lift {a.symbol}", shown, reach.definitions(), (eq(stepped, state[a.symbol]),))
 
@@ -244,14 +250,14 @@ def _anchors_of_states(
 def _distributed(
     plan: Plan, a: Accumulator, one: dict[State, sp.Expr], two: dict[State, sp.Expr], both: dict[State, sp.Expr]
 ) -> tuple[sp.Basic, ...]:
-    """Why an extreme that moves is associative: a part moved twice is moved once, and a move keeps the order.
+    """Why an extreme with a correction is associative: two corrections in turn are one, and each keeps the order.
 
     So `M(max(M x, M y)) = max(M x, M y)`, from the parts themselves on the right side, and both ways to merge three
     parts are the extreme of the same three values. No maximum of products is compared with another.
     """
     found: list[sp.Basic] = []
     for part in (one, two):
-        between = {**both, a.symbol: _moved(plan, a, part, both)}
+        between = {**both, a.symbol: _at_whole(plan, a, part, both)}
         found.append(eq(corrected(plan, a, between), corrected(plan, a, part)))
     x, y = State("x"), State("y")
     lower, upper = (corrected(plan, a, {**both, a.symbol: v}) for v in (x, y))

@@ -53,7 +53,7 @@ def corrections(plan: Plan, a: Accumulator, order: Ranking, reach: Reach) -> Ite
     pairs = [*zip(keys, places, strict=True)]
     known = [before(k, part[k.symbol], *here, part, p) for k, p in pairs]
     goal = before(key, value, *here, whole, place)
-    shown = f"{text(a.moved)} is before every element that is left"
+    shown = f"{text(a.correction)} is before every element that is left"
     yield Obligation(f"correction {a.symbol}", shown, (sp.Ge(order.at, 0, evaluate=False), *known, *best), (goal,))
 
     # The elements of the part at which its maxima are.
@@ -66,7 +66,7 @@ def corrections(plan: Plan, a: Accumulator, order: Ranking, reach: Reach) -> Ite
     for p, body in zip(places, bodies, strict=True):
         is_it = eq(left(key, whole, p, body), value)
         found.append(is_it if a.key is None else sp.And(eq(place, p), is_it, evaluate=False))
-    shown = f"{text(a.moved)} is an element that is left; -∞ where none is"
+    shown = f"{text(a.correction)} is an element that is left; -∞ where none is"
     yield Obligation(f"attained {a.symbol}", shown, (*facts, *best), (sp.Or(*found, evaluate=False),))
 
 

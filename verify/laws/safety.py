@@ -41,7 +41,7 @@ def conditions(plan: Plan, reach: Reach) -> Iterator[Obligation]:
     known = (*reach.state(one), *reach.state(two))
     for a in plan.accumulators:
         for name, value, law, facts in (
-            ("merge", both, a.moved, known),
+            ("merge", both, a.correction, known),
             ("lift", step, a.element, reach.definitions()),
         ):
             if a.anchors or _domain(value[a.symbol]):
@@ -129,7 +129,7 @@ def ranges(plan: Plan, reach: Reach) -> Iterator[Alternatives]:
                 seen.add(node)
                 yield _range(f"range {a.symbol}: step", node, at_fresh(plan, node, a, whole), known)
         known = (*reach.state(part), *reach.state(whole), *reach.inside(part, whole))
-        for node in _exponents(a.moved):
+        for node in _exponents(a.correction):
             if node not in seen:
                 seen.add(node)
                 weight = at_fresh(plan, at_stale(plan, sp.exp(node), a.anchors, part), a, whole)
@@ -184,7 +184,7 @@ def denominators(plan: Plan, reach: Reach) -> Iterator[Alternatives]:
     whole = reach.monoid.marked("₂")
     seen: set[sp.Basic] = set()
     for a in plan.accumulators:
-        for base in _bases(a.element, a.moved):
+        for base in _bases(a.element, a.correction):
             if base not in seen:
                 seen.add(base)
                 stale = {x.stale: guarded(x, whole) for x in plan.anchors if x.stale in a.anchors}

@@ -60,10 +60,10 @@ def _accumulators(plan: Plan) -> Iterator[str]:
         before.add(a.symbol)
         if not _symbols(a.element) <= varying | fresh or folds(a.element, plan.axis):
             yield f"the element of {a.symbol} reads more than elements and its own anchors: {a.element}"
-        if not _symbols(a.moved) <= known | stale | fresh or plan.axis in a.moved.free_symbols:
-            yield f"the correction of {a.symbol} reads more than states and its own anchors: {a.moved}"
-        if not a.anchors and a.moved != a.symbol:
-            yield f"{a.symbol} has no anchor and is corrected: {a.moved}"
+        if not _symbols(a.correction) <= known | stale | fresh or plan.axis in a.correction.free_symbols:
+            yield f"the correction of {a.symbol} reads more than states and its own anchors: {a.correction}"
+        if not a.anchors and a.correction != a.symbol:
+            yield f"{a.symbol} has no anchor and is corrected: {a.correction}"
         yield from _reducer(plan, a)
         wide = _axes(plan, a.element) - {plan.axis}
         if plan.axis in a.axes or not wide <= set(a.axes):
@@ -80,14 +80,18 @@ def _reducer(plan: Plan, a: Accumulator) -> Iterator[str]:
         key = next((k for k in plan.accumulators if k.symbol == a.key), None)
         if key is None or key.reducer != "max" or key.anchors != a.anchors:
             yield f"{a.symbol} has no key with its anchors"
-        if _written(plan, a.element) != plan.axis or (a.moved != a.symbol and ranking_of(plan, a) is None):
+        if _written(plan, a.element) != plan.axis or (a.correction != a.symbol and ranking_of(plan, a) is None):
             yield f"{a.symbol} is a position and is no index"
     if a.reducer == "prod" and a.anchors:
         counts = {k.symbol for k in plan.accumulators if k.reducer == "count" and k.element == 1}
-        if not _states(a.moved) - set(a.anchors) <= counts | {a.symbol}:
-            yield f"the correction of {a.symbol} reads more than the number of its factors: {a.moved}"
-    if a.reducer in LINEAR and a.family is None and sp.expand(a.moved - a.moved.coeff(a.symbol) * a.symbol) != 0:
-        yield f"the correction of {a.symbol} is not linear: {a.moved}"
+        if not _states(a.correction) - set(a.anchors) <= counts | {a.symbol}:
+            yield f"the correction of {a.symbol} reads more than the number of its factors: {a.correction}"
+    if (
+        a.reducer in LINEAR
+        and a.family is None
+        and sp.expand(a.correction - a.correction.coeff(a.symbol) * a.symbol) != 0
+    ):
+        yield f"the correction of {a.symbol} is not linear: {a.correction}"
 
 
 def _families(plan: Plan) -> Iterator[str]:

@@ -53,7 +53,7 @@ def _step(
     tanhs_l, w, x_b, x_e, x_j, size_j, BLOCK_N: tl.constexpr, FAST: tl.constexpr, INDEX: tl.constexpr,
     MASKED: tl.constexpr,
 ):
-    # One tile: the state, moved to the new anchors, and what the tile adds.
+    # One tile: the state, corrected to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
     gates = tl.load(gates_ptr + b * gates_b + j[:, None] * gates_j + l[None, :] * gates_l, mask=in_j[:, None] & in_l[None, :], other=0.0).to(tl.float32)
@@ -75,7 +75,7 @@ def _step(
 
 @triton.jit
 def _merge(m, l2, acc, m_part, l2_part, acc_part):
-    # Two states, each moved to the anchors of both together, then joined.
+    # Two states, each corrected to the anchors of both together, then joined.
     m_new = tl.maximum(m, m_part)
     m_hat = tl.where(m_new != -float("inf"), m_new, 0.0)
     alpha = tl.exp2(m - m_hat)

@@ -51,7 +51,7 @@ def _step(
     t2, t3, j0, lost_ptr, lost_ref_ptr, won_ptr, won_ref_ptr, b, in_b, lost_b, lost_ref_b, lost_ref_t, lost_t, won_b,
     won_ref_b, won_ref_t, won_t, size_t, BLOCK_N: tl.constexpr, INDEX: tl.constexpr, MASKED: tl.constexpr,
 ):
-    # One tile: the state, moved to the new anchors, and what the tile adds.
+    # One tile: the state, corrected to the new anchors, and what the tile adds.
     t = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_t = t < size_t if MASKED else tl.full([BLOCK_N], True, tl.int1)
     lost = tl.load(lost_ptr + b[:, None] * lost_b + t[None, :] * lost_t, mask=in_b[:, None] & in_t[None, :], other=0.0).to(tl.float32)
@@ -73,7 +73,7 @@ def _step(
 
 @triton.jit
 def _merge(t2, t3, t2_part, t3_part):
-    # Two states, each moved to the anchors of both together, then joined.
+    # Two states, each corrected to the anchors of both together, then joined.
     t2_new = t2 + t2_part
     t3_new = t3 + t3_part
     return t2_new, t3_new

@@ -51,7 +51,7 @@ def _step(
     BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, INDEX: tl.constexpr, MASKED: tl.constexpr, OPERAND: tl.constexpr,
     SIZE_d: tl.constexpr,
 ):
-    # One tile: the state, moved to the new anchors, and what the tile adds.
+    # One tile: the state, corrected to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
     dot = tl.full([BLOCK_M, BLOCK_N], 0.0, tl.float32)
@@ -87,7 +87,7 @@ def _step(
 
 @triton.jit
 def _merge(m, l, t2, m_part, l_part, t2_part):
-    # Two states, each moved to the anchors of both together, then joined.
+    # Two states, each corrected to the anchors of both together, then joined.
     m_new = tl.maximum(m, m_part)
     m_hat = tl.where(m_new != -float("inf"), m_new, 0.0)
     alpha = tl.exp2(m - m_hat)

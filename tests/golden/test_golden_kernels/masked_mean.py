@@ -48,7 +48,7 @@ def _step(
     n, t, j0, mask_ptr, x_ptr, b, e, in_e, mask_b, mask_j, x_b, x_e, x_j, size_j, BLOCK_N: tl.constexpr,
     INDEX: tl.constexpr, MASKED: tl.constexpr,
 ):
-    # One tile: the state, moved to the new anchors, and what the tile adds.
+    # One tile: the state, corrected to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
     mask = tl.load(mask_ptr + b * mask_b + j * mask_j, mask=in_j, other=0)
@@ -68,7 +68,7 @@ def _step(
 
 @triton.jit
 def _merge(n, t, n_part, t_part):
-    # Two states, each moved to the anchors of both together, then joined.
+    # Two states, each corrected to the anchors of both together, then joined.
     n_new = n + n_part
     t_new = t + t_part
     return n_new, t_new

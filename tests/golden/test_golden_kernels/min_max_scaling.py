@@ -49,7 +49,7 @@ def _step(
     w, m, j0, x_ptr, i, in_i, x_i, x_j, size_j, BLOCK_N: tl.constexpr, EVICT: tl.constexpr, INDEX: tl.constexpr,
     MASKED: tl.constexpr,
 ):
-    # One tile: the state, moved to the new anchors, and what the tile adds.
+    # One tile: the state, corrected to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
     x = tl.load(x_ptr + i[:, None] * x_i + j[None, :] * x_j, mask=in_i[:, None] & in_j[None, :], other=0.0, eviction_policy=EVICT).to(tl.float32)
@@ -66,7 +66,7 @@ def _step(
 
 @triton.jit
 def _merge(w, m, w_part, m_part):
-    # Two states, each moved to the anchors of both together, then joined.
+    # Two states, each corrected to the anchors of both together, then joined.
     w_new = _smaller(w, w_part)
     m_new = _larger(m, m_part)
     return w_new, m_new

@@ -55,7 +55,7 @@ def _step(
     m, at, m2, at2, j0, logits_ptr, i, in_i, logits_i, logits_j, size_j, BLOCK_N: tl.constexpr, INDEX: tl.constexpr,
     MASKED: tl.constexpr,
 ):
-    # One tile: the state, moved to the new anchors, and what the tile adds.
+    # One tile: the state, corrected to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
     logits = tl.load(logits_ptr + i[:, None] * logits_i + j[None, :] * logits_j, mask=in_i[:, None] & in_j[None, :], other=0.0).to(tl.float32)
@@ -79,7 +79,7 @@ def _step(
 
 @triton.jit
 def _merge(m, at, m2, at2, m_part, at_part, m2_part, at2_part):
-    # Two states, each moved to the anchors of both together, then joined.
+    # Two states, each corrected to the anchors of both together, then joined.
     m_new = _larger(m, m_part)
     at_new = tl.where(_over(m, m_part), at, tl.where(_over(m_part, m), at_part, tl.minimum(at, at_part)))
     m2_left = tl.where(at != at_new, m, m2)

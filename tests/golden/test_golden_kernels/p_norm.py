@@ -45,7 +45,7 @@ TABLES = rt.Tables(
 
 @triton.jit
 def _step(t, j0, x_ptr, i, in_i, p, x_i, x_j, size_j, BLOCK_N: tl.constexpr, INDEX: tl.constexpr, MASKED: tl.constexpr):
-    # One tile: the state, moved to the new anchors, and what the tile adds.
+    # One tile: the state, corrected to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
     x = tl.load(x_ptr + i[:, None] * x_i + j[None, :] * x_j, mask=in_i[:, None] & in_j[None, :], other=0.0).to(tl.float32)
@@ -60,7 +60,7 @@ def _step(t, j0, x_ptr, i, in_i, p, x_i, x_j, size_j, BLOCK_N: tl.constexpr, IND
 
 @triton.jit
 def _merge(t, t_part):
-    # Two states, each moved to the anchors of both together, then joined.
+    # Two states, each corrected to the anchors of both together, then joined.
     t_new = t + t_part
     return t_new,
 

@@ -56,7 +56,7 @@ def _step(
     table_r, v_e, v_g, v_n, v_t, size_j, size_n, size_r, size_t, BLOCK_N: tl.constexpr, INDEX: tl.constexpr,
     MASKED: tl.constexpr, OPERAND: tl.constexpr,
 ):
-    # One tile: the state, moved to the new anchors, and what the tile adds.
+    # One tile: the state, corrected to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
     at = j // size_t
@@ -82,7 +82,7 @@ def _step(
 
 @triton.jit
 def _merge(m, l, acc, m_part, l_part, acc_part):
-    # Two states, each moved to the anchors of both together, then joined.
+    # Two states, each corrected to the anchors of both together, then joined.
     m_new = tl.maximum(m, m_part)
     m_hat = tl.where(m_new != -float("inf"), m_new, 0.0)
     alpha = tl.exp2(m - m_hat)

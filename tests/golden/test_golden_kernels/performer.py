@@ -54,7 +54,7 @@ def _step(
     BLOCK_N: tl.constexpr, BLOCK_e: tl.constexpr, BLOCK_r: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
     MASKED: tl.constexpr, OPERAND: tl.constexpr,
 ):
-    # One tile: the state, moved to the new anchors, and what the tile adds.
+    # One tile: the state, corrected to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
     fk = fk_box.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_r) if BOX else tl.load(fk_ptr + j[:, None] * fk_j + r[None, :] * fk_r, mask=in_j[:, None] & in_r[None, :], other=0.0)
@@ -72,7 +72,7 @@ def _step(
 
 @triton.jit
 def _merge(t, t2, t_part, t2_part):
-    # Two states, each moved to the anchors of both together, then joined.
+    # Two states, each corrected to the anchors of both together, then joined.
     t_new = t + t_part
     t2_new = t2 + t2_part
     return t_new, t2_new

@@ -54,7 +54,7 @@ def _step(
     k_zero_j, q_d, scale_2, v_e, v_j, v_scale_j, v_zero_j, size_j, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr,
     INDEX: tl.constexpr, MASKED: tl.constexpr, SIZE_d: tl.constexpr,
 ):
-    # One tile: the state, moved to the new anchors, and what the tile adds.
+    # One tile: the state, corrected to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
     k_scale = tl.load(k_scale_ptr + j * k_scale_j, mask=in_j, other=0.0).to(tl.float32)
@@ -83,7 +83,7 @@ def _step(
 
 @triton.jit
 def _merge(m, l, acc, m_part, l_part, acc_part):
-    # Two states, each moved to the anchors of both together, then joined.
+    # Two states, each corrected to the anchors of both together, then joined.
     m_new = tl.maximum(m, m_part)
     m_hat = tl.where(m_new != -float("inf"), m_new, 0.0)
     alpha = tl.exp2(m - m_hat)

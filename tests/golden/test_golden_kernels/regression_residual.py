@@ -54,7 +54,7 @@ def _step(
     n, mean, M2, mean2, t, M2_2, j0, x_ptr, y_ptr, i, in_i, x_i, x_j, y_i, y_j, size_j, BLOCK_N: tl.constexpr,
     INDEX: tl.constexpr, MASKED: tl.constexpr,
 ):
-    # One tile: the state, moved to the new anchors, and what the tile adds.
+    # One tile: the state, corrected to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
     n_new = n + tl.sum(tl.where(in_j, 1.0, 0.0), 0)
@@ -90,7 +90,7 @@ def _step(
 
 @triton.jit
 def _merge(n, mean, M2, mean2, t, M2_2, n_part, mean_part, M2_part, mean2_part, t_part, M2_2_part):
-    # Two states, each moved to the anchors of both together, then joined.
+    # Two states, each corrected to the anchors of both together, then joined.
     n_new = n + n_part
     n_hat = tl.where(n_new != 0.0, n_new, 1.0)
     mean_new = mean + (mean_part - mean) * (n_part / n_hat)

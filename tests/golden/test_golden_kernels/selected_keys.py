@@ -51,7 +51,7 @@ def _step(
     m, l, acc, j0, at_ptr, k_ptr, v_ptr, at_i, at_t, d, e, i, in_d, in_e, k_d, k_n, q, scale_2, v_e, v_n, size_n,
     size_t, BLOCK_N: tl.constexpr, INDEX: tl.constexpr, MASKED: tl.constexpr,
 ):
-    # One tile: the state, moved to the new anchors, and what the tile adds.
+    # One tile: the state, corrected to the new anchors, and what the tile adds.
     t = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_t = t < size_t if MASKED else tl.full([BLOCK_N], True, tl.int1)
     at = tl.load(at_ptr + i * at_i + t * at_t, mask=in_t, other=0)
@@ -73,7 +73,7 @@ def _step(
 
 @triton.jit
 def _merge(m, l, acc, m_part, l_part, acc_part):
-    # Two states, each moved to the anchors of both together, then joined.
+    # Two states, each corrected to the anchors of both together, then joined.
     m_new = tl.maximum(m, m_part)
     m_hat = tl.where(m_new != -float("inf"), m_new, 0.0)
     alpha = tl.exp2(m - m_hat)

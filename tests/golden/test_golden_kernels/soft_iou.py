@@ -49,7 +49,7 @@ def _step(
     t2, t3, j0, t_ptr, x_ptr, i, in_i, t_i, t_j, x_i, x_j, size_j, BLOCK_N: tl.constexpr, INDEX: tl.constexpr,
     MASKED: tl.constexpr,
 ):
-    # One tile: the state, moved to the new anchors, and what the tile adds.
+    # One tile: the state, corrected to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
     t = tl.load(t_ptr + i[:, None] * t_i + j[None, :] * t_j, mask=in_i[:, None] & in_j[None, :], other=0.0).to(tl.float32)
@@ -70,7 +70,7 @@ def _step(
 
 @triton.jit
 def _merge(t2, t3, t2_part, t3_part):
-    # Two states, each moved to the anchors of both together, then joined.
+    # Two states, each corrected to the anchors of both together, then joined.
     t2_new = t2 + t2_part
     t3_new = t3 + t3_part
     return t2_new, t3_new

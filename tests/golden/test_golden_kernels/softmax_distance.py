@@ -54,7 +54,7 @@ def _step(
     m, l, l2, m2, l3, l4, l5, j0, x_ptr, y_ptr, i, in_i, x_i, x_j, y_i, y_j, size_j, BLOCK_N: tl.constexpr,
     INDEX: tl.constexpr, MASKED: tl.constexpr,
 ):
-    # One tile: the state, moved to the new anchors, and what the tile adds.
+    # One tile: the state, corrected to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
     x = tl.load(x_ptr + i[:, None] * x_i + j[None, :] * x_j, mask=in_i[:, None] & in_j[None, :], other=0.0).to(tl.float32)
@@ -100,7 +100,7 @@ def _step(
 
 @triton.jit
 def _merge(m, l, l2, m2, l3, l4, l5, m_part, l_part, l2_part, m2_part, l3_part, l4_part, l5_part):
-    # Two states, each moved to the anchors of both together, then joined.
+    # Two states, each corrected to the anchors of both together, then joined.
     m_new = tl.maximum(m, m_part)
     m_hat = tl.where(m_new != -float("inf"), m_new, 0.0)
     alpha = _exp(m - m_hat)

@@ -51,7 +51,7 @@ def _step(
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, INDEX: tl.constexpr, MASKED: tl.constexpr,
     OPERAND: tl.constexpr, SIZE_d: tl.constexpr,
 ):
-    # One tile: the state, moved to the new anchors, and what the tile adds.
+    # One tile: the state, corrected to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
     label = tl.load(label_ptr + j * label_j, mask=in_j, other=0)
@@ -91,7 +91,7 @@ def _step(
 
 @triton.jit
 def _merge(n, m, l, t2, n_part, m_part, l_part, t2_part):
-    # Two states, each moved to the anchors of both together, then joined.
+    # Two states, each corrected to the anchors of both together, then joined.
     n_new = n + n_part
     m_new = tl.maximum(m, m_part)
     m_hat = tl.where(m_new != -float("inf"), m_new, 0.0)

@@ -49,7 +49,7 @@ def _step(
     t, j0, a_ptr, b_ptr, a_i, a_j, b_i, b_j, i, in_i, size_j, BLOCK_N: tl.constexpr, EVICT: tl.constexpr,
     INDEX: tl.constexpr, MASKED: tl.constexpr,
 ):
-    # One tile: the state, moved to the new anchors, and what the tile adds.
+    # One tile: the state, corrected to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
     a = tl.load(a_ptr + i[:, None] * a_i + j[None, :] * a_j, mask=in_i[:, None] & in_j[None, :], other=0.0, eviction_policy=EVICT).to(tl.float32)
@@ -65,7 +65,7 @@ def _step(
 
 @triton.jit
 def _merge(t, t_part):
-    # Two states, each moved to the anchors of both together, then joined.
+    # Two states, each corrected to the anchors of both together, then joined.
     t_new = t + t_part
     return t_new,
 

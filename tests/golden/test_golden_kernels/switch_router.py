@@ -49,7 +49,7 @@ TABLES = rt.Tables(
 def _step(
     m, l, at, j0, x_ptr, i, in_i, x_e, x_i, size_e, BLOCK_N: tl.constexpr, INDEX: tl.constexpr, MASKED: tl.constexpr,
 ):
-    # One tile: the state, moved to the new anchors, and what the tile adds.
+    # One tile: the state, corrected to the new anchors, and what the tile adds.
     e = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_e = e < size_e if MASKED else tl.full([BLOCK_N], True, tl.int1)
     x = tl.load(x_ptr + i[:, None] * x_i + e[None, :] * x_e, mask=in_i[:, None] & in_e[None, :], other=0.0).to(tl.float32)
@@ -68,7 +68,7 @@ def _step(
 
 @triton.jit
 def _merge(m, l, at, m_part, l_part, at_part):
-    # Two states, each moved to the anchors of both together, then joined.
+    # Two states, each corrected to the anchors of both together, then joined.
     m_new = _larger(m, m_part)
     m_hat = tl.where(m_new != -float("inf"), m_new, 0.0)
     alpha = _exp(m - m_hat)

@@ -49,7 +49,7 @@ def _step(
     w, m, j0, distance_ptr, label_ptr, distance_i, distance_j, i, in_i, label_j, mine, size_j, BLOCK_N: tl.constexpr,
     INDEX: tl.constexpr, MASKED: tl.constexpr,
 ):
-    # One tile: the state, moved to the new anchors, and what the tile adds.
+    # One tile: the state, corrected to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
     label = tl.load(label_ptr + j * label_j, mask=in_j, other=0)
@@ -67,7 +67,7 @@ def _step(
 
 @triton.jit
 def _merge(w, m, w_part, m_part):
-    # Two states, each moved to the anchors of both together, then joined.
+    # Two states, each corrected to the anchors of both together, then joined.
     w_new = _smaller(w, w_part)
     m_new = _larger(m, m_part)
     return w_new, m_new

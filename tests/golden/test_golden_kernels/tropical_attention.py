@@ -49,7 +49,7 @@ def _step(
     m, j0, k_ptr, q_ptr, v_ptr, e, i, in_e, k_d, k_j, q_d, q_i, v_e, v_j, size_j, BLOCK_N: tl.constexpr,
     BLOCK_d: tl.constexpr, INDEX: tl.constexpr, MASKED: tl.constexpr, SIZE_d: tl.constexpr,
 ):
-    # One tile: the state, moved to the new anchors, and what the tile adds.
+    # One tile: the state, corrected to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
     r = tl.full([BLOCK_N], float("inf"), tl.float32)
@@ -76,7 +76,7 @@ def _step(
 
 @triton.jit
 def _merge(m, m_part):
-    # Two states, each moved to the anchors of both together, then joined.
+    # Two states, each corrected to the anchors of both together, then joined.
     m_new = _larger(m, m_part)
     return m_new,
 

@@ -49,7 +49,7 @@ def _step(
     m, l, j0, b_ptr, c_ptr, g_ptr, b_j, c_i, c_j, g_j, i, in_i, scale_2, size_j, BLOCK_N: tl.constexpr,
     INDEX: tl.constexpr, MASKED: tl.constexpr,
 ):
-    # One tile: the state, moved to the new anchors, and what the tile adds.
+    # One tile: the state, corrected to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
     g = tl.load(g_ptr + j * g_j, mask=in_j, other=0.0).to(tl.float32)
@@ -68,7 +68,7 @@ def _step(
 
 @triton.jit
 def _merge(m, l, m_part, l_part):
-    # Two states, each moved to the anchors of both together, then joined.
+    # Two states, each corrected to the anchors of both together, then joined.
     m_new = tl.maximum(m, m_part)
     m_hat = tl.where(m_new != -float("inf"), m_new, 0.0)
     alpha = _exp(m - m_hat)

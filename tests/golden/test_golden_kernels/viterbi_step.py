@@ -51,7 +51,7 @@ def _step(
     m, at, j0, a_ptr, t_ptr, a_j, a_n, i, in_i, n, t_i, t_j, size_j, BLOCK_N: tl.constexpr, INDEX: tl.constexpr,
     MASKED: tl.constexpr,
 ):
-    # One tile: the state, moved to the new anchors, and what the tile adds.
+    # One tile: the state, corrected to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
     a = tl.load(a_ptr + n * a_n + j * a_j, mask=in_j, other=0.0).to(tl.float32)
@@ -68,7 +68,7 @@ def _step(
 
 @triton.jit
 def _merge(m, at, m_part, at_part):
-    # Two states, each moved to the anchors of both together, then joined.
+    # Two states, each corrected to the anchors of both together, then joined.
     m_new = _larger(m, m_part)
     at_new = tl.where(_over(m, m_part), at, tl.where(_over(m_part, m), at_part, tl.minimum(at, at_part)))
     return m_new, at_new

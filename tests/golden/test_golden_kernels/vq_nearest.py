@@ -49,7 +49,7 @@ def _step(
     m, at, j0, codebook_ptr, codebook_d, codebook_j, d, in_d, z, size_j, BLOCK_N: tl.constexpr, INDEX: tl.constexpr,
     MASKED: tl.constexpr,
 ):
-    # One tile: the state, moved to the new anchors, and what the tile adds.
+    # One tile: the state, corrected to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
     codebook = tl.load(codebook_ptr + j[:, None] * codebook_j + d[None, :] * codebook_d, mask=in_j[:, None] & in_d[None, :], other=0.0).to(tl.float32)
@@ -67,7 +67,7 @@ def _step(
 
 @triton.jit
 def _merge(m, at, m_part, at_part):
-    # Two states, each moved to the anchors of both together, then joined.
+    # Two states, each corrected to the anchors of both together, then joined.
     m_new = _larger(m, m_part)
     at_new = tl.where(_over(m, m_part), at, tl.where(_over(m_part, m), at_part, tl.minimum(at, at_part)))
     return m_new, at_new

@@ -49,7 +49,7 @@ def _step(
     n, mean, M2, j0, w_ptr, in_o, o, w_c, w_o, size_c, BLOCK_N: tl.constexpr, EVICT: tl.constexpr, INDEX: tl.constexpr,
     MASKED: tl.constexpr,
 ):
-    # One tile: the state, moved to the new anchors, and what the tile adds.
+    # One tile: the state, corrected to the new anchors, and what the tile adds.
     c = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_c = c < size_c if MASKED else tl.full([BLOCK_N], True, tl.int1)
     n_new = n + tl.sum(tl.where(in_c, 1.0, 0.0), 0)
@@ -70,7 +70,7 @@ def _step(
 
 @triton.jit
 def _merge(n, mean, M2, n_part, mean_part, M2_part):
-    # Two states, each moved to the anchors of both together, then joined.
+    # Two states, each corrected to the anchors of both together, then joined.
     n_new = n + n_part
     n_hat = tl.where(n_new != 0.0, n_new, 1.0)
     mean_new = mean + (mean_part - mean) * (n_part / n_hat)

@@ -53,7 +53,7 @@ def _step(
     m, l, acc, acc2, t, j0, s_ptr, x_ptr, y_ptr, i, in_i, s_i, s_j, x_i, x_j, y_i, y_j, size_j, BLOCK_N: tl.constexpr,
     INDEX: tl.constexpr, MASKED: tl.constexpr,
 ):
-    # One tile: the state, moved to the new anchors, and what the tile adds.
+    # One tile: the state, corrected to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
     s = tl.load(s_ptr + i[:, None] * s_i + j[None, :] * s_j, mask=in_i[:, None] & in_j[None, :], other=0.0).to(tl.float32)
@@ -82,7 +82,7 @@ def _step(
 
 @triton.jit
 def _merge(m, l, acc, acc2, t, m_part, l_part, acc_part, acc2_part, t_part):
-    # Two states, each moved to the anchors of both together, then joined.
+    # Two states, each corrected to the anchors of both together, then joined.
     m_new = tl.maximum(m, m_part)
     m_hat = tl.where(m_new != -float("inf"), m_new, 0.0)
     alpha = _exp(m - m_hat)

@@ -48,7 +48,7 @@ def _step(
     t, t2, j0, w_ptr, x_ptr, i, in_i, w_i, w_j, x_i, x_j, size_j, BLOCK_N: tl.constexpr, INDEX: tl.constexpr,
     MASKED: tl.constexpr,
 ):
-    # One tile: the state, moved to the new anchors, and what the tile adds.
+    # One tile: the state, corrected to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
     w = tl.load(w_ptr + i[:, None] * w_i + j[None, :] * w_j, mask=in_i[:, None] & in_j[None, :], other=0.0).to(tl.float32)
@@ -67,7 +67,7 @@ def _step(
 
 @triton.jit
 def _merge(t, t2, t_part, t2_part):
-    # Two states, each moved to the anchors of both together, then joined.
+    # Two states, each corrected to the anchors of both together, then joined.
     t_new = t + t_part
     t2_new = t2 + t2_part
     return t_new, t2_new

@@ -49,7 +49,7 @@ def _step(
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_r: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
     MASKED: tl.constexpr, OPERAND: tl.constexpr,
 ):
-    # One tile: the state, moved to the new anchors, and what the tile adds.
+    # One tile: the state, corrected to the new anchors, and what the tile adds.
     d = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_d = d < size_d if MASKED else tl.full([BLOCK_N], True, tl.int1)
     q = q_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), h.to(tl.int32), i0, j0]).reshape(BLOCK_M, BLOCK_N) if BOX else tl.load(q_ptr + h * q_h + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
@@ -60,7 +60,7 @@ def _step(
 
 @triton.jit
 def _merge(t, t_part):
-    # Two states, each moved to the anchors of both together, then joined.
+    # Two states, each corrected to the anchors of both together, then joined.
     t_new = t + t_part
     return t_new,
 

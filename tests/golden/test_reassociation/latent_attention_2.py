@@ -58,7 +58,7 @@ def _step(
     x, size_j, BLOCK_N: tl.constexpr, BLOCK_r: tl.constexpr, BLOCK_x: tl.constexpr, BOX: tl.constexpr,
     INDEX: tl.constexpr, MASKED: tl.constexpr, OPERAND: tl.constexpr,
 ):
-    # One tile: the state, moved to the new anchors, and what the tile adds.
+    # One tile: the state, corrected to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
     c = c_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_r) if BOX else tl.load(c_ptr + j[:, None] * c_j + r[None, :] * c_r, mask=in_j[:, None] & in_r[None, :], other=0.0)
@@ -79,7 +79,7 @@ def _step(
 
 @triton.jit
 def _merge(m, l, acc, m_part, l_part, acc_part):
-    # Two states, each moved to the anchors of both together, then joined.
+    # Two states, each corrected to the anchors of both together, then joined.
     m_new = tl.maximum(m, m_part)
     m_hat = tl.where(m_new != -float("inf"), m_new, 0.0)
     alpha = tl.exp2(m - m_hat)

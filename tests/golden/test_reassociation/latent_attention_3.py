@@ -49,7 +49,7 @@ def _step(
     w_v_r, size_r, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
     MASKED: tl.constexpr, OPERAND: tl.constexpr,
 ):
-    # One tile: the state, moved to the new anchors, and what the tile adds.
+    # One tile: the state, corrected to the new anchors, and what the tile adds.
     r = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_r = r < size_r if MASKED else tl.full([BLOCK_N], True, tl.int1)
     pass1_3 = pass1_3_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), h.to(tl.int32), i0, j0]).reshape(BLOCK_M, BLOCK_N) if BOX else tl.load(pass1_3_ptr + h * pass1_3_h + i[:, None] * pass1_3_i + r[None, :] * pass1_3_r, mask=in_i[:, None] & in_r[None, :], other=0.0)
@@ -60,7 +60,7 @@ def _step(
 
 @triton.jit
 def _merge(t, t_part):
-    # Two states, each moved to the anchors of both together, then joined.
+    # Two states, each corrected to the anchors of both together, then joined.
     t_new = t + t_part
     return t_new,
 

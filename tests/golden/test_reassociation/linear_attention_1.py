@@ -50,7 +50,7 @@ def _step(
     t, t2, j0, k_ptr, v_ptr, d, e, in_d, in_e, k_d, k_j, lead0, lead1, v_e, v_j, size_j, BLOCK_N: tl.constexpr,
     BLOCK_e: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr, MASKED: tl.constexpr, OPERAND: tl.constexpr,
 ):
-    # One tile: the state, moved to the new anchors, and what the tile adds.
+    # One tile: the state, corrected to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
     k = tl.load(k_ptr + j[None, :] * k_j + d[:, None] * k_d, mask=in_j[None, :] & in_d[:, None], other=0.0).to(tl.float32)
@@ -68,7 +68,7 @@ def _step(
 
 @triton.jit
 def _merge(t, t2, t_part, t2_part):
-    # Two states, each moved to the anchors of both together, then joined.
+    # Two states, each corrected to the anchors of both together, then joined.
     t_new = t + t_part
     t2_new = t2 + t2_part
     return t_new, t2_new

@@ -50,7 +50,7 @@ def _step(
     q_i, size_d, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr,
     INDEX: tl.constexpr, MASKED: tl.constexpr, OPERAND: tl.constexpr,
 ):
-    # One tile: the state, moved to the new anchors, and what the tile adds.
+    # One tile: the state, corrected to the new anchors, and what the tile adds.
     d = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_d = d < size_d if MASKED else tl.full([BLOCK_N], True, tl.int1)
     q = (q_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, j0]).reshape(BLOCK_M, BLOCK_N) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)).to(tl.float32)
@@ -70,7 +70,7 @@ def _step(
 
 @triton.jit
 def _merge(t, t2, t_part, t2_part):
-    # Two states, each moved to the anchors of both together, then joined.
+    # Two states, each corrected to the anchors of both together, then joined.
     t_new = t + t_part
     t2_new = t2 + t2_part
     return t_new, t2_new

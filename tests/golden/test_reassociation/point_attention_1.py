@@ -61,7 +61,7 @@ def _step(
     BLOCK_e: tl.constexpr, BLOCK_p: tl.constexpr, BLOCK_x: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
     MASKED: tl.constexpr, OPERAND: tl.constexpr, SIZE_d: tl.constexpr, SIZE_p: tl.constexpr,
 ):
-    # One tile: the state, moved to the new anchors, and what the tile adds.
+    # One tile: the state, corrected to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
     b = (b_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), h.to(tl.int32), i0, j0]).reshape(BLOCK_M, BLOCK_N) if BOX else tl.load(b_ptr + h * b_h + i[:, None] * b_i + j[None, :] * b_j, mask=in_i[:, None] & in_j[None, :], other=0.0)).to(tl.float32)
@@ -104,7 +104,7 @@ def _step(
 
 @triton.jit
 def _merge(m, l, acc, acc2, acc3, m_part, l_part, acc_part, acc2_part, acc3_part):
-    # Two states, each moved to the anchors of both together, then joined.
+    # Two states, each corrected to the anchors of both together, then joined.
     m_new = tl.maximum(m, m_part)
     m_hat = tl.where(m_new != -float("inf"), m_new, 0.0)
     alpha = tl.exp2(m - m_hat)

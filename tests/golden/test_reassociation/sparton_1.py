@@ -50,7 +50,7 @@ def _step(
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
     MASKED: tl.constexpr, OPERAND: tl.constexpr, SIZE_d: tl.constexpr,
 ):
-    # One tile: the state, moved to the new anchors, and what the tile adds.
+    # One tile: the state, corrected to the new anchors, and what the tile adds.
     t = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_t = t < size_t if MASKED else tl.full([BLOCK_N], True, tl.int1)
     s = tl.where(t < length, 1.0, 0.0)
@@ -74,7 +74,7 @@ def _step(
 
 @triton.jit
 def _merge(any, m, any_part, m_part):
-    # Two states, each moved to the anchors of both together, then joined.
+    # Two states, each corrected to the anchors of both together, then joined.
     any_new = tl.maximum(any, any_part)
     m_new = _larger(m, m_part)
     return any_new, m_new
