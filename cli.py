@@ -273,14 +273,27 @@ def verify(
 
 
 @app.command()
-def emit(spec: Spec, output: Out, single_file: Single = False, one_pass: OnePass = False) -> None:
+def emit(
+    spec: Spec,
+    output: Out,
+    single_file: Single = False,
+    one_pass: OnePass = False,
+    backward: Backward = False,
+    wrt: Wrt = "",
+) -> None:
     """Write the kernel of SPEC with its proof and its tests to DIR.
 
+    With --backward also those of its gradients, and a function that autograd goes through.
     Of a file with init, step, merge and finish it is that form which is proved and written.
     """
     with _politely():
         from refold.report import steps
 
+        if backward or wrt:
+            from refold.report import backward as gradients
+
+            _without_gradients(single_file=single_file, one_pass=one_pass)
+            raise SystemExit(gradients.emit(spec, output, wrt))
         raise SystemExit(steps.emit(spec, output, single_file=single_file, one_pass=one_pass))
 
 
@@ -294,15 +307,30 @@ def build(
     tests: Tests = True,
     single_file: Single = False,
     one_pass: OnePass = False,
+    backward: Backward = False,
+    wrt: Wrt = "",
 ) -> None:
-    """Derive, verify, emit to DIR, and run the emitted tests."""
+    """Derive, verify, emit to DIR, and run the emitted tests; with --backward, of the gradients too."""
     with _politely(spec, format):
         from refold.report import steps
 
+        if backward or wrt:
+            from refold.report import backward as gradients
+
+            _without_gradients(single_file=single_file, one_pass=one_pass)
+            asked = gradients.Asked(format, fail_on, timeout, fresh=False, verbose=False)
+            raise SystemExit(gradients.build(spec, output, asked, wrt, tests=tests))
         code = steps.build(
             spec, output, format, fail_on, timeout, tests=tests, single_file=single_file, one_pass=one_pass
         )
         raise SystemExit(code)
+
+
+def _without_gradients(**options: bool) -> None:
+    """Refuses options that say nothing of a bundle with gradients."""
+    for name, given in options.items():
+        if given:
+            raise UsageError(f"--{name.replace('_', '-')} does not go with --backward: leave one of the two out")
 
 
 @app.command()

@@ -4,6 +4,17 @@ from refold.emit.bundle import Kernel, need_kernel
 from refold.emit.callable import Operator, compile, load
 from refold.emit.door import emit
 from refold.emit.staged import StagedKernel
+from refold.emit.trainable import TrainableKernel
 from refold.emit.trial import tried
 
-__all__ = ["Kernel", "Operator", "StagedKernel", "compile", "emit", "load", "need_kernel", "tried"]
+__all__ = [
+    "Kernel",
+    "Operator",
+    "StagedKernel",
+    "TrainableKernel",
+    "compile",
+    "emit",
+    "load",
+    "need_kernel",
+    "tried",
+]

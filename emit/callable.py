@@ -9,15 +9,17 @@ import os
 import re
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from refold.algebra import Plan, Refusal, Staged, stages
+from refold.algebra import Plan, Refusal, Staged, gradient, stages
 from refold.emit import runtime
 from refold.emit.bundle import emit_plan, need_kernel
 from refold.emit.hopper import file_name
 from refold.emit.launcher import UNTRIED
-from refold.emit.staged import emit_stages, need_stages
+from refold.emit.staged import StagedKernel, emit_stages, need_stages
+from refold.emit.trainable import TrainableKernel, emit_trainable, need_pieces
 from refold.emit.trial import RAN, tried
 from refold.errors import EmitError, UsageError
 from refold.needs import KERNELS, need
@@ -26,6 +28,7 @@ from refold.verify import Claim, Disproof, Proof, Record, verify_claim
 from refold.verify.certificate import recheck, store
 from refold.verify.certificate.document import record_of
 from refold.verify.claim.plan import plan_of
+from refold.verify.differentiated import Differentiated, part_of, verify_gradient
 from refold.verify.staged import Composed, verify_stages
 
 END = ".proof.json"
@@ -40,13 +43,18 @@ class Operator(Protocol):
 
     source: str
     path: Path
-    proof: Proof | Record | Composed
+    proof: Proof | Record | Composed | Differentiated
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
 
 
-def compile(pipeline: Spec | Claim | Proof, name: str = "fused") -> Operator:
+def compile(
+    pipeline: Spec | Claim | Proof, name: str = "fused", *, backward: bool = False, wrt: Sequence[str] | None = None
+) -> Operator:
     """A function on torch tensors: derives, verifies and emits, then imports what was emitted.
+
+    With `backward` autograd goes through it: its gradients by the inputs named in `wrt`, or by every floating tensor,
+    are kernels too. A pipeline of which the gradient is asked for is a Spec.
 
     Of a claimed form it is that form which is emitted, once it is proved as a claim, each time anew, and as a plan.
     A proof of an earlier run is rechecked and not made again. The kernel runs once, small and interpreted, before it is
@@ -54,6 +62,8 @@ def compile(pipeline: Spec | Claim | Proof, name: str = "fused") -> Operator:
     or where an obligation is not proved, and `UsageError` where torch or triton is missing.
     """
     need("refold.compile", *KERNELS)
+    if backward or wrt is not None:
+        return _compiled_gradients(pipeline, name, wrt)
     if isinstance(pipeline, Spec | Claim):
         plan = stages(pipeline) if isinstance(pipeline, Spec) else _claimed(pipeline)
         if isinstance(plan, Staged):
@@ -81,12 +91,31 @@ def _compiled_stages(staged: Staged, name: str) -> Operator:
     checked = verify_stages(staged, prove=store.verified)
     if checked.verdict != "proved":
         raise EmitError(f"{checked}\nno kernel: every obligation has to be proved; look at those that are not")
-    kernel = emit_stages(checked, name)
+    return _imported(emit_stages(checked, name))
+
+
+def _compiled_gradients(pipeline: Spec | Claim | Proof, name: str, wrt: Sequence[str] | None) -> Operator:
+    """The function that autograd goes through."""
+    if not isinstance(pipeline, Spec):
+        raise UsageError(f"a {type(pipeline).__name__} has no gradient: give refold.compile the Spec itself")
+    found = gradient(pipeline, wrt)
+    need_pieces(found, name)
+    checked = verify_gradient(found, prove=store.verified)
+    plain = part_of(pipeline, prove=store.verified).report if found.saved else None
+    for report in (checked, plain):
+        if report is not None and report.verdict != "proved":
+            raise EmitError(f"{report}\nno kernel: every obligation has to be proved; look at those that are not")
+    assert plain is None or isinstance(plain, Proof | Composed)
+    return _imported(emit_trainable(checked, name, plain))
+
+
+def _imported(kernel: StagedKernel | TrainableKernel) -> Operator:
+    """The function of a file that calls others, which are written and have run."""
     path = _cache() / _key(kernel.source) / f"{kernel.name}.py"
-    stages = {path.with_name(file): text for stage in kernel.stages for file, text in stage.code.items()}
-    if not path.exists() or any(_untried(file) != text for file, text in stages.items()):
+    parts = {path.with_name(file): text for one in kernel.kernels for file, text in one.code.items()}
+    if not path.exists() or any(_untried(file) != text for file, text in parts.items()):
         kernel.tried().write(path.parent)
-    return _function(path, kernel.name, path.read_text(encoding="utf-8"), checked)
+    return _function(path, kernel.name, path.read_text(encoding="utf-8"), kernel.proof)
 
 
 def _claimed(form: Claim) -> Plan:
@@ -128,7 +157,7 @@ def load(folder: str | Path, name: str | None = None) -> Operator:
     return _function(path, wanted, texts["kernel"], record)
 
 
-def _function(path: Path, name: str, source: str, proof: Proof | Record | Composed) -> Operator:
+def _function(path: Path, name: str, source: str, proof: Proof | Record | Composed | Differentiated) -> Operator:
     """The launcher of a kernel file, imported as a module of its own."""
     found = importlib.util.spec_from_file_location(f"refold_{name}_{_key(source)}", path)
     assert found is not None and found.loader is not None

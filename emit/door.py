@@ -1,4 +1,4 @@
-"""What is proved as a bundle: of one plan, or of the stages of a pipeline."""
+"""What is proved as a bundle: of one plan, of the stages of a pipeline, or of a pipeline with its gradients."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import overload
 
 from refold.emit.bundle import Kernel, emit_plan
 from refold.emit.staged import StagedKernel, emit_stages
+from refold.emit.trainable import TrainableKernel, emit_trainable
 from refold.errors import EmitError
+from refold.verify.differentiated import Differentiated
 from refold.verify.result import Proof
 from refold.verify.staged import Composed
 
@@ -19,14 +21,31 @@ def emit(proof: Proof, name: str = "fused", *, single_file: bool = False) -> Ker
 def emit(proof: Composed, name: str = "fused", *, single_file: bool = False) -> StagedKernel: ...
 
 
-def emit(proof: Proof | Composed, name: str = "fused", *, single_file: bool = False) -> Kernel | StagedKernel:
-    """The bundle of what `refold.verify` returns when all is proved: of a plan, or of stages.
+@overload
+def emit(
+    proof: Differentiated, name: str = "fused", *, single_file: bool = False, plain: Proof | Composed | None = None
+) -> TrainableKernel: ...
 
-    With `single_file` NAME.py holds what it else loads from files beside it. Raises `EmitError` for anything but a
-    proof, for a pipeline of no known kernel, and for stages in a single file.
+
+def emit(
+    proof: Proof | Composed | Differentiated,
+    name: str = "fused",
+    *,
+    single_file: bool = False,
+    plain: Proof | Composed | None = None,
+) -> Kernel | StagedKernel | TrainableKernel:
+    """The bundle of what `refold.verify` returns when all is proved: of a plan, of stages, or of gradients.
+
+    With `single_file` NAME.py holds what it else loads from files beside it. `plain` goes with gradients: the proof of
+    the pipeline itself, whose kernels run where no gradient is asked for; without it those run that also keep what
+    gradients need. Raises `EmitError` for anything but a proof, for a pipeline of no known kernel, and for several
+    kernel files in a single one.
     """
-    if not isinstance(proof, Composed):
-        return emit_plan(proof, name, single_file=single_file)
-    if single_file:
-        raise EmitError(f"{name} takes a kernel file a stage, and no single file holds them yet: leave that option out")
-    return emit_stages(proof, name)
+    if isinstance(proof, Composed | Differentiated) and single_file:
+        many = "stage" if isinstance(proof, Composed) else "gradient"
+        raise EmitError(
+            f"{name} takes a kernel file a {many}, and no single file holds them yet: leave that option out"
+        )
+    if isinstance(proof, Differentiated):
+        return emit_trainable(proof, name, plain)
+    return emit_stages(proof, name) if isinstance(proof, Composed) else emit_plan(proof, name, single_file=single_file)

@@ -94,18 +94,19 @@ def tables_text(name: str, spec: Spec, users: dict[str, str], **choices: str) ->
     same, _, lengths = sized_by(spec)
     words = operator_words(spec, [a.name for a in lengths])
     found = {"words": words, "equal": {b.name: a.name for b, a in same.items()}}
-    fields |= {n: _mapping(d) for n, d in found.items() if d}
+    fields |= {n: mapping_text(d) for n, d in found.items() if d}
     return wrap("TABLES = rt.Tables(", [f"name={quoted(name)}", *(f"{n}={text}" for n, text in fields.items())], ")")
 
 
-def _mapping(names: dict[str, str]) -> str:
+def mapping_text(names: dict[str, str]) -> str:
+    """Names by names, as the text of a table."""
     return "{" + ", ".join(f"{quoted(x)}: {quoted(y)}" for x, y in names.items()) + "}"
 
 
 def _called(spec: Spec, users: dict[str, str]) -> dict[str, str]:
     """The outputs that the kernels call otherwise, where there are any."""
     names = {users[o.name]: o.name for o in spec.outputs if o.name in users}
-    return {"called": _mapping(names)} if names else {}
+    return {"called": mapping_text(names)} if names else {}
 
 
 def _exact(outputs: tuple[str, ...]) -> dict[str, str]:

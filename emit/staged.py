@@ -41,6 +41,11 @@ class StagedKernel:
         return self.composed
 
     @property
+    def kernels(self) -> tuple[Kernel, ...]:
+        """Those of the stages."""
+        return self.stages
+
+    @property
     def note(self) -> str:
         """Whether the stages have run."""
         return self.stages[0].note
@@ -61,7 +66,7 @@ class StagedKernel:
     @property
     def test(self) -> str:
         """test_NAME.py: the whole against the pipeline as written."""
-        return _test(self)
+        return forward_test(self.name, self.composed.staged)
 
     def tried(self) -> StagedKernel:
         """The same, after every stage has run once."""
@@ -127,19 +132,25 @@ def _source(kernel: StagedKernel) -> str:
 
 def _stages_text(kernel: StagedKernel, spec: Spec, users: dict[str, str]) -> list[str]:
     """What every stage reads and writes, in the names of the whole."""
-    ours = {old: new for new, old in users.items()}
-    inputs = {users.get(t.name, t.name): t.name for t in spec.tensors}
     entries = []
     for stage, plan in zip(kernel.stages, kernel.composed.staged.plans, strict=True):
         call = f"{runtime.beside(f'{stage.name}.py', stage.source)}.{stage.name}"
-        reads = as_tuple([quoted(inputs.get(str(t.name), str(t.name))) for t in plan.spec.tensors])
-        words = words_of(plan.spec)
-        inside = {old: new for new, old in stage.made.users.items()}
-        names = called([inside.get(w, w) for w in words], stage.made.users)
-        theirs = ", ".join(f"{quoted(x)}: {quoted(ours.get(w, w))}" for x, w in zip(names, words, strict=True))
-        writes = as_tuple([quoted(o.name) for o in plan.spec.outputs])
-        entries.append(f"rt.Stage({call}, {reads}, {{{theirs}}}, {writes})")
+        entries.append(f"rt.Stage({call}, {call_text(plan.spec, stage.made.users, spec, users)})")
     return ["_STAGES = (", *(f"    {entry}," for entry in entries), ")"]
+
+
+def call_text(part: Spec, inside: dict[str, str], spec: Spec, users: dict[str, str]) -> str:
+    """What the function of a part reads by position and by name, and what it writes, in the names of the whole.
+
+    `inside` and `users` are what the user calls the names in the text of the part, and in that of the whole.
+    """
+    ours, theirs = ({old: new for new, old in names.items()} for names in (users, inside))
+    inputs = {users.get(t.name, t.name): t.name for t in spec.tensors}
+    reads = as_tuple([quoted(inputs.get(str(t.name), str(t.name))) for t in part.tensors])
+    words = words_of(part)
+    names = called([theirs.get(w, w) for w in words], inside)
+    given = ", ".join(f"{quoted(x)}: {quoted(ours.get(w, w))}" for x, w in zip(names, words, strict=True))
+    return f"{reads}, {{{given}}}, {as_tuple([quoted(o.name) for o in part.outputs])}"
 
 
 def _flats_text(kernel: StagedKernel) -> list[str]:
@@ -165,11 +176,11 @@ def _function(kernel: StagedKernel, spec: Spec, users: dict[str, str]) -> str:
     return "\n".join(lines)
 
 
-def _test(kernel: StagedKernel) -> str:
+def forward_test(name: str, staged: Staged) -> str:
     """The template of tests up to what it says of one proof."""
-    spec, users = renamed_spec(kernel.composed.staged.spec)
-    roles = _roles(kernel.composed.staged, spec, {old: new for new, old in users.items()})
-    lines = constants(kernel.name, spec, roles, users, {}, aligned=False) | {"SPEC": '""', "HOPPER": "False"}
+    spec, users = renamed_spec(staged.spec)
+    roles = _roles(staged, spec, {old: new for new, old in users.items()})
+    lines = constants(name, spec, roles, users, {}, aligned=False) | {"SPEC": '""', "HOPPER": "False"}
     return put_in(runtime.template().partition(PROOF)[0] + "\n", lines)
 
 

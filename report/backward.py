@@ -1,17 +1,18 @@
-"""`derive --backward` and `verify --backward`: the gradients of what was loaded, printed as asked for."""
+"""What commands do with `--backward`: the gradients of what was loaded, printed, verified, and emitted."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from rich.console import Group
 from rich.text import Text
 
 from refold.errors import RefoldError, UsageError
-from refold.report import formats, pretty
+from refold.report import bundle, formats, pretty
 from refold.report.formats import Finding
 from refold.report.loading import Loaded, load
 
@@ -54,6 +55,48 @@ def verify(spec: str, asked: Asked, wrt: str) -> int:
         report = verify_gradient(found, notify, asked.timeout, partial(store.verified, fresh=asked.fresh))
     steps.show_report(loaded, report, asked.format, verbose=asked.verbose)
     return steps.exit_code(report.verdict, asked.fail_on)
+
+
+def emit(spec: str, output: Path, wrt: str) -> int:
+    """Writes the bundle of a pipeline and its gradients; the exit code."""
+    from refold.report import steps
+
+    folder = bundle.output_folder(output)
+    loaded, report, write = _emitted(spec, folder, Asked("pretty", "unknown", None, fresh=False, verbose=False), wrt)
+    if report.verdict == "proved":
+        pretty.put(pretty.files(*write()))
+    else:
+        steps.show_report(loaded, report, "pretty")
+    return steps.EXIT[report.verdict]
+
+
+def build(spec: str, output: Path, asked: Asked, wrt: str, *, tests: bool) -> int:
+    """Every step in turn: derives and verifies the gradients, emits them with the pipeline, and runs the tests."""
+    from refold.report import steps
+
+    loaded, report, write = _emitted(spec, bundle.output_folder(output), asked, wrt)
+    return steps.built(loaded, report, write, asked.format, asked.fail_on, tests=tests)
+
+
+def _emitted(spec: str, folder: Path, asked: Asked, wrt: str) -> tuple[Loaded, Any, Any]:
+    """What was loaded, the report on its gradients or on the pipeline itself if that fails, and what writes both."""
+    from refold.emit.trainable import need_pieces
+    from refold.report import steps
+    from refold.verify.certificate import store
+    from refold.verify.differentiated import part_of, verify_gradient
+
+    loaded, found = _gradient(spec, wrt)
+    with steps.placed(loaded):
+        need_pieces(found, loaded.name)
+    if asked.format == "pretty":
+        pretty.put(derivation(loaded, found), "")
+    prove = partial(store.verified, fresh=asked.fresh)
+    with pretty.progress(f"verifying the gradients of {loaded.name}") as notify:
+        report: Any = verify_gradient(found, notify, asked.timeout, prove)
+        plain = part_of(found.spec, notify, asked.timeout, prove).report if found.saved else None
+    if plain is not None and report.verdict == "proved" != plain.verdict:
+        report = plain
+    return loaded, report, partial(steps.emit_loaded, report, loaded, folder, plain=plain)
 
 
 def _gradient(spec: str, wrt: str) -> tuple[Loaded, Any]:

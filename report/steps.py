@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +15,8 @@ from refold.report import bundle, formats, pretty, states
 from refold.report.formats import Finding
 from refold.report.loading import Loaded, load
 
+# Writes a bundle: its files, and whether its kernel has run.
+Write = Callable[[], tuple[tuple[Path, ...], str]]
 EXIT = {"proved": 0, "refuted": 1, "unknown": 3}
 FAILS = {"unknown": ("refuted", "unknown"), "refuted": ("refuted",), "never": ()}
 
@@ -145,16 +147,23 @@ def build(
     report = verify_loaded(loaded, format, outcome, seconds, timeout)
     if report is None:
         return exit_code("refuted", fail_on)
+    write = partial(emit_loaded, report, loaded, folder, single_file=single_file)
+    return built(loaded, report, write, format, fail_on, tests=tests)
+
+
+def built(loaded: Loaded, report: Any, write: Write, format: str, fail_on: str, *, tests: bool) -> int:
+    """The second half of `build`, of what was verified; the exit code."""
+    people = format == "pretty"
     if people:
         pretty.put(pretty.groups(report), "")
     if report.verdict != "proved":
         if not people:
             show_report(loaded, report, format)
         return exit_code(report.verdict, fail_on)
-    paths, note = emit_loaded(report, loaded, folder, single_file=single_file)
+    paths, note = write()
     if people:
         pretty.put(pretty.files(paths, note), "")
-    run = _run_tests(folder) if tests else None
+    run = _run_tests(paths[0].parent) if tests else None
     match format:
         case "pretty":
             pretty.put(pretty.tests_line(run))
@@ -172,7 +181,7 @@ def _run_tests(folder: Path) -> bundle.TestRun:
 
 
 @contextmanager
-def _placed(loaded: Loaded) -> Iterator[None]:
+def placed(loaded: Loaded) -> Iterator[None]:
     """Puts the place of the pipeline before what a layer says of it."""
     try:
         yield
@@ -191,7 +200,7 @@ def derive_loaded(loaded: Loaded, timeout: float | None = None, *, one_pass: boo
     start = time.perf_counter()
     spec = loaded.value if isinstance(loaded.value, Spec) else loaded.value.spec
     run = derive if one_pass or is_claim(loaded) else stages
-    with pretty.progress(f"deriving {loaded.name}"), _placed(loaded):
+    with pretty.progress(f"deriving {loaded.name}"), placed(loaded):
         if timeout is None:
             outcome: Any = run(spec)
         else:
@@ -212,7 +221,7 @@ def plan_loaded(
     report = verify_loaded(loaded, format, timeout=timeout)
     if report.verdict != "proved":
         return report, report.seconds
-    with _placed(loaded):
+    with placed(loaded):
         return plan_of(loaded.value), report.seconds
 
 
@@ -234,7 +243,7 @@ def need_kernel(loaded: Loaded, outcome: Any) -> None:
     from refold.emit import need_kernel as need
     from refold.emit.staged import need_stages
 
-    with _placed(loaded):
+    with placed(loaded):
         if isinstance(outcome, Plan):
             need(outcome, loaded.name)
         elif isinstance(outcome, Staged):
@@ -257,7 +266,7 @@ def verify_loaded(
     if is_claim(loaded) and outcome is None:
         from refold.verify import verify_claim
 
-        with pretty.progress(f"verifying {loaded.name}") as notify, _placed(loaded):
+        with pretty.progress(f"verifying {loaded.name}") as notify, placed(loaded):
             return verify_claim(loaded.value, progress=notify, timeout=timeout)
     from refold.verify import Checked
     from refold.verify.certificate import store
@@ -272,7 +281,7 @@ def verify_loaded(
         if not told:
             show_derivation(loaded, outcome, seconds, format)
         return None
-    with pretty.progress(f"verifying {loaded.name}") as notify, _placed(loaded):
+    with pretty.progress(f"verifying {loaded.name}") as notify, placed(loaded):
         if isinstance(outcome, Staged):
             from refold.verify.staged import verify_stages
 
@@ -286,15 +295,15 @@ def is_claim(loaded: Loaded) -> bool:
     return not isinstance(loaded.value, Spec)
 
 
-def emit_loaded(proof: Any, loaded: Loaded, folder: Path, *, single_file: bool = False) -> tuple[tuple[Path, ...], str]:
-    """Writes the bundle; its files, and whether its kernel has run."""
-    from refold.emit import StagedKernel, tried
+def emit_loaded(proof: Any, loaded: Loaded, folder: Path, **options: Any) -> tuple[tuple[Path, ...], str]:
+    """Writes the bundle, with the options of `refold.emit`; its files, and whether its kernel has run."""
+    from refold.emit import Kernel, tried
     from refold.emit import emit as run
 
     with pretty.progress(f"emitting {loaded.name}"):
-        with _placed(loaded):
-            kernel: Any = run(proof, loaded.name, single_file=single_file)
-            kernel = kernel.tried() if isinstance(kernel, StagedKernel) else tried(kernel)
+        with placed(loaded):
+            kernel: Any = run(proof, loaded.name, **options)
+            kernel = tried(kernel) if isinstance(kernel, Kernel) else kernel.tried()
         return bundle.write_bundle(kernel, folder), kernel.note
 
 

@@ -44,6 +44,8 @@ class Gradient:
     rows: tuple[Node, ...]
     cotangents: tuple[tuple[str, Terms], ...]
     shifts: tuple[str, ...]
+    # The inputs by which it is 0 everywhere, where all were asked for.
+    zero: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         from refold.algebra.adjoint.display import gradient_sections
@@ -116,6 +118,7 @@ def gradient(spec: Spec, wrt: Sequence[str] | None = None) -> Gradient:
         rows=(*rows.added, *rows.hoisted),
         cotangents=tuple((name, reverse.cotangents[name]) for name in names),
         shifts=tuple(reverse.shifts),
+        zero=tuple(zero),
     )
 
 

@@ -18,7 +18,7 @@ from refold.algebra.adjoint.simplify import Terms
 from refold.algebra.adjoint.terms import Term, collected
 from refold.algebra.names import Names
 from refold.algebra.roles import axes_of
-from refold.spec import Fold, Index, Read
+from refold.spec import Fold, Index, Read, TensorName
 from refold.spec.abbreviate import fresh
 from refold.spec.pipeline import rename
 
@@ -143,8 +143,14 @@ class Rows:
     # --- what is computed again ------------------------------------------------------------------------------------
 
     def written(self, expr: Any) -> Any:
-        """An expression over inputs, outputs, and what is saved or computed before; all else is computed again."""
-        return self.expanded(expr, {n.name for n in (*self.saved, *self.hoisted)} | self.kept())
+        """An expression over inputs, outputs, and what is saved or computed before; all else is computed again.
+
+        Rows are handed on in float32, whatever the inputs are.
+        """
+        rows = {n.name for n in (*self.saved, *self.hoisted)}
+        found: Any = self.expanded(expr, rows | self.kept())
+        wide = {r: Read(TensorName(r.name, r.tensor.axes, "float32"), *r.indices) for r in found.atoms(Read)}
+        return found.xreplace({r: w for r, w in wide.items() if r.name in rows})
 
     def in_full(self, expr: Any) -> Any:
         """An expression over inputs alone."""

@@ -13,12 +13,19 @@ from functools import cache
 from pathlib import Path
 
 FILE = "refold_runtime.py"
+GRADIENTS = "refold_autograd.py"
 
 
 @cache
 def text() -> str:
     """The runtime that every kernel file loads."""
     return Path(__file__).with_name(FILE).read_text(encoding="utf-8")
+
+
+@cache
+def gradients() -> str:
+    """What kernel files with gradients load beside it."""
+    return Path(__file__).with_name(GRADIENTS).read_text(encoding="utf-8")
 
 
 @cache
@@ -35,6 +42,12 @@ def content(source: str) -> str:
 def beside(file: str, source: str) -> str:
     """The expression by which a kernel file loads what stands beside it with this text."""
     return f'load_beside("{file}", "{content(source)}")'
+
+
+@cache
+def gradient_template() -> str:
+    """What the test of a bundle with gradients has beside."""
+    return Path(__file__).with_name("gradient_template.py").read_text(encoding="utf-8").partition("# BEGIN\n")[2]
 
 
 def module_name(file: str, source: str) -> str:

@@ -122,23 +122,23 @@ def worst(result, exact):
     return (result - exact)[finite].abs().max().item() if finite.any() else 0.0
 
 
-def bounds(inputs, dtype, lengths):
-    """The exact result and how far from it a kernel may be, for each output.
+def bounds(inputs, dtype, lengths, law=reference):
+    """The exact result and how far from it a kernel may be, for each output; `law` is what gives the results.
 
     Twice the error of the eager form in the same dtype, one rounding of the result, and what the result changes
     by when the inputs change by one rounding of float32, once for each place where any kernel rounds: the product,
     its scale, the difference in the exponent, the exponential. At logits of 1e4 one of them moves an exponent by
     1e-3, whatever the algorithm, and a single run of the eager form may be lucky. No other tolerance.
     """
-    exact, eager = reference(inputs, torch.float64, lengths), reference(inputs, dtype, lengths)
-    wide = reference(inputs, torch.float32, lengths)
+    exact, eager = law(inputs, torch.float64, lengths), law(inputs, dtype, lengths)
+    wide = law(inputs, torch.float32, lengths)
     g = torch.Generator().manual_seed(0)
 
     def rounding(x):
         sign = torch.randint(0, 2, x.shape, generator=g).to(x) * 2 - 1
         return 1 + torch.finfo(torch.float32).eps * sign
 
-    moved = [reference(inputs, torch.float64, lengths, rounding) for _ in range(4)]
+    moved = [law(inputs, torch.float64, lengths, rounding) for _ in range(4)]
     found = {}
     for name, value in exact.items():
         if not value.dtype.is_floating_point:

@@ -19,10 +19,10 @@ from refold.spec import Index, Param, Size, Spec
 T = TypeVar("T")
 
 # What the functions of a kernel file read that is no argument of theirs, and the words of Python.
-GLOBALS = ("rt", "TABLES", "_STAGES", "_FLATS", "_ratio", "_real", "_call", "_prepare", "_OPERATOR")
+GLOBALS = ("rt", "TABLES", "_STAGES", "_FLATS", "_ratio", "_real", "_call", "_prepare", "_OPERATOR", "_FUNCTION")
 WORDS = {*RESERVED, *GLOBALS, *CONSTANTS, *FUNCTIONS, *keyword.kwlist, *dir(builtins)}
 # What stands beside a kernel file, and what a kernel file reads while it is loaded.
-BESIDE = ("recheck", "pytest", "refold", "refold_runtime", "load_beside", "Path", "ModuleType")
+BESIDE = ("recheck", "pytest", "refold", "refold_runtime", "refold_autograd", "load_beside", "Path", "ModuleType")
 # What a kernel calls by one of these is a constant of its compilation or a length, whatever follows.
 MEANT = ("BLOCK_", "SIZE_", "size_")
 # What the public function cannot call an argument.

@@ -172,7 +172,10 @@ def _pipeline(gradient: Gradient, name: str, expr: sp.Expr, tensors: set[str]) -
     hoisted = {n.name: n for n in gradient.rows if isinstance(n.value, Fold)}
     reading = Reading({})
     lengths = {length: Size(axis.name) for length, axis in gradient.lengths}
-    written = _shares(_put(expr.xreplace(lengths), hoisted | known), rows, known)
+    names = {n.name: n for n in (*gradient.nodes, *gradient.rows)}
+    # However a row is handed on, it is that row.
+    reads = {r: Read(names[r.name].symbol.tensor, *r.indices) for r in expr.atoms(Read) if r.name in names}
+    written = _shares(_put(expr.xreplace(reads).xreplace(lengths), hoisted | known), rows, known)
     left = [s for t in wanted for s in _terms(reading, t, known)]
     claim = f"{name} = {text(expr)} is what the chain rule gives"
     return _equal(reading, [left, reading.opened(written)], f"{NAME}: {name}", claim)
