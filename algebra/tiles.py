@@ -25,7 +25,7 @@ FIRST_ROW, LAST_ROW = (
     Loop("last_row", integer=True, nonnegative=True),
 )
 LO, HI = Loop("lo", integer=True, nonnegative=True), Loop("hi", integer=True)
-FULL_LO, FULL_HI = Loop("full_lo", integer=True), Loop("full_hi", integer=True)
+FREE_LO, FREE_HI = Loop("free_lo", integer=True), Loop("free_hi", integer=True)
 PART, CHUNK = Loop("part", integer=True, nonnegative=True), Loop("chunk", integer=True, positive=True)
 # The positions that a program of the split kernel goes over.
 SPLIT = (PART * CHUNK, sp.Mul(PART + 1, CHUNK, evaluate=False))
@@ -71,23 +71,23 @@ class Choose:
 
 @dataclass(frozen=True, slots=True)
 class TileRanges:
-    """The tiles in [lo, hi) are visited, those in [full_lo, full_hi) without masks; full_lo may be lo itself.
+    """The tiles in [lo, hi) are visited, those in [free_lo, free_hi) without masks; free_lo may be lo itself.
 
-    `skip`: outside of these conditions a position adds nothing to any accumulator. `seen`: the conditions that a tile
+    `skip`: outside of these conditions a position adds nothing to any accumulator. `masks`: the conditions that a tile
     without masks does not evaluate. `asked`: those of `skip` that are no bounds, as they depend on data or are unions;
     a visited tile in which they hold nowhere together is not run. The bounds are those that the formulas are made of.
     """
 
     skip: tuple[sp.Basic, ...]
     asked: tuple[sp.Basic, ...]
-    seen: tuple[sp.Basic, ...]
+    masks: tuple[sp.Basic, ...]
     skip_bounds: tuple[Bound, ...]
-    full_bounds: tuple[Bound, ...]
+    free_bounds: tuple[Bound, ...]
 
     @property
     def starts_masked(self) -> bool:
         """Whether there may be masked tiles before the first that needs no mask."""
-        return any(b.side == "lower" for b in self.full_bounds)
+        return any(b.side == "lower" for b in self.free_bounds)
 
     def rises(self, roles: Roles) -> bool:
         """Whether later rows have more tiles than earlier ones, as under a causal mask: they are to start first.
@@ -101,43 +101,43 @@ class TileRanges:
 
     def held(self, roles: Roles) -> bool:
         """Whether the last tile is held until it is written: nothing but the end of the axis masks one, and no dots."""
-        return not (self.skip or self.seen or roles.contracts)
+        return not (self.skip or self.masks or roles.contracts)
 
     @property
     def spans(self) -> tuple[tuple[sp.Symbol, sp.Symbol, bool], ...]:
         """The loops, one after the other: where each begins and ends, and whether it evaluates masks."""
         if self.starts_masked:
-            return ((LO, FULL_LO, True), (FULL_LO, FULL_HI, False), (FULL_HI, HI, True))
-        return ((LO, FULL_HI, False), (FULL_HI, HI, True))
+            return ((LO, FREE_LO, True), (FREE_LO, FREE_HI, False), (FREE_HI, HI, True))
+        return ((LO, FREE_HI, False), (FREE_HI, HI, True))
 
     def choices(self, roles: Roles, start: sp.Expr, stop: sp.Expr) -> tuple[Choose, ...]:
         """The lines that compute the ends of the loops, for the positions of the axis in [start, stop)."""
         size = roles.fold.size
         lines = [Choose(LO, "", start), Choose(HI, "", stop if stop == size else sp.Min(stop, size, evaluate=False))]
-        lines.append(Choose(FULL_HI, "", HI))
+        lines.append(Choose(FREE_HI, "", HI))
         if self.starts_masked:
-            lines.append(Choose(FULL_LO, "", LO))
+            lines.append(Choose(FREE_LO, "", LO))
         for b in self.skip_bounds:
             lines.append(
                 Choose(HI, "min", over_rows(b.expr + 1, roles, largest=True))
                 if b.side == "upper"
                 else Choose(LO, "max", over_rows(b.expr, roles, largest=False))
             )
-        for b in self.full_bounds:
+        for b in self.free_bounds:
             lines.append(
-                Choose(FULL_HI, "min", over_rows(b.expr + 1, roles, largest=False))
+                Choose(FREE_HI, "min", over_rows(b.expr + 1, roles, largest=False))
                 if b.side == "upper"
-                else Choose(FULL_LO, "max", over_rows(b.expr, roles, largest=True))
+                else Choose(FREE_LO, "max", over_rows(b.expr, roles, largest=True))
             )
         if any(b.side == "lower" for b in self.skip_bounds):
             lines.append(Choose(LO, "", Down(LO)))
         lines.append(Choose(HI, "", sp.Max(Up(HI), LO, evaluate=False)))
         before = LO
         if self.starts_masked:
-            lines.append(Choose(FULL_LO, "", sp.Min(Up(FULL_LO), HI, evaluate=False)))
-            before = FULL_LO
-        inner = sp.Max(Down(FULL_HI), before, evaluate=False)
-        return (*lines, Choose(FULL_HI, "", sp.Min(inner, HI, evaluate=False)))
+            lines.append(Choose(FREE_LO, "", sp.Min(Up(FREE_LO), HI, evaluate=False)))
+            before = FREE_LO
+        inner = sp.Max(Down(FREE_HI), before, evaluate=False)
+        return (*lines, Choose(FREE_HI, "", sp.Min(inner, HI, evaluate=False)))
 
 
 def over_rows(expr: sp.Expr, roles: Roles, *, largest: bool) -> sp.Expr:
@@ -156,16 +156,16 @@ def tile_ranges(plan: Plan, roles: Roles) -> TileRanges:
     live = [live_where(plan, a) for a in plan.accumulators]
     common = sorted(set.intersection(*map(set, live)) if live else set(), key=sp.default_sort_key)
     full: dict[Bound, None] = {}
-    seen: dict[sp.Basic, None] = {}
+    masks: dict[sp.Basic, None] = {}
     for e in plan.elements:
         if isinstance(e.expr, Where):
             for part in conjuncts(e.expr.args[0]):
                 if bounds := bounds_of(part, roles):
                     full |= dict.fromkeys(bounds)
-                    seen[part] = None
+                    masks[part] = None
     skip = dict.fromkeys(b for part in common for b in implied(part, roles))
     asked = tuple(part for part in common if _may_fail_everywhere(part, roles) and not bounds_of(part, roles))
-    return TileRanges(tuple(common), asked, tuple(seen), tuple(skip), tuple(full))
+    return TileRanges(tuple(common), asked, tuple(masks), tuple(skip), tuple(full))
 
 
 def _may_fail_everywhere(part: sp.Basic, roles: Roles) -> bool:

@@ -46,6 +46,6 @@ def loading_line(name: str, text: str) -> str:
 def launch_lines(warps: Hopper) -> list[str]:
     """Where the whole axis is one part and nothing is pinned, the kernel for Hopper if it can."""
     rows, keys = (f'size["{a.name}"]' for a in (warps.row, warps.roles.fold))
-    given = ["TABLES", f"{warps.name}_hopper", "args", "boxes", rows, keys, "device", "layout", "copied"]
+    given = ["TABLES", f"{warps.name}_hopper", "args", "descriptors", rows, keys, "device", "layout", "copied"]
     call = wrap("hopper = None if pinned or parts > 1 else rt.hopper(", given, ")", 4)
     return [*call, "if hopper is not None:", "    return hopper"]

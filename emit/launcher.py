@@ -121,7 +121,7 @@ def _tile_entry(place: Place) -> str:
 
 def _choices(plan: Plan, k: Kernels, warps: Hopper | None) -> dict[str, str]:
     """What the launcher chooses by, where it is not the default of `Tables`."""
-    masked = bool(k.ranges.full_bounds or k.ranges.asked)
+    masked = bool(k.ranges.free_bounds or k.ranges.asked)
     flags = {
         "dots": k.roles.contracts,
         "pieces": bool(k.roles.pieces) and k.roles.pieces == k.roles.inner,
@@ -132,11 +132,12 @@ def _choices(plan: Plan, k: Kernels, warps: Hopper | None) -> dict[str, str]:
     found = {n: "True" for n, value in flags.items() if value}
     found |= {"fused": "False"} if _computed_twice(plan) else {}
     found |= _streams(plan, k) if k.roles.row_reduction else {}
-    if k.boxes:
+    if k.descriptors:
         tiles = (
-            f"{quoted(n)}: (1, 1, {', '.join(quoted(x) if x else '1' for x in b.blocks)})" for n, b in k.boxes.items()
+            f"{quoted(n)}: (1, 1, {', '.join(quoted(x) if x else '1' for x in b.blocks)})"
+            for n, b in k.descriptors.items()
         )
-        found["boxes"] = f"{{{', '.join(tiles)}}}"
+        found["descriptors"] = f"{{{', '.join(tiles)}}}"
     return found | ({"tiles": f"{{{', '.join(map(_tile_entry, warps.places))}}}"} if warps else {})
 
 

@@ -62,7 +62,7 @@ class Preparing:
 
     @property
     def boxed(self) -> str:
-        return ", boxes=boxes" if self.k.boxes else ""
+        return ", descriptors=descriptors" if self.k.descriptors else ""
 
     def written(self, value: ir.Value) -> str:
         """An integer of a launch, as the launcher calls what it is made of."""
@@ -170,7 +170,7 @@ class Preparing:
             *body,
             *wrap("args = {", args, "}", 4),
             f"rt.strides({', '.join(['TABLES', 'args', 'views', *farthest])})",
-            *(["boxes = rt.boxes(TABLES, args, views)"] if k.boxes else []),
+            *(["descriptors = rt.descriptors(TABLES, args, views)"] if k.descriptors else []),
         ]
 
     def launches(self) -> list[str]:

@@ -32,7 +32,7 @@ def test_text(name: str, kernels: Kernels, written: Spec, *, hopper: bool, singl
     """
     beside = ({"hopper": file_name(name)} if hopper else {}) | {"runtime": runtime.FILE}
     files = {"kernel": f"{name}.py"} | ({} if single_file else beside)
-    lines = constants(name, kernels.plan.spec, kernels.roles, kernels.users, files, aligned=bool(kernels.boxes))
+    lines = constants(name, kernels.plan.spec, kernels.roles, kernels.users, files, aligned=bool(kernels.descriptors))
     # As written, and not over the names of the text: the proof is of that.
     lines |= {"SPEC": _literal(fingerprint(written)), "PIPELINE": repr(dumps(written)), "HOPPER": str(hopper)}
     return put_in(runtime.template(), lines)

@@ -77,7 +77,7 @@ def flags(target: str, dtype: DType) -> dict[str, bool]:
     """
     backend, _, arch = target.partition(":")
     small, recent = dtype != "float32", backend == "cuda" and int(arch) >= 90
-    return {"OVERLAP": recent, "BOX": small and recent, "FAST": small and backend == "cuda"}
+    return {"OVERLAP": recent, "DESC": small and recent, "FAST": small and backend == "cuda"}
 
 
 def _job(made: Kernels, function: ir.Function, dtype: DType, inner: int, blocks: dict[str, int],
@@ -103,7 +103,10 @@ def _job(made: Kernels, function: ir.Function, dtype: DType, inner: int, blocks:
         "ALIGNED": False,
     }
     known |= flags(target, dtype)
-    strides, boxes = set(made.strides.values()), {descriptor(t): (t, box) for t, box in made.boxes.items()}
+    strides, descriptors = (
+        set(made.strides.values()),
+        {descriptor(t): (t, found) for t, found in made.descriptors.items()},
+    )
     types: dict[str, str] = {}
     constants: dict[str, Any] = {}
     for parameter in function.parameters:
@@ -116,11 +119,11 @@ def _job(made: Kernels, function: ir.Function, dtype: DType, inner: int, blocks:
             constants[name] = known[name]
         elif name in last:
             constants[name] = 1
-        elif parameter in boxes and not known["BOX"]:
+        elif parameter in descriptors and not known["DESC"]:
             constants[name] = None
-        elif parameter in boxes:
-            tensor, box = boxes[parameter]
-            shape = [1, 1, *(1 if b is None else blocks.get(b, inner) for b in box.blocks)]
+        elif parameter in descriptors:
+            tensor, found = descriptors[parameter]
+            shape = [1, 1, *(1 if b is None else blocks.get(b, inner) for b in found.blocks)]
             types[name] = f"tensordesc<{compiler.DTYPES[pointers[pointer(tensor).text]]}[{','.join(map(str, shape))}]>"
         elif name in pointers:
             types[name] = f"*{compiler.DTYPES[pointers[name]]}"

@@ -65,7 +65,7 @@ class Tuner:
     def arguments(self, choice: Words) -> dict[str, Any]:
         """The arguments of its first kernel that are neither pointers nor descriptors."""
         launch = self.laid_out(choice).launches[0]
-        names = [n for n in launch.kernel.arg_names if not n.endswith(("_ptr", "_box"))]
+        names = [n for n in launch.kernel.arg_names if not n.endswith(("_ptr", "_desc"))]
         return dict(zip(names, launch.rest, strict=True)) | launch.options
 
 

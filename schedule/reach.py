@@ -28,7 +28,7 @@ def reaches(plan: Plan, roles: Roles, ranges: TileRanges, block: int) -> list[sp
     """
     sizes: dict[sp.Expr, None] = {}
     wholes = [w for x in _roots(plan) for w in _wholes(x)]
-    wholes += [b.expr + 1 for b in (*ranges.skip_bounds, *ranges.full_bounds)]
+    wholes += [b.expr + 1 for b in (*ranges.skip_bounds, *ranges.free_bounds)]
     for whole in wholes:
         sizes |= dict.fromkeys(size_of(node, roles, block) for node in _nodes(whole))
     return [x for x in sizes if not _short(x)]

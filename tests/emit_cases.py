@@ -365,7 +365,7 @@ def skips(folder: Path) -> dict[str, bool]:
     }
 
 
-def boxes(folder: Path) -> dict[str, list[bool]]:
+def descriptors(folder: Path) -> dict[str, list[bool]]:
     """Of each pipeline and layout: whether descriptors read it, and whether pointers then give the same bits."""
     import torch
 
@@ -568,7 +568,7 @@ MODES = {
     "mutants": mutants,
     "errors": errors,
     "skips": skips,
-    "boxes": boxes,
+    "descriptors": descriptors,
     "again": again,
     "traced": traced,
     "far": far,

@@ -85,7 +85,7 @@ class Shared:
 
 @dataclass
 class Descriptor:
-    """A tensor that is read by boxes; 0 beyond its ends."""
+    """A tensor that is read by tiles; 0 beyond its ends."""
 
     tensor: torch.Tensor
     block: list[int]
@@ -100,11 +100,13 @@ class Descriptor:
         return SimpleNamespace(nbytes=self.tensor.new_empty(self.block).nbytes)
 
 
-def _copy(box: Descriptor, start: list[Any], barrier: Barrier, into: torch.Tensor) -> None:
-    assert list(into.shape) == box.block
+def _copy(source: Descriptor, start: list[Any], barrier: Barrier, into: torch.Tensor) -> None:
+    assert list(into.shape) == source.block
     found = torch.zeros_like(into)
-    ends = [max(0, min(n, int(s) + b) - int(s)) for n, s, b in zip(box.tensor.shape, start, box.block, strict=True)]
-    part = box.tensor[tuple(slice(int(s), int(s) + e) for s, e in zip(start, ends, strict=True))]
+    ends = [
+        max(0, min(n, int(s) + b) - int(s)) for n, s, b in zip(source.tensor.shape, start, source.block, strict=True)
+    ]
+    part = source.tensor[tuple(slice(int(s), int(s) + e) for s, e in zip(start, ends, strict=True))]
     found[tuple(slice(0, e) for e in ends)] = part
 
     def land() -> None:

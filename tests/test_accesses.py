@@ -124,7 +124,7 @@ def no_step(node: Any) -> Any:
 
 def one_tile_more(node: Any) -> Any:
     """The loops without masks go on for one tile."""
-    if isinstance(node, ir.For) and isinstance(node.stop, ir.Name) and node.stop.text == "full_hi":
+    if isinstance(node, ir.For) and isinstance(node.stop, ir.Name) and node.stop.text == "free_hi":
         return replace(node, stop=ir.Binary("+", node.stop, ir.Name("BLOCK_N", kind="constant")))
     return node
 
@@ -144,7 +144,7 @@ def doubled_step(node: Any) -> Any:
 
 def without_loop(node: Any) -> Any:
     """Without the loop that asks no masks."""
-    if isinstance(node, ir.For) and isinstance(node.stop, ir.Name) and node.stop.text in ("full_hi", "last"):
+    if isinstance(node, ir.For) and isinstance(node.stop, ir.Name) and node.stop.text in ("free_hi", "last"):
         return ir.Note("nothing")
     return node
 
@@ -158,7 +158,7 @@ def without_masks(node: Any) -> Any:
 
 def twice(node: Any) -> Any:
     """The last loop from the beginning."""
-    if isinstance(node, ir.For) and isinstance(node.start, ir.Name) and node.start.text == "full_hi":
+    if isinstance(node, ir.For) and isinstance(node.start, ir.Name) and node.start.text == "free_hi":
         return replace(node, start=ir.Name("lo"))
     return node
 
@@ -379,7 +379,7 @@ def test_a_mask_by_data_of_rows_parts_tiles_that_need_no_mask() -> None:
     plan = derive(pipeline(y=fold.sum(where(j <= limit, x, 2 * x), over=j)[i]))
     assert isinstance(plan, Plan)
     kernels = kernels_of(plan)
-    assert kernels is not None and kernels.ranges.full_bounds
+    assert kernels is not None and kernels.ranges.free_bounds
     assert open_of(kernels, {"loops: rolling", "loops: split"}) == set()
 
 

@@ -26,7 +26,7 @@ from refold.spec.mathematics import text
 PAGE = Path(__file__).parents[1] / "docs" / "architecture.md"
 BLOCK = re.compile(r"(<!-- printed: (\w+) -->\n```\w+\n)(.*?)(```)", re.DOTALL)
 TYPES = {"k_ptr": "*fp32", "q_ptr": "*fp32", "v_ptr": "*fp32", "o_ptr": "*fp32", "scale_2": "fp32"}
-CONSTANTS = {"INDEX": "tl.int32", "OPERAND": "tl.float32", "BOX": False, "BLOCK_M": 2, "BLOCK_N": 2, "BLOCK_d": 2,
+CONSTANTS = {"INDEX": "tl.int32", "OPERAND": "tl.float32", "DESC": False, "BLOCK_M": 2, "BLOCK_N": 2, "BLOCK_d": 2,
              "BLOCK_e": 2, "SIZE_d": 2, "SIZE_e": 2}  # fmt: skip
 
 

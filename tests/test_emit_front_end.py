@@ -51,7 +51,7 @@ MISTAKES = (
     ("attention", "in_i = i < size_i", "in_i = i <= size_i", "finish", "store to o_ptr, mask, lane 0"),
     ("attention", "e[None, :] * o_e", "e[None, :]", "rolling", "o_ptr, place, lane "),
     ("attention", "in_e = e < SIZE_e", "in_e = e <= SIZE_e", "rolling", "o_ptr, mask, lane 1"),
-    ("attention", "full_hi // BLOCK_N * BLOCK_N", "tl.cdiv(full_hi, BLOCK_N) * BLOCK_N", "rolling",
+    ("attention", "free_hi // BLOCK_N * BLOCK_N", "tl.cdiv(free_hi, BLOCK_N) * BLOCK_N", "rolling",
      "event 1:\n  a store to o_ptr in loops []\n  a loop in loops []"),
     ("attention", "pid % tiles", "pid // tiles", "rolling", "o_ptr, place, lane 0"),
     ("softmax", 'm = tl.full([BLOCK_M], -float("inf")', 'm = tl.full([BLOCK_M], float("inf")', "rolling",

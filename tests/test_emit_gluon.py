@@ -139,7 +139,7 @@ def wrong_by(
     values: dict[str, Any] = {
         "BLOCK_M": 4,
         "BLOCK_N": 4,
-        "SIZE_ring": 2,
+        "SIZE_stages": 2,
         "SIZE_rows": 2,
         "BLOCK_d": 4,
         "BLOCK_e": 8,
@@ -154,8 +154,8 @@ def wrong_by(
         values |= {f"{n}_ptr": Pointer(t.view(-1)), f"{n}_lead0": 0, f"{n}_lead1": 0}
         values |= {f"{n}_{a.name}": s for a, s in zip(axes, t.stride(), strict=True)}
     for place in warps.places:
-        box = [1] * len(tensors[place.tensor].shape) + [values[b] for b in place.blocks]
-        values[f"{place.tensor}_box"] = Descriptor(tensors[place.tensor][None, None], box)
+        block = [1] * len(tensors[place.tensor].shape) + [values[b] for b in place.blocks]
+        values[f"{place.tensor}_desc"] = Descriptor(tensors[place.tensor][None, None], block)
     works = -(-size["i"] // (2 * values["BLOCK_M"])) * values["size_batch"]
     run(text, f"{name}_hopper", programs or works, values)
     want = torch.tensor(spec(**{n: t.double().numpy() for n, t in tensors.items()}, **scalars))
@@ -171,7 +171,7 @@ def test_gives_what_the_reference_gives(name: str, late: bool, monkeypatch: pyte
 
 
 @pytest.mark.parametrize(
-    "blocks", [{"BLOCK_N": 8}, {"BLOCK_M": 16}, {"SIZE_ring": 3}, {"SIZE_rows": 1}, {"BLOCK_N": 32}]
+    "blocks", [{"BLOCK_N": 8}, {"BLOCK_M": 16}, {"SIZE_stages": 3}, {"SIZE_rows": 1}, {"BLOCK_N": 32}]
 )
 @pytest.mark.parametrize("size", [{"i": 40}, {"i": 1, "j": 1}, {"j": 4}], ids=str)
 def test_at_other_blocks_and_lengths(size: dict[str, int], blocks: dict[str, int]) -> None:
@@ -195,17 +195,17 @@ def test_a_few_programs_do_all_of_the_work(
         ("scores = warpgroup_mma_wait(1, deps=[scores])", "scores = warpgroup_mma_wait(2, deps=[scores])"),
         ("mbarrier.wait(k_full.index(stage), phase)\n", "pass\n"),
         ("mbarrier.wait(v_full.index(stage_before), phase_before)\n", "pass\n"),
-        ("(turn - 1) % SIZE_ring,", "turn % SIZE_ring,"),
-        ("turn // SIZE_ring & 1\n", "turn & 1\n"),
+        ("(turn - 1) % SIZE_stages,", "turn % SIZE_stages,"),
+        ("turn // SIZE_stages & 1\n", "turn & 1\n"),
         ("group * BLOCK_M + gl.arange", "gl.arange"),
-        ("full_hi, first_row + 1)", "full_hi, last_row + 1)"),
+        ("free_hi, first_row + 1)", "free_hi, last_row + 1)"),
         ("hi, last_row + 1)", "hi, last_row - 3)"),
         ("(tiles - 1 - work % tiles)", "(tiles - work % tiles)"),
-        ("tl.maximum(full_hi, lo + BLOCK_N)", "full_hi"),
+        ("tl.maximum(free_hi, lo + BLOCK_N)", "free_hi"),
         ("j[None, :] <= i[:, None]", "j[None, :] < i[:, None]"),
         # What only a second piece of work of a program shows.
-        ("mbarrier.wait(q_empty.index(slot), seen // SIZE_rows & 1 ^ 1)\n", "pass\n"),
-        ("mbarrier.wait(q_full.index(slot), seen // SIZE_rows & 1)\n", "mbarrier.wait(q_full.index(slot), 0)\n"),
+        ("mbarrier.wait(q_empty.index(slot), nth // SIZE_rows & 1 ^ 1)\n", "pass\n"),
+        ("mbarrier.wait(q_full.index(slot), nth // SIZE_rows & 1)\n", "mbarrier.wait(q_full.index(slot), 0)\n"),
         ("gone + (j0 - lo) // BLOCK_N", "(j0 - lo) // BLOCK_N"),
         ("mbarrier.wait(v_empty.index(stage), phase)\n", "pass\n"),
         ("    mbarrier.arrive(v_empty.index(stage), count=1)\n    mbarrier.arrive(q", "    mbarrier.arrive(q"),
@@ -252,14 +252,14 @@ def compiled(name: str, dtype: str, inner: int, folder: Path) -> Any:
     found.loader.exec_module(module)
     function = getattr(module, f"k_{name}_hopper")
     constants: dict[str, Any] = {"BLOCK_M": 64, "INDEX": tl.int32, "FAST": True}
-    constants |= dict(zip(("BLOCK_N", "SIZE_ring", "SIZE_rows"), module.rt.HOPPER_TILES[inner], strict=True))
+    constants |= dict(zip(("BLOCK_N", "SIZE_stages", "SIZE_rows"), module.rt.HOPPER_TILES[inner], strict=True))
     constants["OPERAND"] = tl.float16 if dtype == "fp16" else tl.bfloat16
     types: dict[str, str] = {}
     for n in function.arg_names:
         if n.startswith(("BLOCK_", "SIZE_")):
             constants.setdefault(n, inner)
         tensor, _, kind = n.rpartition("_")
-        if kind == "box":
+        if kind == "desc":
             block = [1] * len(module.TABLES.inputs[tensor]) + [
                 constants.get(b, inner) for b in module.TABLES.tiles[tensor]
             ]

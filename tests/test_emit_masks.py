@@ -51,10 +51,10 @@ def tiles(lines: str, **values: int) -> tuple[range, range]:
     """The starts of the tiles that are visited, and of those among them that run without masks."""
     scope = after([lines], **values)
     step = values["BLOCK_N"]
-    full_lo = scope.get("full_lo", scope["lo"])
-    assert scope["lo"] <= full_lo <= scope["full_hi"] <= max(scope["hi"], scope["lo"])
-    assert all(x % step == 0 for x in (scope["lo"], full_lo, scope["full_hi"], scope["hi"]))
-    return range(scope["lo"], scope["hi"], step), range(full_lo, scope["full_hi"], step)
+    free_lo = scope.get("free_lo", scope["lo"])
+    assert scope["lo"] <= free_lo <= scope["free_hi"] <= max(scope["hi"], scope["lo"])
+    assert all(x % step == 0 for x in (scope["lo"], free_lo, scope["free_hi"], scope["hi"]))
+    return range(scope["lo"], scope["hi"], step), range(free_lo, scope["free_hi"], step)
 
 
 @pytest.mark.parametrize("name", MASKS)
@@ -122,7 +122,7 @@ def test_bounds_of_a_comparison() -> None:
 
 def test_data_is_no_bound() -> None:
     ranges = kernels(plan_of("documents"), "f").ranges
-    assert ranges.skip_bounds == ranges.full_bounds == (Bound("upper", i.expr),)
+    assert ranges.skip_bounds == ranges.free_bounds == (Bound("upper", i.expr),)
 
 
 def test_an_unmasked_sum_beside_a_masked_one_skips_nothing() -> None:

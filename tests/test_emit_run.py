@@ -27,8 +27,8 @@ def answers(mode: str, *names: str) -> Any:
 
 
 @pytest.fixture(scope="module")
-def boxes() -> Any:
-    return answers("boxes")
+def descriptors() -> Any:
+    return answers("descriptors")
 
 
 # One of each shape of kernel in every run, the others in make slow.
@@ -79,8 +79,8 @@ def test_a_mutant_is_noticed(mutant: Any, mutants: Any) -> None:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("name", BOXED)
-def test_descriptors_read_what_pointers_do(name: str, layout: str, boxes: Any) -> None:
-    assert boxes[f"{name}, {layout}"] == [layout in ("aligned", "broadcast"), True]
+def test_descriptors_read_what_pointers_do(name: str, layout: str, descriptors: Any) -> None:
+    assert descriptors[f"{name}, {layout}"] == [layout in ("aligned", "broadcast"), True]
 
 
 def test_a_tile_of_another_document_is_not_run() -> None:

@@ -173,14 +173,14 @@ BEFORE, ROUND = ir.Binary("-", TURN, ONE), ir.Binary("&", ir.Binary("//", TURN, 
 SHIFT = ir.Binary("*", GONE, BLOCK_N)
 GROUP_1 = ir.Binary("+", ir.Name("i0"), ir.Binary("*", ONE, BLOCK_M))
 VISITED = ir.Binary("//", ir.Binary("-", HI, LO), BLOCK_N)
-SECOND = ir.Binary("maximum", ir.Name("full_hi"), ir.Binary("+", LO, BLOCK_N))
+SECOND = ir.Binary("maximum", ir.Name("free_hi"), ir.Binary("+", LO, BLOCK_N))
 MUTANTS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "v of the tile that is scored": ("_next", put(BEFORE, TURN)),
     "scores before they are there": ("_next", pending(1)),
     "a sum that is not moved": ("_next", unscaled),
     "the first tile without masks": ("_rows", bare),
     "a read by another parity": ("_next", put(ROUND, ir.Binary("&", TURN, ONE))),
-    "v from another corner": ("_load", corner("v_box", J0, LO)),
+    "v from another corner": ("_load", corner("v_desc", J0, LO)),
     "turns off by one": ("_rows", put(SHIFT, ir.Binary("*", ir.Binary("+", GONE, ONE), BLOCK_N))),
     "the last product left out": ("_rows", without("warpgroup_mma")),
     "stores before the tiles": ("_rows", early),
@@ -198,13 +198,13 @@ MORE: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "a sum before it is there": ("_rows", pending(0)),
     "no wait for the last product": ("_rows", without("warpgroup_mma_wait")),
     "a copy by the parity of a read": ("_load", put(ir.Binary("^", ROUND, ONE), ROUND)),
-    "k from another corner": ("_load", corner("k_box", J0, ir.Binary("+", J0, BLOCK_N))),
-    "rows of another group": ("_load", corner("q_box", GROUP_1, ir.Name("i0"))),
+    "k from another corner": ("_load", corner("k_desc", J0, ir.Binary("+", J0, BLOCK_N))),
+    "rows of another group": ("_load", corner("q_desc", GROUP_1, ir.Name("i0"))),
     "no wait for k": ("_next", without("wait", at("k_full", STAGE))),
     "no wait for an empty stage": ("_load", without("wait", at("v_empty", STAGE))),
     "k not given back": ("_next", without("arrive", at("k_empty", STAGE))),
     "turns that begin again": ("_rows", put(ir.Binary("+", GONE, VISITED), VISITED)),
-    "a tile twice": ("_rows", put(SECOND, ir.Name("full_hi"))),
+    "a tile twice": ("_rows", put(SECOND, ir.Name("free_hi"))),
     "a first that is not of the group": ("_rows", put(ir.Binary("-", LO, SHIFT), LO)),
     "another unit": ("_rows", begun(0.0)),
     "tiles of no mask too soon": (
@@ -213,7 +213,7 @@ MORE: dict[str, tuple[str, Callable[[Any], Any]]] = {
     ),
     "tiles left out": ("_rows", put(AFTER_LAST, ir.Name("last_row"))),
     "a barrier of one": ("causal_attention_hopper", counted),
-    "other pieces of work": ("_fill", put(ir.Binary("*", ir.Name("seen"), ir.Name("programs")), ir.Name("seen"))),
+    "other pieces of work": ("_fill", put(ir.Binary("*", ir.Name("nth"), ir.Name("programs")), ir.Name("nth"))),
     "the same row tile for all pieces": ("_rows", put(ir.Binary("%", ir.Name("work"), ir.Name("tiles")), ir.Number(0))),
 }
 
@@ -234,4 +234,6 @@ def test_a_wait_for_no_copy_is_refused() -> None:
     functions = functions_of(prover_of("causal_attention").made)
     assert functions is not None
     wrong = tuple(changed(f, change) if f.name in where.split() else f for f in functions)
-    assert open_of("causal_attention", wrong) == "a stage of k_ring that was not waited for by the parity of its turn"
+    assert (
+        open_of("causal_attention", wrong) == "a stage of k_buffers that was not waited for by the parity of its turn"
+    )

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from refold.algebra import Plan, derive
 from refold.algebra.bounds import Bound, bounds_of, implied, slope
 from refold.algebra.roles import Roles, assign
-from refold.algebra.tiles import FULL_HI, FULL_LO, HI, LO, Choose, Down, TileRanges, Up, tile_ranges
+from refold.algebra.tiles import FREE_HI, FREE_LO, HI, LO, Choose, Down, TileRanges, Up, tile_ranges
 from refold.emit import emit
 from refold.spec import Predicate, Tensor, exp, fold, log, oo, pipeline, where
 from refold.verify import Proof, Result, verify
@@ -59,8 +59,8 @@ def test_ranges_are_proved(mask: Predicate) -> None:
     [
         ("skip_bounds", lambda b: b.expr - 1 if b.side == "upper" else b.expr, "index skipped: rolling"),
         ("skip_bounds", lambda b: b.expr + 1 if b.side == "lower" else b.expr, "index skipped: split"),
-        ("full_bounds", lambda b: b.expr + 1 if b.side == "upper" else b.expr, "index unmasked: rolling"),
-        ("full_bounds", lambda b: b.expr - 1 if b.side == "lower" else b.expr, "index unmasked: split"),
+        ("free_bounds", lambda b: b.expr + 1 if b.side == "upper" else b.expr, "index unmasked: rolling"),
+        ("free_bounds", lambda b: b.expr - 1 if b.side == "lower" else b.expr, "index unmasked: split"),
     ],
 )
 def test_a_bound_off_by_one_is_refuted(side: str, change: Callable[[Bound], sp.Expr], name: str) -> None:
@@ -133,14 +133,14 @@ def swapped(name: sp.Symbol, old: Any, new: Any) -> Callable[[Choose], Choose]:
         (without(LO, Down), "index visit: rolling"),
         (swapped(LO, Down, Up), "index skipped: rolling"),
         (swapped(HI, Up, Down), "index skipped: rolling"),
-        (swapped(FULL_LO, Up, Down), "index unmasked: rolling"),
-        (swapped(FULL_HI, Down, Up), "index unmasked: rolling"),
+        (swapped(FREE_LO, Up, Down), "index unmasked: rolling"),
+        (swapped(FREE_HI, Down, Up), "index unmasked: rolling"),
         (lambda c: Choose(c.name, c.kind, j.size.expr) if c.name == HI and not c.kind and not c.expr.has(Up) else c,
          "index visit: split"),
-        (lambda c: Choose(c.name, c.kind, Down(FULL_HI)) if c.name == FULL_HI and isinstance(c.expr, sp.Min) else c,
+        (lambda c: Choose(c.name, c.kind, Down(FREE_HI)) if c.name == FREE_HI and isinstance(c.expr, sp.Min) else c,
          "index visit: rolling"),
     ],
-    ids=["lo not rounded", "lo up", "hi down", "full_lo down", "full_hi up", "no chunk", "full_hi before full_lo"],
+    ids=["lo not rounded", "lo up", "hi down", "free_lo down", "free_hi up", "no chunk", "free_hi before free_lo"],
 )  # fmt: skip
 def test_a_wrong_line_is_refuted(edit: Callable[[Choose], Choose | None], name: str) -> None:
     roles, ranges = layout(BOTH)

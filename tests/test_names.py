@@ -36,9 +36,9 @@ from refold.verify.staged import Composed
 
 # Words of Python, of Triton and of the emitted text.
 WORDS = """scale chunk stage held size out tl max min sum len first slot scores torch math triton lead part parts batch
-BLOCK_M BLOCK_N SIZE_d INDEX MASKED BOX OPERAND pid i0 j0 lo hi m l acc p s alpha x_ptr size_j in_j dtype device live
+BLOCK_M BLOCK_N SIZE_d INDEX MASKED DESC OPERAND pid i0 j0 lo hi m l acc p s alpha x_ptr size_j in_j dtype device live
 schedule splits block_m step merge given inputs args float int range str list dict print type id object recheck n t q
-k v d e m_new m_hat l_new acc_new dot scale_2 lead0 lead1 program stride_x_i size_i tiles group full_hi class_ self cls
+k v d e m_new m_hat l_new acc_new dot scale_2 lead0 lead1 program stride_x_i size_i tiles group free_hi class_ self cls
 reference rt TABLES work programs hopper gl warps phase load store INDEX_1 lambda_ E I S N O Q pi oo exp log where fold
 axes pipeline refold numpy np sp zoo nan inf True None empty options device_ num_warps num_stages out_ outputs"""
 # What lowering makes of names, and names that differ by an underscore alone.

@@ -24,7 +24,7 @@ from refold.schedule.passes.warps import warp_specialise
 from refold.schedule.walk import function, invoke, rewritten
 from refold.spec import Fold, Index
 
-STATE, J0, SIZE, LO, FULL, HI = (scalar(n) for n in ("l", "j0", "size_j", "lo", "full_hi", "hi"))
+STATE, J0, SIZE, LO, FREE_HI, HI = (scalar(n) for n in ("l", "j0", "size_j", "lo", "free_hi", "hi"))
 STEP = ir.Unpack((STATE,), ir.Invoke("_step", (STATE, J0, EVICT, MASKED)))
 WRITE = ir.Evaluate(ir.Invoke("_write", (STATE, J0, EVICT, MASKED)))
 
@@ -39,11 +39,11 @@ def written(*body: ir.Statement) -> str:
 
 def test_mask_free_tiles() -> None:
     before = loop(STEP, LO, HI)
-    after = mask_free_tiles(before, ((LO, FULL, False), (FULL, HI, True)))
+    after = mask_free_tiles(before, ((LO, FREE_HI, False), (FREE_HI, HI, True)))
     assert written(before) == "for j0 in range(lo, hi, BLOCK_N):\n    (l,) = _step(l, j0, EVICT, MASKED)"
     assert written(*after) == "\n".join([
-        "for j0 in range(lo, full_hi, BLOCK_N):", "    (l,) = _step(l, j0, EVICT, False)",
-        "for j0 in range(full_hi, hi, BLOCK_N):", "    (l,) = _step(l, j0, EVICT, True)",
+        "for j0 in range(lo, free_hi, BLOCK_N):", "    (l,) = _step(l, j0, EVICT, False)",
+        "for j0 in range(free_hi, hi, BLOCK_N):", "    (l,) = _step(l, j0, EVICT, True)",
     ])  # fmt: skip
 
 
@@ -99,9 +99,9 @@ def test_several_pieces() -> None:
         "pid, programs = tl.program_id(0), tl.num_programs(0)",
         "works = tiles * size_batch",
         "gone = 0",
-        "for seen in range(0, tl.cdiv(works, programs)):",
+        "for nth in range(0, tl.cdiv(works, programs)):",
         "    # Rounds go up and down by turns: who had most in one has least in the next.",
-        "    work = seen * programs + (pid if seen % 2 == 0 else programs - 1 - pid)",
+        "    work = nth * programs + (pid if nth % 2 == 0 else programs - 1 - pid)",
         "    if work < works:",
         "        gone = _rows(work, gone)",
     ])  # fmt: skip
@@ -211,18 +211,18 @@ def module_of(step: ir.Function) -> tuple[ir.Function, ...]:
 
 def test_descriptors() -> None:
     module = module_of(step_over_keys())
-    (step, kernel), boxes = descriptors(module, STRIDES)
+    (step, kernel), found = descriptors(module, STRIDES)
     load = (
         "tl.load(k_ptr + h * k_h + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)"
     )
-    tile = "k_box.load([lead0.to(tl.int32), lead1.to(tl.int32), h.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_d)"
+    tile = "k_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), h.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_d)"
     before, after = (written(*f.body).splitlines() for f in (module[0], step))
     assert [(a, b) for a, b in zip(before, after, strict=True) if a != b] == [
-        (f"k = {load}", f"k = {tile} if BOX else {load}")
+        (f"k = {load}", f"k = {tile} if DESC else {load}")
     ]
     # What the function reads beside, it is given.
     assert {p.text for p in step.parameters} - {p.text for p in module[0].parameters} == {
-        "BOX", "BLOCK_d", "k_box", "lead0", "lead1"
+        "DESC", "BLOCK_d", "k_desc", "lead0", "lead1"
     }  # fmt: skip
     assert step == function("_step", (STATE, J0), step.body)
     # The pointer goes where it went.
@@ -230,7 +230,7 @@ def test_descriptors() -> None:
     assert call == loop(ir.Unpack((STATE,), invoke(module[0], MASKED=ir.Number(True))), LO, HI)
     assert kernel.body == (*others, loop(ir.Unpack((STATE,), invoke(step, MASKED=ir.Number(True))), LO, HI))
     assert kernel == function("f", (), kernel.body)
-    assert boxes["k"].blocks == (None, "BLOCK_N", "BLOCK_d")
+    assert found["k"].blocks == (None, "BLOCK_N", "BLOCK_d")
 
 
 IN_J = ir.Spread(within(J), (J, D))
@@ -238,7 +238,7 @@ NEITHER = {
     "a stride of another dimension": step_over_keys(along_j="k_d", along_d="k_j"),
     "a stride of no dimension": step_over_keys(along_j="x_j"),
     "no end of the second axis": step_over_keys(mask=IN_J),
-    "another mask": step_over_keys(mask=ir.Binary("&", IN_J, ir.Spread(ir.Name("seen", (D,)), (J, D)))),
+    "another mask": step_over_keys(mask=ir.Binary("&", IN_J, ir.Spread(ir.Name("nth", (D,)), (J, D)))),
 }
 
 
@@ -250,12 +250,12 @@ def test_a_tile_that_no_descriptor_reads_stays(what: str) -> None:
 
 def test_a_descriptor_belongs_to_a_load() -> None:
     module = module_of(step_over_keys())
-    alone, boxes = descriptors(module, STRIDES)
+    alone, found = descriptors(module, STRIDES)
     # Other loads of the tensor stay beside it, and none is read by it where the launcher may make tiles smaller.
     other = function("_other", (), [ir.Let(scalar("x"), ir.Load(ir.Binary("+", PLACE, scalar("h"))))])
-    assert descriptors((other, *module), STRIDES) == ((other, *alone), boxes)
+    assert descriptors((other, *module), STRIDES) == ((other, *alone), found)
     merging = replace(module[0], name="_merging")
-    assert descriptors((merging, *module), STRIDES, {"_merging"}) == ((merging, *alone), boxes)
+    assert descriptors((merging, *module), STRIDES, {"_merging"}) == ((merging, *alone), found)
     assert descriptors(module, {}) == (module, {})
     assert descriptors(module, STRIDES, {"_step"}) == (module, {})
 
@@ -265,8 +265,8 @@ def test_a_tensor_has_one_descriptor_of_one_shape() -> None:
     wide = ir.Name("BLOCK_2", kind="constant")
     other = function("_wider", (STATE, J0), rewritten(step.body, lambda n: wide if n == BLOCK_N else n))
     assert other.body != step.body
-    (first, second, _), boxes = descriptors((step, other, module_of(step)[1]), STRIDES)
-    assert first.body != step.body and second == other and boxes["k"].blocks == (None, "BLOCK_N", "BLOCK_d")
+    (first, second, _), found = descriptors((step, other, module_of(step)[1]), STRIDES)
+    assert first.body != step.body and second == other and found["k"].blocks == (None, "BLOCK_N", "BLOCK_d")
 
 
 def test_a_tile_that_data_chooses_is_nan_off_its_axis_however_it_is_read() -> None:
@@ -277,7 +277,7 @@ def test_a_tile_that_data_chooses_is_nan_off_its_axis_however_it_is_read() -> No
     (line,) = (x.strip() for x in lines(made.functions[0].body) if x.strip().startswith("k = "))
     at = "tl.minimum(tl.maximum(t, 0), size_g - 1).to(INDEX)"
     corner = f"[lead0.to(tl.int32), lead1.to(tl.int32), {at}.to(tl.int32), j0, d0]"
-    assert line.startswith(f'k = tl.where((in_j & (inside == 0))[:, None], float("nan"), k_box.load({corner})')
+    assert line.startswith(f'k = tl.where((in_j & (inside == 0))[:, None], float("nan"), k_desc.load({corner})')
 
 
 def test_warp_specialise() -> None:
@@ -292,14 +292,14 @@ def test_warp_specialise() -> None:
     functions = {f.name: lines(f.body) for f in warp_specialise(hopper)}
     assert functions["_next"] == [
         "turn = (j0 - first) // BLOCK_N",
-        "stage, phase = turn % SIZE_ring, turn // SIZE_ring & 1",
+        "stage, phase = turn % SIZE_stages, turn // SIZE_stages & 1",
         "mbarrier.wait(k_full.index(stage), phase)",
         "scores = gl.zeros([BLOCK_M, BLOCK_N], gl.float32, _tile(BLOCK_N))",
-        "scores = warpgroup_mma(held, k_ring.index(stage).reshape([BLOCK_N, BLOCK_d]).permute((1, 0)), scores, "
+        "scores = warpgroup_mma(held, k_buffers.index(stage).reshape([BLOCK_N, BLOCK_d]).permute((1, 0)), scores, "
         "use_acc=False, is_async=True)",
-        "stage_before, phase_before = (turn - 1) % SIZE_ring, (turn - 1) // SIZE_ring & 1",
+        "stage_before, phase_before = (turn - 1) % SIZE_stages, (turn - 1) // SIZE_stages & 1",
         "mbarrier.wait(v_full.index(stage_before), phase_before)",
-        "acc = warpgroup_mma(weights, v_ring.index(stage_before).reshape([BLOCK_N, BLOCK_e]), acc, is_async=True)",
+        "acc = warpgroup_mma(weights, v_buffers.index(stage_before).reshape([BLOCK_N, BLOCK_e]), acc, is_async=True)",
         "scores = warpgroup_mma_wait(1, deps=[scores])",
         "mbarrier.arrive(k_empty.index(stage), count=1)",
         "m, l, following, alpha = _scored(m, l, scores, j0, size_j, BLOCK_N, BLOCK_e, INDEX, MASKED, OPERAND)",
@@ -311,13 +311,15 @@ def test_warp_specialise() -> None:
     load = functions["_load"]
     assert load[load.index("for j0 in range(lo, hi, BLOCK_N):") + 1 :] == [
         "    turn = gone + (j0 - lo) // BLOCK_N",
-        "    stage, phase = turn % SIZE_ring, turn // SIZE_ring & 1 ^ 1",
+        "    stage, phase = turn % SIZE_stages, turn // SIZE_stages & 1 ^ 1",
         "    mbarrier.wait(k_empty.index(stage), phase)",
-        "    mbarrier.expect(k_full.index(stage), k_box.block_type.nbytes)",
-        "    _copy(k_box, [lead0.to(tl.int32), lead1.to(tl.int32), j0, 0], k_full.index(stage), k_ring.index(stage))",
+        "    mbarrier.expect(k_full.index(stage), k_desc.block_type.nbytes)",
+        "    _copy(k_desc, [lead0.to(tl.int32), lead1.to(tl.int32), j0, 0], k_full.index(stage), "
+        "k_buffers.index(stage))",
         "    mbarrier.wait(v_empty.index(stage), phase)",
-        "    mbarrier.expect(v_full.index(stage), v_box.block_type.nbytes)",
-        "    _copy(v_box, [lead0.to(tl.int32), lead1.to(tl.int32), j0, 0], v_full.index(stage), v_ring.index(stage))",
+        "    mbarrier.expect(v_full.index(stage), v_desc.block_type.nbytes)",
+        "    _copy(v_desc, [lead0.to(tl.int32), lead1.to(tl.int32), j0, 0], v_full.index(stage), "
+        "v_buffers.index(stage))",
         "return gone + (hi - lo) // BLOCK_N",
     ]
 

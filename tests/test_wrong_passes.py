@@ -14,7 +14,7 @@ from refold.schedule import ir
 from refold.schedule.launch import launch
 from refold.schedule.lower.kernels import kernels
 from refold.schedule.lower.words import BLOCK_M, descriptor, pointer, scalar
-from refold.schedule.passes.descriptors import Box, descriptors
+from refold.schedule.passes.descriptors import Descriptor, descriptors
 from refold.schedule.passes.hoisting import hoist
 from refold.schedule.walk import reads, rewritten
 from refold.verify.kernel.accesses import access_questions
@@ -65,7 +65,7 @@ def test_an_obligation_refutes_what_hoists_what_the_loop_changes(
 # --- descriptors -----------------------------------------------------------------------------------------------------
 
 Functions = tuple[ir.Function, ...]
-Made = tuple[Functions, dict[str, Box]]
+Made = tuple[Functions, dict[str, Descriptor]]
 K, BOXED = pointer("k"), descriptor("k")
 
 
@@ -83,8 +83,8 @@ def each(change: Callable[[Any], Any]) -> Callable[[Made], Made]:
     """A change of every node of the kernels."""
 
     def of(made: Made) -> Made:
-        functions, boxes = made
-        return tuple(replace(f, body=rewritten(f.body, change)) for f in functions), boxes
+        functions, found = made
+        return tuple(replace(f, body=rewritten(f.body, change)) for f in functions), found
 
     return of
 
@@ -132,14 +132,14 @@ def column(old: ir.Load) -> ir.Value:
 
 def of_a_tile_of_rows(made: Made) -> Made:
     """The block of another axis, which the launcher is told as well."""
-    functions, boxes = tile(shape=lambda t: (BLOCK_M, t.shape[1]))(made)
-    return functions, boxes | {"k": replace(boxes["k"], blocks=("BLOCK_M", "BLOCK_d"))}
+    functions, found = tile(shape=lambda t: (BLOCK_M, t.shape[1]))(made)
+    return functions, found | {"k": replace(found["k"], blocks=("BLOCK_M", "BLOCK_d"))}
 
 
 def told(made: Made) -> Made:
     """The launcher makes the descriptor of another block."""
-    functions, boxes = made
-    return functions, boxes | {"k": replace(boxes["k"], blocks=("BLOCK_d", "BLOCK_N"))}
+    functions, found = made
+    return functions, found | {"k": replace(found["k"], blocks=("BLOCK_d", "BLOCK_N"))}
 
 
 one = ir.Number(1)
@@ -186,7 +186,7 @@ def test_no_descriptor_reads_where_parts_are_merged(monkeypatch: pytest.MonkeyPa
     plan = derive(pipeline(o=(fold.sum(exp(fold.sum(q[i, d] * k[j, d], over=d)), over=j) / square)[i]))
     assert isinstance(plan, Plan)
     made = kernels.__wrapped__(plan, "f")
-    assert "q" in made.boxes and faults(made, "q") == ""
+    assert "q" in made.descriptors and faults(made, "q") == ""
     monkeypatch.setattr(
         "refold.schedule.lower.kernels.descriptors", lambda module, strides, _: descriptors(module, strides)
     )

@@ -64,8 +64,8 @@ class Tables:
     and once to be divided by the sum: both have to round alike.
 
     Of row reductions: `streams` tensors are read element by element (0 says that it is none), and again to be written
-    if `rereads`; all rows share `shared` more. `boxes`: the tile of every tensor that tensor descriptors can read, its
-    two leading dimensions first. `tiles`: the blocks of what the kernel for Hopper reads by tiles. `rises`: whether
+    if `rereads`; all rows share `shared` more. `descriptors`: the tile of every tensor that they can read, its two
+    leading dimensions first. `tiles`: the blocks of what the kernel for Hopper reads by tiles. `rises`: whether
     later rows have more of them.
 
     `words`: what a call takes by name, with its kind to torch: a scalar, or the length of an axis (a SymInt). `equal`:
@@ -88,7 +88,7 @@ class Tables:
     streams: int = 0
     rereads: bool = False
     shared: int = 0
-    boxes: dict[str, tuple[int | str, ...]] = field(default_factory=dict)
+    descriptors: dict[str, tuple[int | str, ...]] = field(default_factory=dict)
     tiles: dict[str, tuple[str, str]] = field(default_factory=dict)
     rises: bool = False
     words: dict[str, str] = field(default_factory=dict)
@@ -577,20 +577,20 @@ def operand(dtype: torch.dtype) -> Any:
     return tl.float16 if dtype == torch.float16 else tl.bfloat16
 
 
-def boxes(tables: Tables, args: Arguments, views: Tensors) -> dict[str, tuple[Any, ...]]:
-    """Descriptor, shape, strides and tile of the tensors of `boxes`; none where a device or a layout is not for it.
+def descriptors(tables: Tables, args: Arguments, views: Tensors) -> dict[str, tuple[Any, ...]]:
+    """Kind, shape, strides and tile of each tensor with a descriptor; none where a device or a layout is not for it.
 
-    `BOX` says to kernels whether there are any.
+    `DESC` says to kernels whether there are any.
     """
-    found, args["BOX"] = {}, False
-    for n, block in tables.boxes.items():
+    found, args["DESC"] = {}, False
+    for n, block in tables.descriptors.items():
         t, tile = views[n], [args.get(b, b) if isinstance(b, str) else b for b in block]
         if not describable(t) or max(tile) > 256:
             return {}
         # A dimension of one position may have any stride, and a descriptor wants one that it could have.
         steps = [s if d > 1 else 8 for d, s in zip(t.shape[:-1], t.stride()[:-1], strict=True)] + [1]
         found[n] = TensorDescriptor, list(t.shape), steps, tile
-    args["BOX"] = bool(found)
+    args["DESC"] = bool(found)
     return found
 
 
@@ -609,7 +609,7 @@ HOPPER_TILES = {64: (128, 2, 2), 128: (128, 2, 2), 256: (64, 2, 1)}
 
 
 def hopper(
-    tables: Tables, kernel: Any, args: Arguments, boxes: dict[str, tuple[Any, ...]], rows: int, keys: int,
+    tables: Tables, kernel: Any, args: Arguments, descriptors: dict[str, tuple[Any, ...]], rows: int, keys: int,
     device: torch.device, layout: Layout, copied: dict[str, tuple[tuple[int, ...], int]],
 ) -> "Call | None":  # fmt: skip
     """The call of the kernel for Hopper; None where a length, a layout or the device is not for it.
@@ -617,7 +617,7 @@ def hopper(
     BLOCK_M is one group's rows. The lengths are those from which it was faster on an H200: each piece of work begins
     and ends by itself.
     """
-    if not boxes or INTERPRETED or torch.cuda.get_device_capability(device)[0] != 9:
+    if not descriptors or INTERPRETED or torch.cuda.get_device_capability(device)[0] != 9:
         return None
     widths = {args[names[-1]] for names in tables.tiles.values()}
     rising = 1024 if max(widths) > 64 else 2048
@@ -626,10 +626,10 @@ def hopper(
     # A wide result of 32 bits has no room in shared memory on its way to lines.
     if not widths <= HOPPER_TILES.keys() or (tables.exact and max(widths) > 128):
         return None
-    block_n, ring, held = HOPPER_TILES[max(widths)]
-    args, found = args | {"BLOCK_M": 64, "BLOCK_N": block_n, "SIZE_ring": ring, "SIZE_rows": held}, {}
+    block_n, stages, held = HOPPER_TILES[max(widths)]
+    args, found = args | {"BLOCK_M": 64, "BLOCK_N": block_n, "SIZE_stages": stages, "SIZE_rows": held}, {}
     for n, names in tables.tiles.items():
-        _, shape, steps, _ = boxes[n]
+        _, shape, steps, _ = descriptors[n]
         tile = [1] * (len(shape) - 2) + [args[b] for b in names]
         shared = gl.NVMMASharedLayout(swizzle_byte_width=128, element_bitwidth=16, rank=len(tile))
         found[n] = HopperDescriptor, shape, steps, tile, shared
@@ -637,7 +637,7 @@ def hopper(
     works = args["size_batch"] * triton.cdiv(rows, 128)
     programs = works if tables.rises and keys >= 8192 else min(works, units(device))
     launches = [(kernel, (programs,), args, {"num_warps": 4, "enable_fp_fusion": tables.fused})]
-    return Call(tables, device, layout, launches, copied=copied, boxes=found)
+    return Call(tables, device, layout, launches, copied=copied, descriptors=found)
 
 
 class Calls:
@@ -693,8 +693,8 @@ class Call:
     """A call without its data.
 
     `outputs` and `work`: the shape and dtype of what it allocates; `launches`: kernel, grid, arguments and options;
-    `copied`: the inputs whose leading dimensions no view makes two of, with the arguments of `two`; `boxes`: the kind
-    of descriptor, shape, strides and tile of the inputs that tensor descriptors read.
+    `copied`: the inputs whose leading dimensions no view makes two of, with the arguments of `two`; `descriptors`: the
+    kind, shape, strides and tile of the inputs that tensor descriptors read.
     """
 
     def __init__(
@@ -705,20 +705,22 @@ class Call:
         launches: Iterable[tuple[Any, tuple[int, ...], Arguments, Arguments]] = (),
         work: Layout | None = None,
         copied: dict[str, tuple[tuple[int, ...], int]] | None = None,
-        boxes: dict[str, tuple[Any, ...]] | None = None,
+        descriptors: dict[str, tuple[Any, ...]] | None = None,
     ) -> None:
         self.device, self.outputs, self.work, self.ready = device, outputs, work or {}, False
         self.index = device.index if device.type == "cuda" and not INTERPRETED else None
         names = [f"{tables.called.get(n, n)}_ptr" for n in (*tables.inputs, *tables.outputs)]
         self.copied = [(names.index(n), layout) for n, layout in (copied or {}).items()]
         # A kernel has a place for the descriptor of each of these, and None stands there where there is none.
-        self.boxes = [(names.index(f"{n}_ptr"), *boxes[n]) if boxes else None for n in tables.boxes]
+        self.descriptors = [
+            (names.index(f"{n}_ptr"), *descriptors[n]) if descriptors else None for n in tables.descriptors
+        ]
         # The parts of the workspace begin at multiples of 128 bytes, of elements of 4.
         self.starts, self.room = [], 0
         for shape, _ in self.work.values():
             self.starts.append(self.room)
             self.room += -(-math.prod(shape) // 32) * 32
-        names += [f"{n}_box" for n in tables.boxes]
+        names += [f"{n}_desc" for n in tables.descriptors]
         self.launches = [_Launch([*names, *self.work], *one) for one in launches]
         check_launch(tables, (), *(math.prod(one.grid) for one in self.launches))
 
@@ -743,7 +745,7 @@ class Call:
 
     def described(self, places: list[Any]) -> list[Any]:
         """The descriptors of the inputs that kernels read by them."""
-        return [box and box[1](places[box[0]], *box[2:]) for box in self.boxes]
+        return [found and found[1](places[found[0]], *found[2:]) for found in self.descriptors]
 
     def _first(self, places: list[Any], out: Tensors) -> Any:
         """Compiles what is not compiled yet; what the compiler sees are tensors, and later calls pass pointers."""

@@ -13,10 +13,10 @@ from refold.schedule.walk import rewritten
 
 BARRIERS = ("q_full", "q_empty", "k_full", "k_empty", "v_full", "v_empty")
 GL, BARRIER = (ir.Name(n, kind="global") for n in ("gl", "mbarrier"))
-STAGE, PHASE, STAGE_BEFORE, PHASE_BEFORE, TURN, HELD, WORK, SEEN, SLOT, GONE, FIRST = map(scalar, HOPPER_VALUES[3:14])
+STAGE, PHASE, STAGE_BEFORE, PHASE_BEFORE, TURN, HELD, WORK, NTH, SLOT, GONE, FIRST = map(scalar, HOPPER_VALUES[3:14])
 GROUP, I0, J0, LO, HI, LEAD, TILES = map(scalar, ("group", "i0", "j0", "lo", "hi", "lead", "tiles"))
 # How many tiles have a buffer, and of how many pieces of work the rows have one.
-BUFFERS, HELD_AT_ONCE = constant("SIZE_ring"), constant("SIZE_rows")
+BUFFERS, HELD_AT_ONCE = constant("SIZE_stages"), constant("SIZE_rows")
 ZERO, ONE, TWO = (ir.Number(n) for n in (0, 1, 2))
 FLOAT = ir.Method(GL, "float32", None)
 
@@ -111,6 +111,6 @@ class Place:
         """Copies a tile into its buffer; its barrier learns how many bytes to expect."""
         corner = ir.Sequence(tuple(row if c == I0 else c for c in self.coordinates))
         bytes_ = ir.Method(ir.Method(descriptor(self.tensor), "block_type", None), "nbytes", None)
-        full, ring = f"{letter}_full", f"{letter}_ring"
-        copy = ir.Call("_copy", (descriptor(self.tensor), corner, at(full, stage), at(ring, stage)))
+        full, buffers = f"{letter}_full", f"{letter}_buffers"
+        copy = ir.Call("_copy", (descriptor(self.tensor), corner, at(full, stage), at(buffers, stage)))
         return [barrier("expect", full, stage, bytes_), ir.Evaluate(copy)]

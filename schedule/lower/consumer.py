@@ -14,10 +14,10 @@ from refold.schedule.lower.buffers import (
     I0,
     J0,
     LO,
+    NTH,
     ONE,
     PHASE,
     PHASE_BEFORE,
-    SEEN,
     SLOT,
     STAGE,
     STAGE_BEFORE,
@@ -53,7 +53,7 @@ def following(hopper: Hopper) -> ir.Function:
         *issued(hopper, k),
         ir.Unpack((STAGE_BEFORE, PHASE_BEFORE), ir.Sequence(in_buffers(before))),
         barrier("wait", "v_full", STAGE_BEFORE, PHASE_BEFORE),
-        product(hopper.weights, v.flat(at("v_ring", STAGE_BEFORE)), hopper.wide),
+        product(hopper.weights, v.flat(at("v_buffers", STAGE_BEFORE)), hopper.wide),
         wait(1, hopper.scores),
         arrive("k_empty", STAGE),
         ir.Unpack(carried, invoke(hopper.scored)),
@@ -69,7 +69,7 @@ def following(hopper: Hopper) -> ir.Function:
 def issued(hopper: Hopper, k: Place) -> list[ir.Statement]:
     """Begins the first product of a tile, whose keys are loaded."""
     shape = ir.Sequence((BLOCK_M, BLOCK_N))
-    exchanged = ir.Method(k.flat(at("k_ring", STAGE)), "permute", (ir.Sequence((ONE, ZERO), tuple=True),))
+    exchanged = ir.Method(k.flat(at("k_buffers", STAGE)), "permute", (ir.Sequence((ONE, ZERO), tuple=True),))
     return [
         ir.Let(hopper.scores, ir.Method(GL, "zeros", (shape, FLOAT, tile_layout(BLOCK_N)), axes=hopper.scores.axes)),
         product(HELD, exchanged, hopper.scores, use_acc=ir.Number(False)),
@@ -120,7 +120,7 @@ def rows(hopper: Hopper, following: ir.Function) -> ir.Function:
         ir.Let(TURN, ir.Binary("-", gone(), ONE)),
         ir.Let(STAGE, stage),
         barrier("wait", "v_full", STAGE, phase),
-        product(hopper.weights, v.flat(at("v_ring", STAGE)), hopper.wide),
+        product(hopper.weights, v.flat(at("v_buffers", STAGE)), hopper.wide),
         wait(0, hopper.wide, hopper.weights),
         arrive("v_empty", STAGE),
     ]
@@ -129,14 +129,14 @@ def rows(hopper: Hopper, following: ir.Function) -> ir.Function:
         *tile_range(hopper),
         ir.Let(SLOT, slot_of(GROUP)),
         barrier("wait", "q_full", SLOT, rows_parity()),
-        ir.Let(HELD, q.flat(at("q_ring", SLOT))),
+        ir.Let(HELD, q.flat(at("q_buffers", SLOT))),
         ir.If(ir.Binary("<", LO, HI), tuple(first)),
         arrive("q_empty", SLOT),
         *hopper.epilogue,
         ir.Return((gone(),), alone=True),
     ]
     lines = located(hopper, [*needed(base, lines), *lines])
-    return function("_rows", (WORK, SEEN, GONE, GROUP), lines, "One group holds its rows and goes over the tiles.")
+    return function("_rows", (WORK, NTH, GONE, GROUP), lines, "One group holds its rows and goes over the tiles.")
 
 
 def empty(hopper: Hopper, rows: ir.Function) -> ir.Function:

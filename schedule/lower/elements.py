@@ -62,10 +62,10 @@ class Elements:
         core, masks, other = e.expr, [], None
         if isinstance(e.expr, Where):
             cond, then, other = e.expr.args
-            seen, rest = split_condition(cond, roles)
+            limits, rest = split_condition(cond, roles)
             inner = Where(sp.And(*rest), then, other) if rest else then
-            if {a for x in seen for a in scope.axes(x)} <= scope.axes(inner) and self.fold in scope.axes(inner):
-                core, masks = inner, [scope.condition(x) for x in seen]
+            if {a for x in limits for a in scope.axes(x)} <= scope.axes(inner) and self.fold in scope.axes(inner):
+                core, masks = inner, [scope.condition(x) for x in limits]
         if e.expr == self.fold:
             # Every position has its number: no mask is asked for. Compared with others it stays an integer.
             scope.whole[e.symbol] = ir.Name(self.fold.name, (self.fold,))
@@ -80,9 +80,9 @@ class Elements:
             masks = [self.inside, *masks]
         elif len(keys) == 1:
             self.filled[e.symbol] = next(iter(keys))
-        seen_before = scope.lookup(core) is not None
+        stood = scope.lookup(core) is not None
         val = scope.value(core)
-        own = (isinstance(core, Read) or factor is not None) and not seen_before and core in scope.memo
+        own = (isinstance(core, Read) or factor is not None) and not stood and core in scope.memo
         if masks and own:
             scope.memo.pop(core)  # what was read is overwritten where it is masked
         elif masks or not isinstance(val, ir.Name):

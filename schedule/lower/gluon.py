@@ -2,7 +2,7 @@
 
 The laws are those of the plain kernel, written by the same `Scope` and `Step` in the same order of operations over the
 same ranges of tiles; what differs is when: the scores of a tile are issued before the weights of the tile before have
-met its values (the schedule of FlashAttention-3, arXiv 2407.08608), and the loads run ahead in a ring of buffers.
+met its values (the schedule of FlashAttention-3, arXiv 2407.08608), and the loads run ahead by a pipeline of buffers.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from refold.schedule.lower.nan import strict_extrema
 from refold.schedule.lower.scope import Scope
 from refold.schedule.lower.tile import Step, begun
 from refold.schedule.lower.words import BLOCK_N, block_of, scalar, within
-from refold.schedule.passes.descriptors import Box
+from refold.schedule.passes.descriptors import Descriptor
 from refold.schedule.walk import free_names, function, names
 from refold.spec import Index, Read
 
@@ -118,7 +118,7 @@ class Unfit(Exception):
 def gluon_kernel(made: Kernels, name: str) -> Hopper | None:
     """The kernel of a plan whose tiles are two products with rows between them; None for any other plan."""
     roles, plan = made.roles, made.plan
-    if not made.boxes or roles.group is not None or made.ranges.asked or len(roles.inner) != 2:
+    if not made.descriptors or roles.group is not None or made.ranges.asked or len(roles.inner) != 2:
         return None
     if any(roles.fold in f.axes or f.expr.is_integer for f in plan.finish) or strict_extrema(plan):
         return None
@@ -126,12 +126,12 @@ def gluon_kernel(made: Kernels, name: str) -> Hopper | None:
     if made.costly and not made.ranges.rises(roles):
         return None
     try:
-        return _ring(made, name)
+        return _warps(made, name)
     except Unfit:
         return None
 
 
-def _ring(made: Kernels, name: str) -> Hopper:
+def _warps(made: Kernels, name: str) -> Hopper:
     roles, plan, strides = made.roles, made.plan, made.strides
     spec = plan.spec
     named: tuple[Any, ...] = (*spec.tensors, *spec.outputs, *spec.axes, *spec.params)
@@ -164,7 +164,7 @@ def _ring(made: Kernels, name: str) -> Hopper:
     if host.scalars != made.host:
         raise Unfit
     scored, keys, summed = (
-        _place(read, made.boxes.get(read.name)) for read in (scores.left, scores.right, values.right)
+        _place(read, made.descriptors.get(read.name)) for read in (scores.left, scores.right, values.right)
     )
     assert values.into is not None
     return Hopper(
@@ -244,11 +244,11 @@ def _states(plan: Plan, roles: Roles) -> tuple[tuple[ir.Name, ir.Value, bool], .
     return tuple((state_name(a, roles), UNITS[a.reducer], wide(a)) for a in plan.accumulators)
 
 
-def _place(read: Read, box: Box | None) -> Place:
+def _place(read: Read, found: Descriptor | None) -> Place:
     """Where the tiles of a tensor are; its last two axes are those of the tile."""
-    if box is None or any(b is not None for b in box.blocks[:-2]) or len(read.indices) > 3:
+    if found is None or any(b is not None for b in found.blocks[:-2]) or len(read.indices) > 3:
         raise Unfit
     if any(x.has(Read) for x in read.indices[:-2]):
         raise Unfit
-    line, column = box.tile
-    return Place(read.name, box.corner, (line, column))
+    line, column = found.tile
+    return Place(read.name, found.corner, (line, column))

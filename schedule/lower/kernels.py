@@ -29,7 +29,7 @@ from refold.schedule.lower.scope import Data, Scope
 from refold.schedule.lower.stages import Lowering, stores_last
 from refold.schedule.lower.tile import positions
 from refold.schedule.lower.words import INDEX, scalar
-from refold.schedule.passes.descriptors import Box, descriptors
+from refold.schedule.passes.descriptors import Descriptor, descriptors
 from refold.schedule.walk import function, reached
 
 
@@ -53,7 +53,7 @@ class Kernels:
     stages: dict[str, ir.Function]
     strides: dict[tuple[str, Any], str]
     host: dict[sp.Expr, str]
-    boxes: dict[str, Box]
+    descriptors: dict[str, Descriptor]
     users: dict[str, str]
 
     @property
@@ -120,7 +120,7 @@ def kernels(plan: Plan, name: str) -> Kernels:
     programs = (once, split(once, plan.axis))
     stages = {s.name: lowering.kernel(p, s) for p in programs for s in p.stages}
     functions = tuple(f for f in (step, merge, write, live) if f is not None)
-    module, found = (*functions, *stages.values()), dict[str, Box]()
+    module, found = (*functions, *stages.values()), dict[str, Descriptor]()
     if roles.contracts:
         # The launcher may make the tiles of the kernel that merges parts smaller than those of the others.
         apart = reached(stages["finish"], module)

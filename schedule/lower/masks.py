@@ -19,8 +19,8 @@ from refold.spec import Fold, Index, Read, Size, Where
 def split_condition(cond: sp.Basic, roles: Roles) -> tuple[list[sp.Basic], list[sp.Basic]]:
     """The parts that the choice of tiles sees to, and those that every tile evaluates."""
     parts = conjuncts(cond)
-    seen = [a for a in parts if bounds_of(a, roles)]
-    return seen, [a for a in parts if a not in seen]
+    limits = [a for a in parts if bounds_of(a, roles)]
+    return limits, [a for a in parts if a not in limits]
 
 
 def masked_where(expr: sp.Basic) -> sp.Basic:

@@ -14,7 +14,7 @@ FUNCTIONS = frozenset([*HELPERS, *EXTREMA])
 _GLOBAL = {"tl", "triton", *dir(builtins), *FUNCTIONS}
 # Words of the kernels and of the launcher: what a user calls by one of them has another name in the text.
 _WORDS = """tl triton torch math out schedule splits block_m block_n num_warps num_stages pid tiles lead lead0 lead1
-batch chunk part parts start group group_size groups in_group first_row last_row lo hi j0 i0 full_lo full_hi size
+batch chunk part parts start group group_size groups in_group first_row last_row lo hi j0 i0 free_lo free_hi size
 inputs args last back scale still ok reference live size_lead size_batch before beside place side
 given device dtype layout views outputs copied pads programs
 options work works launches hopper"""
@@ -22,13 +22,13 @@ options work works launches hopper"""
 LAYOUTS = ("_copy", "_tile", "_operand_of", "_lines", "_as_rows")
 # What that kernel calls its own values, and what it reads that is no argument.
 HOPPER_VALUES = ("scores", "weights", "following", "stage", "phase", "stage_before", "phase_before", "turn", "held",
-               "work", "seen", "slot", "gone", "first", "q_full", "q_empty", "k_full", "k_empty", "v_full", "v_empty",
-               "q_ring", "k_ring", "v_ring", "SIZE_ring", "SIZE_rows")  # fmt: skip
+               "work", "nth", "slot", "gone", "first", "q_full", "q_empty", "k_full", "k_empty", "v_full", "v_empty",
+               "q_buffers", "k_buffers", "v_buffers", "SIZE_stages", "SIZE_rows")  # fmt: skip
 HOPPER_GLOBALS = ("gl", "gluon", "mbarrier", "warpgroup_mma", "warpgroup_mma_wait", "fence_async_shared", *LAYOUTS,
                 "_scored", "_next", "_load", "_rows", "_fill", "_empty")  # fmt: skip
 RESERVED = frozenset([*_WORDS.split(), *HOPPER_VALUES, *HOPPER_GLOBALS])
 # Compile-time constants by name, beside blocks (`BLOCK_*`) and sizes held in registers (`SIZE_*`).
-CONSTANTS = ("MASKED", "INDEX", "OPERAND", "STAGES", "OVERLAP", "BOX", "FAST", "ONE_TILE", "RAGGED", "ALIGNED",
+CONSTANTS = ("MASKED", "INDEX", "OPERAND", "STAGES", "OVERLAP", "DESC", "FAST", "ONE_TILE", "RAGGED", "ALIGNED",
              "EVICT")  # fmt: skip
 
 

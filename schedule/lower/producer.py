@@ -9,9 +9,9 @@ from refold.schedule.lower.buffers import (
     I0,
     J0,
     LO,
+    NTH,
     ONE,
     PHASE,
-    SEEN,
     SLOT,
     STAGE,
     TURN,
@@ -47,7 +47,7 @@ def load(hopper: Hopper) -> ir.Function:
     lines += [ir.For(J0, LO, HI, BLOCK_N, tuple(body)), ir.Return((gone(),), alone=True)]
     lines = located(hopper, [*needed(tile_range(hopper), lines), *lines])
     return function(
-        "_load", (WORK, SEEN, GONE), lines, "Loads the rows of both groups, then every tile that is visited."
+        "_load", (WORK, NTH, GONE), lines, "Loads the rows of both groups, then every tile that is visited."
     )
 
 

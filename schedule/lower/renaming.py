@@ -33,7 +33,7 @@ OPTIONS = frozenset(
 
 def made_of(name: str, axes: Iterable[str]) -> set[str]:
     """The names that kernels make of that of a tensor: its pointer, its descriptor, a stride for every dimension."""
-    return {f"{name}_ptr", f"{name}_box", *(f"{name}_{key}" for key in ("lead0", "lead1", *axes))}
+    return {f"{name}_ptr", f"{name}_desc", *(f"{name}_{key}" for key in ("lead0", "lead1", *axes))}
 
 
 def made_of_others(spec: Spec, states: list[str]) -> set[str]:

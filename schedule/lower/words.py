@@ -14,9 +14,9 @@ def constant(text: str) -> ir.Name:
     return ir.Name(text, kind="constant")
 
 
-MASKED, INDEX, OPERAND, STAGES, OVERLAP, BOX, FAST, ONE_TILE, RAGGED, ALIGNED, EVICT, BLOCK_M, BLOCK_N = map(
+MASKED, INDEX, OPERAND, STAGES, OVERLAP, DESC, FAST, ONE_TILE, RAGGED, ALIGNED, EVICT, BLOCK_M, BLOCK_N = map(
     constant,
-    ("MASKED", "INDEX", "OPERAND", "STAGES", "OVERLAP", "BOX", "FAST", "ONE_TILE", "RAGGED", "ALIGNED", "EVICT",
+    ("MASKED", "INDEX", "OPERAND", "STAGES", "OVERLAP", "DESC", "FAST", "ONE_TILE", "RAGGED", "ALIGNED", "EVICT",
      "BLOCK_M", "BLOCK_N"),
 )  # fmt: skip
 
@@ -32,7 +32,7 @@ def pointer(tensor: str) -> ir.Name:
 
 def descriptor(tensor: str) -> ir.Name:
     """What reads a tensor by tiles, beside its pointer; None where the launcher makes none."""
-    return ir.Name(f"{tensor}_box", kind="pointer")
+    return ir.Name(f"{tensor}_desc", kind="pointer")
 
 
 def scalar(text: str) -> ir.Name:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from refold.schedule import ir
-from refold.schedule.lower.buffers import GONE, HELD_AT_ONCE, HI, I0, LEAD, LO, ONE, SEEN, TILES, TWO, WORK, ZERO
+from refold.schedule.lower.buffers import GONE, HELD_AT_ONCE, HI, I0, LEAD, LO, NTH, ONE, TILES, TWO, WORK, ZERO
 from refold.schedule.lower.hopper import Hopper
 from refold.schedule.lower.places import batch_lines
 from refold.schedule.lower.words import BLOCK_M, BLOCK_N, scalar, size
@@ -13,12 +13,12 @@ from refold.schedule.walk import invoke, needed
 
 def slot_of(group: ir.Value) -> ir.Value:
     """Where the rows of a group are kept: the pieces of work take turns."""
-    return ir.Binary("+", ir.Binary("*", ir.Binary("%", SEEN, HELD_AT_ONCE), TWO), group)
+    return ir.Binary("+", ir.Binary("*", ir.Binary("%", NTH, HELD_AT_ONCE), TWO), group)
 
 
 def rows_parity() -> ir.Value:
     """The parity of how often all buffers of rows were filled before."""
-    return ir.Binary("&", ir.Binary("//", SEEN, HELD_AT_ONCE), ONE)
+    return ir.Binary("&", ir.Binary("//", NTH, HELD_AT_ONCE), ONE)
 
 
 def visited() -> ir.Value:

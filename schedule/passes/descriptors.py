@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from refold.schedule import ir
-from refold.schedule.lower.words import BOX, ZERO, constant, descriptor, pointer, within
+from refold.schedule.lower.words import DESC, ZERO, constant, descriptor, pointer, within
 from refold.schedule.walk import every, function, names, rewritten
 from refold.spec import Index
 
@@ -15,7 +15,7 @@ Lanes: TypeAlias = Mapping[str, tuple[ir.Value, str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
+class Descriptor:
     """A tile as a descriptor reads it: its first position along every dimension, the two leading ones first.
 
     `blocks` has the name of the block for every axis, and None where the tile is one position.
@@ -32,7 +32,7 @@ class Box:
 
 def descriptors(
     module: Sequence[ir.Function], strides: Mapping[str, tuple[str, ...]], apart: Collection[str] = ()
-) -> tuple[tuple[ir.Function, ...], dict[str, Box]]:
+) -> tuple[tuple[ir.Function, ...], dict[str, Descriptor]]:
     """The tiles that a module reads of a tensor are read by a descriptor where the launcher could make one.
 
         j = j0 + arange(0, BLOCK_N); d = arange(0, BLOCK_d)
@@ -40,7 +40,7 @@ def descriptors(
         k_ptr = k_ptr + (lead0 * k_lead0 + lead1 * k_lead1)
         k = load(k_ptr + j * k_j + d * k_d, mask=in_j & in_d, other=0.0)
 
-        ->  k = k_box.load([lead0, lead1, j0, 0]).reshape(BLOCK_N, BLOCK_d) if BOX else load(... as before)
+        ->  k = k_desc.load([lead0, lead1, j0, 0]).reshape(BLOCK_N, BLOCK_d) if DESC else load(... as before)
 
     `strides` has the tensors that can have one, and of each the argument for every stride, in the order of its
     dimensions. The tile has two axes in that order, the second the tensor's last, one position of the program along
@@ -53,24 +53,24 @@ def descriptors(
     the tensor, and the others are inside of it; `refinement` is about the loads. Trusted: that the launcher makes the
     descriptor of this tensor, its strides and these blocks, and that the hardware does what it says.
     """
-    boxes: dict[str, Box] = {}
+    made: dict[str, Descriptor] = {}
     tiles: dict[tuple[str, ir.Load], ir.Choice] = {}
     for f in (f for f in module if f.name not in apart):
         lanes = _lanes(f, module)
         for load in (n for n in every(f) if isinstance(n, ir.Load)):
             tensor = next((t for t in strides if _terms(load.place)[0] == pointer(t)), "")
-            box = _box(load, module, tensor, strides[tensor], lanes) if tensor else None
-            if box is not None and boxes.setdefault(tensor, box).blocks == box.blocks:
-                shape = tuple(map(constant, box.tile))
-                tile = ir.Fetch(descriptor(tensor), box.corner, shape, load.axes)
-                tiles[f.name, load] = ir.Choice(BOX, tile, load)
-    return _with(module, tiles), {t: boxes[t] for t in sorted(boxes)}
+            one = _descriptor(load, module, tensor, strides[tensor], lanes) if tensor else None
+            if one is not None and made.setdefault(tensor, one).blocks == one.blocks:
+                shape = tuple(map(constant, one.tile))
+                tile = ir.Fetch(descriptor(tensor), one.corner, shape, load.axes)
+                tiles[f.name, load] = ir.Choice(DESC, tile, load)
+    return _with(module, tiles), {t: made[t] for t in sorted(made)}
 
 
-def _box(
+def _descriptor(
     load: ir.Load, module: Sequence[ir.Function], tensor: str, strides: tuple[str, ...], lanes: Lanes
-) -> Box | None:
-    """The box of a load whose place is one position times its stride along every dimension, masked by the ends."""
+) -> Descriptor | None:
+    """The descriptor of a load at one position times its stride along every dimension, masked by the ends."""
     shifts = {s for f in module for s in every(f) if isinstance(s, ir.Let) and s.target == pointer(tensor)}
     if len(shifts) != 1:
         return None
@@ -104,7 +104,7 @@ def _box(
     leading = len(_terms(shift.value)) - 1
     # What lies side by side in memory is a side of the tile: a descriptor fetches 16 bytes of it at least.
     fits = len(axes) == 2 and (*axes,) == load.axes and blocks[-1] is not None
-    return Box(tuple(corner), tuple(blocks[leading:])) if fits else None
+    return Descriptor(tuple(corner), tuple(blocks[leading:])) if fits else None
 
 
 def _with(module: Sequence[ir.Function], tiles: Mapping[tuple[str, ir.Load], ir.Choice]) -> tuple[ir.Function, ...]:

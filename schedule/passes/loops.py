@@ -34,8 +34,8 @@ def skip_tiles(loop: ir.For, live: ir.Function) -> ir.For:
 def mask_free_tiles(loop: ir.For, spans: Iterable[tuple[ir.Value, ir.Value, bool]]) -> list[ir.For]:
     """Tiles that no mask cuts are computed without asking.
 
-        for j0 in lo ... hi: body(MASKED)   ->   for j0 in lo ... full_hi: body(False)
-                                                 for j0 in full_hi ... hi: body(True)
+        for j0 in lo ... hi: body(MASKED)   ->   for j0 in lo ... free_hi: body(False)
+                                                 for j0 in free_hi ... hi: body(True)
 
     Obligations `index visit`: the loops visit the same tiles; `index unmasked`: each mask holds everywhere in a tile
     that does not ask it.

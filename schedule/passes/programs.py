@@ -8,7 +8,7 @@ from refold.schedule import ir
 from refold.schedule.lower.words import BLOCK_M, scalar
 
 PID, TILES, I0, BATCH = (scalar(n) for n in ("pid", "tiles", "i0", "batch"))
-WORK, WORKS, SEEN, PROGRAMS = (scalar(n) for n in ("work", "works", "seen", "programs"))
+WORK, WORKS, NTH, PROGRAMS = (scalar(n) for n in ("work", "works", "nth", "programs"))
 BEFORE, BESIDE, PLACE, SIDE = (scalar(n) for n in ("before", "beside", "place", "side"))
 
 
@@ -40,22 +40,22 @@ def several_pieces(body: Iterable[ir.Statement], works: ir.Value, before: Iterab
     """As many programs as run at a time take the pieces of work in rounds, so that one begins while another ends.
 
         before; work = pid; body    ->     works = ...; before
-                                           for seen in 0 ... cdiv(works, programs):
-                                               work = seen * programs + (pid, or programs - 1 - pid by turns)
+                                           for nth in 0 ... cdiv(works, programs):
+                                               work = nth * programs + (pid, or programs - 1 - pid by turns)
                                                if work < works: body
 
     Obligation `index copies: hopper`: each piece is some program's in some round; two that took it would write alike.
     """
     down = ir.Binary("-", ir.Binary("-", PROGRAMS, ir.Number(1)), PID)
-    turn = ir.Choice(ir.Binary("==", ir.Binary("%", SEEN, ir.Number(2)), ir.Number(0)), PID, down)
+    turn = ir.Choice(ir.Binary("==", ir.Binary("%", NTH, ir.Number(2)), ir.Number(0)), PID, down)
     each: tuple[ir.Statement, ...] = (
         ir.Note("Rounds go up and down by turns: who had most in one has least in the next."),
-        ir.Let(WORK, ir.Binary("+", ir.Binary("*", SEEN, PROGRAMS), turn)),
+        ir.Let(WORK, ir.Binary("+", ir.Binary("*", NTH, PROGRAMS), turn)),
         ir.If(ir.Binary("<", WORK, WORKS), tuple(body)),
     )
     return [
         ir.Unpack((PID, PROGRAMS), ir.Sequence((ir.Program(0), ir.Program(0, count=True)))),
         ir.Let(WORKS, works),
         *before,
-        ir.For(SEEN, ir.Number(0), ir.Binary("cdiv", WORKS, PROGRAMS), None, each),
+        ir.For(NTH, ir.Number(0), ir.Binary("cdiv", WORKS, PROGRAMS), None, each),
     ]

@@ -38,7 +38,7 @@ def _kernel(hopper: Hopper, producer: ir.Function, consumer: ir.Function) -> ir.
     for letter, p, count in zip("qkv", hopper.places, counts, strict=True):
         kind, layout = (ir.Method(descriptor(p.tensor), n, None) for n in ("dtype", "layout"))
         shape = ir.Sequence((count, *p.shape))
-        lines.append(ir.Let(scalar(f"{letter}_ring"), _shared(kind, shape, layout)))
+        lines.append(ir.Let(scalar(f"{letter}_buffers"), _shared(kind, shape, layout)))
     whole = ir.Method(GL, "int64", None)
     for name in BARRIERS:
         shape = ir.Sequence((slots if name.startswith("q") else BUFFERS, ONE))

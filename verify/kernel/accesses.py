@@ -71,7 +71,7 @@ def access_questions(made: Kernels, how: Launch, read: Lanes, asked: Asked) -> I
         claim = f"every load of {shown} is inside of it"
         loads = ask(f"loads {shown}", claim, [f"{name}_ptr"], bounds=True, once=False)
         fault = faults(made, name)
-        if name in made.boxes and not fault:
+        if name in made.descriptors and not fault:
             more = [q for lane in every for d in lane.described if d.tensor == f"{name}_ptr"
                     for q in described_questions(d, lane, made, how, shapes[d.tensor], asked)]  # fmt: skip
             loads = replace(loads, claim=f"{claim}, and gives what its descriptor does", parts=(*loads.parts, *more))

@@ -9,7 +9,7 @@ from typing import Any
 import sympy as sp
 
 from refold.algebra.roles import Roles, axes_of
-from refold.algebra.tiles import BLOCK_N, CHUNK, FIRST_ROW, FULL_LO, HI, LAST_ROW, LO, SPLIT, TileRanges, whole
+from refold.algebra.tiles import BLOCK_N, CHUNK, FIRST_ROW, FREE_LO, HI, LAST_ROW, LO, SPLIT, TileRanges, whole
 from refold.verify.kernel.integers import Integers
 from refold.verify.kernel.questions import IndexQuestion
 from refold.verify.smt import formulas as z3
@@ -33,7 +33,7 @@ def tile_questions(roles: Roles, ranges: TileRanges) -> Iterator[IndexQuestion]:
 class Chosen:
     """The ends of the loops of one schedule, beside any tile and any position and row of it.
 
-    `known` is what is so of all of these; `wanted` and `seen`, whether the position counts in the row, and whether it
+    `known` is what is so of all of these; `wanted` and `masks`, whether the position counts in the row, and whether it
     does by the conditions that the choice of tiles sees to.
     """
 
@@ -47,7 +47,7 @@ class Chosen:
     tile: Any
     position: Any
     wanted: Any
-    seen: Any
+    masks: Any
 
     @classmethod
     def of(cls, schedule: str, roles: Roles, ranges: TileRanges, start: sp.Expr, stop: sp.Expr) -> Chosen:
@@ -62,17 +62,17 @@ class Chosen:
         _choose(ints, roles, ranges, {start: first, stop: last})
         position, rows = ints.number(roles.fold), _rows(ints, roles)
         taken = ({}, {roles.rows: FIRST_ROW}, {roles.rows: LAST_ROW}) if roles.rows is not None else ({},)
-        facts = [fact for c in (*ranges.skip, *ranges.seen) for fact in ints.compared(c, taken)]
+        facts = [fact for c in (*ranges.skip, *ranges.masks) for fact in ints.compared(c, taken)]
         wanted = z3.And(*(ints.holds(c) for c in ranges.skip))
-        seen = z3.And(*(ints.holds(c) for c in ranges.seen))
+        masks = z3.And(*(ints.holds(c) for c in ranges.masks))
         rows += _on_axes(ints, roles, ranges)
         known = (size >= 0, block >= 1, *facts, *rows, *ints.facts, *ints.apart())
-        return cls(schedule, ranges, ints, known, first, last, size, tile, position, wanted, seen)
+        return cls(schedule, ranges, ints, known, first, last, size, tile, position, wanted, masks)
 
     def questions(self) -> Iterator[IndexQuestion]:
         """All that is asked of them."""
         ints, env, block = self.ints, self.ints.env, self.ints.number(BLOCK_N)
-        lo, hi, full_hi, full_lo = env[LO], env[HI], env[self.ranges.spans[-1][0]], env.get(FULL_LO, env[LO])
+        lo, hi, free_hi, free_lo = env[LO], env[HI], env[self.ranges.spans[-1][0]], env.get(FREE_LO, env[LO])
         multiples = tuple(ints.aligned)
 
         def ask(what: str, claim: str, hypotheses: list[Any], goal: Any) -> IndexQuestion:
@@ -83,13 +83,13 @@ class Chosen:
 
         tile, position, size = self.tile, self.position, self.size
         inside = [tile <= position, position < tile + block]
-        order = [self.first <= lo, lo <= full_lo, full_lo <= full_hi, full_hi <= hi]
-        order += [end % block == 0 for end in (lo, full_lo, full_hi) if not ints.is_aligned(end)]
+        order = [self.first <= lo, lo <= free_lo, free_lo <= free_hi, free_hi <= hi]
+        order += [end % block == 0 for end in (lo, free_lo, free_hi) if not ints.is_aligned(end)]
         on_axis = [self.first <= tile, tile < self.last, tile < size]
         visited = z3.And(lo <= tile, tile < hi)
         yield ask(
             "visit",
-            "start ≤ lo ≤ full_lo ≤ full_hi ≤ hi, all multiples of BLOCK_N: every tile once or skipped, no other",
+            "start ≤ lo ≤ free_lo ≤ free_hi ≤ hi, all multiples of BLOCK_N: every tile once or skipped, no other",
             [],
             z3.And(*order, z3.Implies(visited, z3.And(*on_axis))),
         )
@@ -109,12 +109,12 @@ class Chosen:
                 [*inside, position < size, z3.Implies(asked, some)],
                 z3.Implies(z3.Not(some), z3.Not(self.wanted)),
             )
-        unmasked = z3.And(full_lo <= tile, tile < full_hi)
+        unmasked = z3.And(free_lo <= tile, tile < free_hi)
         yield ask(
             "unmasked",
             "every position of a tile run without masks is on the axis and unmasked in every row",
             inside,
-            z3.Implies(unmasked, z3.And(position < size, position < self.last, self.seen)),
+            z3.Implies(unmasked, z3.And(position < size, position < self.last, self.masks)),
         )
 
 
@@ -143,7 +143,7 @@ def _rows(ints: Integers, roles: Roles) -> list[Any]:
 def _on_axes(ints: Integers, roles: Roles, ranges: TileRanges) -> list[Any]:
     """That positions in conditions are on their axes."""
     facts: list[Any] = []
-    for axis in sorted({a for c in (*ranges.skip, *ranges.seen) for a in axes_of(c)}, key=str):
+    for axis in sorted({a for c in (*ranges.skip, *ranges.masks) for a in axes_of(c)}, key=str):
         facts += [ints.number(axis) >= 0]
         if axis not in (roles.fold, roles.rows):
             facts += [ints.number(axis) < ints.number(axis.size)]

@@ -25,7 +25,7 @@ from refold.verify.kernel.small import LANES
 
 @dataclass(slots=True)
 class Definition:
-    """What a plan says of positions. In the tile of a loop that needs no mask those `seen` are taken to hold there.
+    """What a plan says of positions. In the tile of a loop that needs no mask those `masks` are taken to hold there.
 
     That they do is an index obligation. `points`: whether every index is taken to be on its axis. Elsewhere what is
     read off an axis is no number, and a sum with it is none, which no state says.
@@ -36,7 +36,7 @@ class Definition:
     data: Data
     scalars: Scalars
     kernel: Reading
-    seen: frozenset[Any] = frozenset()
+    masks: frozenset[Any] = frozenset()
     points: bool = False
     known: dict[tuple[Any, ...], Any] = field(default_factory=dict)
 
@@ -113,7 +113,7 @@ class Definition:
 
     def holds(self, condition: Any, where: At) -> bool:
         """A predicate of positions and integer data."""
-        if condition in self.seen:
+        if condition in self.masks:
             sides = [self.places.comparison(r, where) for r in condition.atoms(Relational)]
             if all(map(self.case.asks, sides)) and not self._holds(condition, where):
                 raise Excluded
@@ -123,7 +123,7 @@ class Definition:
     def _holds(self, condition: Any, where: At) -> bool:
         if isinstance(condition, sp.And):
             return all(self.holds(c, where) for c in condition.args)
-        if isinstance(condition, sp.Or) and any(self.holds(c, where) for c in condition.args if c in self.seen):
+        if isinstance(condition, sp.Or) and any(self.holds(c, where) for c in condition.args if c in self.masks):
             return True
         return self.case.holds(self.places.condition(condition, where))
 

@@ -12,7 +12,7 @@ from refold.schedule import integers, ir
 from refold.schedule.conditions import TRUE, nonnegative
 from refold.schedule.launch import Launch
 from refold.schedule.lower.kernels import Kernels
-from refold.schedule.lower.words import BOX, ZERO, constant, descriptor
+from refold.schedule.lower.words import DESC, ZERO, constant, descriptor
 from refold.schedule.outcome import Described
 from refold.schedule.terms import Term
 from refold.schedule.walk import every, reached
@@ -26,18 +26,18 @@ from refold.verify.kernel.questions import IndexQuestion
 
 def faults(made: Kernels, tensor: str) -> str:
     """Why the text of kernels alone shows that a descriptor does not read its tensor as the load beside it does."""
-    place, box = descriptor(tensor), made.boxes.get(tensor)
+    place, found = descriptor(tensor), made.descriptors.get(tensor)
     nodes = [n for f in made.module for n in every(f)]
     tiles = [n for n in nodes if isinstance(n, ir.Fetch) and n.descriptor == place]
-    if box is None:
+    if found is None:
         return f"a tile of {tensor}, of which the launcher makes no descriptor" if tiles else ""
-    shape = tuple(map(constant, box.tile))
-    loads = [n for n in nodes if isinstance(n, ir.Choice) and n.flag == BOX and n.then in tiles]
+    shape = tuple(map(constant, found.tile))
+    loads = [n for n in nodes if isinstance(n, ir.Choice) and n.flag == DESC and n.then in tiles]
     for choice in loads:
         assert isinstance(choice.then, ir.Fetch)
         if choice.then.shape != shape or len(choice.then.axes) != len(shape):
             return f"a tile of {tensor} of another shape than its descriptor's"
-        if len(choice.then.corner) != 2 + len(box.blocks):
+        if len(choice.then.corner) != 2 + len(found.blocks):
             return f"a corner of {tensor} in other dimensions than its own"
         if not isinstance(choice.other, ir.Load) or (choice.other.mask is not None and choice.other.other != ZERO):
             return f"a tile of {tensor} in the place of no load that gives 0 beyond the ends"
@@ -58,7 +58,7 @@ def described_questions(
 
     Those in which it holds are inside of the tensor, as is asked of all loads.
     """
-    blocks, axes = made.boxes[found.tensor.removesuffix("_ptr")].blocks, iter(found.axes)
+    blocks, axes = made.descriptors[found.tensor.removesuffix("_ptr")].blocks, iter(found.axes)
     # Where a tile goes along a dimension is what the launcher tells the descriptor; the lanes go along those in order.
     along = [None if block is None else next(axes, None) for block in (None, None, *blocks)]
     index = [c if a is None else integers.add(c, lane_of(a)) for c, a in zip(found.corner, along, strict=True)]

@@ -22,7 +22,7 @@ from refold.verify.kernel.steps import PROGRAM, PROGRAMS
 from refold.verify.kernel.turns import ONE
 from refold.verify.kernel.warps import Warps
 
-SYMBOLS = ("BLOCK_M", "BLOCK_N", "SIZE_ring", "SIZE_rows")
+SYMBOLS = ("BLOCK_M", "BLOCK_N", "SIZE_stages", "SIZE_rows")
 
 
 def number(t: Term) -> Tile:

@@ -34,7 +34,7 @@ _POWER = ir.Function("_power", (_X, _N), (ir.Return((ir.Extern("power", (_X, _N)
 MEANT: Mapping[str, ir.Function] = HELPERS | {
     f.name: f for f in (_meant("_exp"), _meant("_tanh", _FAST), _meant("_sigmoid"), _meant("_round"), _POWER)
 }
-_KNOWN = {"INDEX": "tl.int32", "OPERAND": "tl.float32", "BOX": False, "FAST": False, "OVERLAP": False, "STAGES": 2,
+_KNOWN = {"INDEX": "tl.int32", "OPERAND": "tl.float32", "DESC": False, "FAST": False, "OVERLAP": False, "STAGES": 2,
           "ONE_TILE": False, "RAGGED": True, "ALIGNED": False, "EVICT": "", "BLOCK_M": 1, "BLOCK_N": LANES}  # fmt: skip
 
 
@@ -66,7 +66,7 @@ def arguments(made: Kernels, kernel: ir.Function) -> tuple[dict[str, str], dict[
     spec = made.plan.spec
     types = {f"{t.name}_ptr": "*i32" if t.is_integer else "*fp32" for t in spec.tensors}
     types |= {f"{o.name}_ptr": "*fp32" for o in spec.outputs}
-    types |= {descriptor(t).text: "tensordesc<fp32[]>" for t in made.boxes}
+    types |= {descriptor(t).text: "tensordesc<fp32[]>" for t in made.descriptors}
     types |= {
         made.workspace[str(a.symbol)]: "*i32" if a.reducer == "argmax" else "*fp32" for a in made.plan.accumulators
     }

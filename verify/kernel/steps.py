@@ -18,7 +18,7 @@ from refold.verify.kernel.turns import BLOCK_M, BLOCK_N, ROW
 STAGE, ORDER = "hopper", "index copies: hopper"
 PROGRAM, PROGRAMS = symbol("program 0", "int"), symbol("programs 0", "int")
 # What is so in every launch.
-FACTS = (*map(positive, (BLOCK_M, symbol("SIZE_ring", "int"))), nonnegative(ROW), less(ROW, BLOCK_M),
+FACTS = (*map(positive, (BLOCK_M, symbol("SIZE_stages", "int"))), nonnegative(ROW), less(ROW, BLOCK_M),
          nonnegative(PROGRAM), less(PROGRAM, PROGRAMS))  # fmt: skip
 
 

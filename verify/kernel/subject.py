@@ -78,8 +78,8 @@ class Subject:
         prover, free = self.prover, loop is not None and self.needs_no_mask(loop)
         values = {n: prover.kept[n].of(c.symbol) for n, c in prover.components.items()}
         reading = Reading(case, self.data, prover.scalars, values, self.written)
-        seen = frozenset(self.made.ranges.seen if free else ())
-        return Definition(self.places, case, self.data, prover.scalars, reading, seen, loop is not None)
+        masks = frozenset(self.made.ranges.masks if free else ())
+        return Definition(self.places, case, self.data, prover.scalars, reading, masks, loop is not None)
 
     def asked(self, asking: Iterable[Term]) -> frozenset[Term]:
         """The conditions on integers in some terms that a case has to say something of."""

@@ -12,8 +12,8 @@ from refold.algebra.tiles import (
     BLOCK_N,
     CHUNK,
     FIRST_ROW,
-    FULL_HI,
-    FULL_LO,
+    FREE_HI,
+    FREE_LO,
     HI,
     LAST_ROW,
     LO,
@@ -62,7 +62,7 @@ class Visit:
 
 def visit_questions(made: Kernels, how: Launch, read: Lanes, asked: Asked) -> Iterator[IndexQuestions]:
     """What is asked of the loops of the kernels that go over the axis."""
-    claim = "the loops visit every tile in [lo, hi), none twice, and without masks in [full_lo, full_hi) alone"
+    claim = "the loops visit every tile in [lo, hi), none twice, and without masks in [free_lo, free_hi) alone"
     if _ends_of_rows(made):
         claim += "; every row of a program is between its first_row and its last_row"
     writes = any(f.name == "_write" for f in made.functions)
@@ -89,7 +89,7 @@ def _question(made: Kernels, stage: str, how: Launch, lane: Lane, asked: Asked) 
     chosen = both(at_most(ends[LO], BEGIN), less(BEGIN, ends[HI]))
     goals = [either(negate(chosen), *(v.here for v in visits))]
     goals += (negate(both(a.here, b.here)) for a, b in combinations(visits, 2))
-    bare = both(at_most(ends.get(FULL_LO, ends[LO]), BEGIN), less(BEGIN, ends[FULL_HI]))
+    bare = both(at_most(ends.get(FREE_LO, ends[LO]), BEGIN), less(BEGIN, ends[FREE_HI]))
     goals += (either(negate(v.here), bare) for v in visits if not v.masked)
     return asked.question(held(launch_facts(lane, made, how), lane), simplified(goals, blocks_of(lane)))
 

@@ -26,7 +26,7 @@ from refold.verify.rounding.tiles import Tile
 
 SHORT = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
 # What changes no result: how loads are made and kept, and when kernels begin.
-WORDS: dict[str, Object] = {"INDEX": "int32", "BOX": False, "OVERLAP": False, "STAGES": 2, "EVICT": ""}
+WORDS: dict[str, Object] = {"INDEX": "int32", "DESC": False, "OVERLAP": False, "STAGES": 2, "EVICT": ""}
 Settle = Callable[[Tape, Node, int], None]
 
 
@@ -100,8 +100,8 @@ class Execution:
         dtypes |= {f"part_{a.symbol}": "int32" if a.reducer == "argmax" else "fp32" for a in made.plan.accumulators}
         for name, dtype in dtypes.items():
             found[f"{name}_ptr"] = Tile(f"*{dtype}", (), np.asarray(0), f"{name}_ptr")
-        # Without BOX nothing is read by these.
-        return found | {descriptor(t).text: "" for t in made.boxes}
+        # Without DESC nothing is read by these.
+        return found | {descriptor(t).text: "" for t in made.descriptors}
 
     def _constants(self) -> dict[str, Object]:
         operands = self.arithmetic.operands

@@ -147,13 +147,13 @@ def absmax_quant_parts(
     m = tl.full([BLOCK_M], -float("inf"), tl.float32)
     lo = part * chunk
     hi = tl.minimum(size_j, (part + 1) * chunk)
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         (m,) = _step(m, j0, x_ptr, i, in_i, x_i, x_j, size_j, BLOCK_N, "evict_last", INDEX, False)
     if RAGGED:
-        for j0 in range(full_hi, hi, BLOCK_N):
+        for j0 in range(free_hi, hi, BLOCK_N):
             (m,) = _step(m, j0, x_ptr, i, in_i, x_i, x_j, size_j, BLOCK_N, "evict_last", INDEX, True)
     tl.store(part_m_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), m, mask=in_i)
 

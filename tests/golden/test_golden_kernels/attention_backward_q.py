@@ -42,27 +42,27 @@ TABLES = rt.Tables(
     outputs={"dq": ("i", "d",)},
     dtypes={"q": "float", "k": "float", "v": "float", "do": "float", "lse": "float", "delta": "float"},
     limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), dots=True,
-    boxes={"do": (1, 1, "BLOCK_M", "BLOCK_e"), "k": (1, 1, "BLOCK_N", "BLOCK_d"), "q": (1, 1, "BLOCK_M", "BLOCK_d"), "v": (1, 1, "BLOCK_N", "BLOCK_e")},
+    descriptors={"do": (1, 1, "BLOCK_M", "BLOCK_e"), "k": (1, 1, "BLOCK_N", "BLOCK_d"), "q": (1, 1, "BLOCK_M", "BLOCK_d"), "v": (1, 1, "BLOCK_N", "BLOCK_e")},
 )
 
 
 @triton.jit
 def _step(
-    m, acc, j0, k_box, k_ptr, v_box, v_ptr, d, delta, do, e, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e, v_j,
-    size_j, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
-    MASKED: tl.constexpr, OPERAND: tl.constexpr,
+    m, acc, j0, k_desc, k_ptr, v_desc, v_ptr, d, delta, do, e, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e, v_j,
+    size_j, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, DESC: tl.constexpr,
+    INDEX: tl.constexpr, MASKED: tl.constexpr, OPERAND: tl.constexpr,
 ):
     # One tile: the state, corrected to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
-    k = k_box.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_d) if BOX else tl.load(k_ptr + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
+    k = k_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_d) if DESC else tl.load(k_ptr + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
     dot = tl.dot(q.to(OPERAND), tl.trans(k.to(OPERAND)), input_precision="ieee")
     if MASKED:
         dot = tl.where(in_j[None, :], dot, -float("inf"))
     m_new = tl.maximum(m, tl.max(dot, 1) * scale_2)
     m_hat = tl.where(m_new != -float("inf"), m_new, 0.0)
     alpha = tl.exp2(m - m_hat)
-    v = v_box.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_e) if BOX else tl.load(v_ptr + j[:, None] * v_j + e[None, :] * v_e, mask=in_j[:, None] & in_e[None, :], other=0.0)
+    v = v_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_e) if DESC else tl.load(v_ptr + j[:, None] * v_j + e[None, :] * v_e, mask=in_j[:, None] & in_e[None, :], other=0.0)
     dot_2 = tl.dot(do.to(OPERAND), tl.trans(v.to(OPERAND)), input_precision="ieee")
     p = tl.exp2(dot * scale_2 - m_hat[:, None])
     a = (dot_2 - delta[:, None]) * p
@@ -83,11 +83,11 @@ def _merge(m, acc, m_part, acc_part):
 
 @triton.jit
 def attention_backward_q_rolling(
-    delta_ptr, do_box, do_ptr, dq_ptr, k_box, k_ptr, lse_ptr, q_box, q_ptr, v_box, v_ptr, delta_i, delta_lead0,
+    delta_ptr, do_desc, do_ptr, dq_ptr, k_desc, k_ptr, lse_ptr, q_desc, q_ptr, v_desc, v_ptr, delta_i, delta_lead0,
     delta_lead1, do_e, do_i, do_lead0, do_lead1, dq_d, dq_i, dq_lead0, dq_lead1, k_d, k_j, k_lead0, k_lead1, lse_i,
     lse_lead0, lse_lead1, q_d, q_i, q_lead0, q_lead1, scale_2, scale_3, v_e, v_j, v_lead0, v_lead1, size_i, size_j,
     size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr,
-    BOX: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr, SIZE_d: tl.constexpr, SIZE_e: tl.constexpr,
+    DESC: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr, SIZE_d: tl.constexpr, SIZE_e: tl.constexpr,
 ):
     # One program holds its rows and goes over all of axis j.
     pid = tl.program_id(0)
@@ -110,8 +110,8 @@ def attention_backward_q_rolling(
     lse_ptr += lead0 * lse_lead0 + lead1 * lse_lead1
     delta_ptr += lead0 * delta_lead0 + lead1 * delta_lead1
     dq_ptr += lead0 * dq_lead0 + lead1 * dq_lead1
-    q = q_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
-    do = do_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_e) if BOX else tl.load(do_ptr + i[:, None] * do_i + e[None, :] * do_e, mask=in_i[:, None] & in_e[None, :], other=0.0)
+    q = q_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if DESC else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
+    do = do_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_e) if DESC else tl.load(do_ptr + i[:, None] * do_i + e[None, :] * do_e, mask=in_i[:, None] & in_e[None, :], other=0.0)
     delta = tl.load(delta_ptr + i * delta_i, mask=in_i, other=0.0).to(tl.float32)
     lse = tl.load(lse_ptr + i * lse_i, mask=in_i, other=0.0).to(tl.float32)
     still_2 = lse * 1.4426950408889634
@@ -119,18 +119,18 @@ def attention_backward_q_rolling(
     acc = tl.full([BLOCK_M, BLOCK_d], 0.0, tl.float32)
     lo = 0
     hi = size_j
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         m, acc = _step(
-            m, acc, j0, k_box, k_ptr, v_box, v_ptr, d, delta, do, e, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2,
-            v_e, v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, False, OPERAND,
+            m, acc, j0, k_desc, k_ptr, v_desc, v_ptr, d, delta, do, e, in_d, in_e, k_d, k_j, lead0, lead1, q,
+            scale_2, v_e, v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, DESC, INDEX, False, OPERAND,
         )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         m, acc = _step(
-            m, acc, j0, k_box, k_ptr, v_box, v_ptr, d, delta, do, e, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2,
-            v_e, v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, True, OPERAND,
+            m, acc, j0, k_desc, k_ptr, v_desc, v_ptr, d, delta, do, e, in_d, in_e, k_d, k_j, lead0, lead1, q,
+            scale_2, v_e, v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, DESC, INDEX, True, OPERAND,
         )
     alpha_3 = tl.exp2(m - still_2)
     dq = acc * alpha_3[:, None] * scale_3
@@ -139,10 +139,10 @@ def attention_backward_q_rolling(
 
 @triton.jit
 def attention_backward_q_parts(
-    delta_ptr, do_box, do_ptr, k_box, k_ptr, part_acc_ptr, part_m_ptr, q_box, q_ptr, v_box, v_ptr, chunk, delta_i,
+    delta_ptr, do_desc, do_ptr, k_desc, k_ptr, part_acc_ptr, part_m_ptr, q_desc, q_ptr, v_desc, v_ptr, chunk, delta_i,
     delta_lead0, delta_lead1, do_e, do_i, do_lead0, do_lead1, k_d, k_j, k_lead0, k_lead1, q_d, q_i, q_lead0, q_lead1,
     scale_2, v_e, v_j, v_lead0, v_lead1, size_batch, size_i, size_j, size_lead, BLOCK_M: tl.constexpr,
-    BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
+    BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, DESC: tl.constexpr, INDEX: tl.constexpr,
     OPERAND: tl.constexpr, OVERLAP: tl.constexpr, SIZE_d: tl.constexpr, SIZE_e: tl.constexpr,
 ):
     # One program leaves the state of one part of axis j.
@@ -164,8 +164,8 @@ def attention_backward_q_parts(
     v_ptr += lead0 * v_lead0 + lead1 * v_lead1
     do_ptr += lead0 * do_lead0 + lead1 * do_lead1
     delta_ptr += lead0 * delta_lead0 + lead1 * delta_lead1
-    q = q_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
-    do = do_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_e) if BOX else tl.load(do_ptr + i[:, None] * do_i + e[None, :] * do_e, mask=in_i[:, None] & in_e[None, :], other=0.0)
+    q = q_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if DESC else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
+    do = do_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_e) if DESC else tl.load(do_ptr + i[:, None] * do_i + e[None, :] * do_e, mask=in_i[:, None] & in_e[None, :], other=0.0)
     delta = tl.load(delta_ptr + i * delta_i, mask=in_i, other=0.0).to(tl.float32)
     part = tl.program_id(1)
     if OVERLAP:
@@ -174,18 +174,18 @@ def attention_backward_q_parts(
     acc = tl.full([BLOCK_M, BLOCK_d], 0.0, tl.float32)
     lo = part * chunk
     hi = tl.minimum(size_j, (part + 1) * chunk)
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         m, acc = _step(
-            m, acc, j0, k_box, k_ptr, v_box, v_ptr, d, delta, do, e, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2,
-            v_e, v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, False, OPERAND,
+            m, acc, j0, k_desc, k_ptr, v_desc, v_ptr, d, delta, do, e, in_d, in_e, k_d, k_j, lead0, lead1, q,
+            scale_2, v_e, v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, DESC, INDEX, False, OPERAND,
         )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         m, acc = _step(
-            m, acc, j0, k_box, k_ptr, v_box, v_ptr, d, delta, do, e, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2,
-            v_e, v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, True, OPERAND,
+            m, acc, j0, k_desc, k_ptr, v_desc, v_ptr, d, delta, do, e, in_d, in_e, k_d, k_j, lead0, lead1, q,
+            scale_2, v_e, v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, DESC, INDEX, True, OPERAND,
         )
     tl.store(part_m_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), m, mask=in_i)
     tl.store(part_acc_ptr + (((part * size_batch + batch).to(tl.int64) * size_i + i)[:, None] * SIZE_d + d[None, :]), acc, mask=in_i[:, None] & in_d[None, :])
@@ -267,11 +267,11 @@ def _prepare(q, k, v, do, lse, delta, given, schedule, splits, block_m, block_n,
         "STAGES": num_stages or 3, "OVERLAP": parts > 1 and rt.overlaps(device),
     }
     rt.strides(TABLES, args, views)
-    boxes = rt.boxes(TABLES, args, views)
+    descriptors = rt.descriptors(TABLES, args, views)
     options = rt.options(TABLES, num_warps, num_stages, block_m * block_n)
     if parts == 1:
         launches = [(attention_backward_q_rolling, (programs,), args, options)]
-        return rt.Call(TABLES, device, layout, launches, copied=copied, boxes=boxes)
+        return rt.Call(TABLES, device, layout, launches, copied=copied, descriptors=descriptors)
     work = {
         "part_m_ptr": ((parts, batch, size["i"]), torch.float32),
         "part_acc_ptr": ((parts, batch, size["i"], size["d"]), torch.float32),
@@ -282,7 +282,7 @@ def _prepare(q, k, v, do, lse, delta, given, schedule, splits, block_m, block_n,
         (attention_backward_q_parts, (programs, parts), args, options),
         (attention_backward_q_finish, (batch * triton.cdiv(size["i"], few), 1), args | {"BLOCK_M": few}, options_2),
     ]
-    return rt.Call(TABLES, device, layout, launches, work, copied, boxes=boxes)
+    return rt.Call(TABLES, device, layout, launches, work, copied, descriptors=descriptors)
 
 
 _call = rt.Calls(TABLES, _prepare)

@@ -163,16 +163,16 @@ def attention_pooling_parts(
     acc = tl.full([BLOCK_e], 0.0, tl.float32)
     lo = part * chunk
     hi = tl.minimum(size_j, (part + 1) * chunk)
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in tl.range(lo, full_hi, BLOCK_N, num_stages=STAGES):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in tl.range(lo, free_hi, BLOCK_N, num_stages=STAGES):
         m, l2, acc = _step(
             m, l2, acc, j0, gates_ptr, tanhs_ptr, x_ptr, b, e, gates_b, gates_j, gates_l, in_e, in_l, l, tanhs_b,
             tanhs_j, tanhs_l, w, x_b, x_e, x_j, size_j, BLOCK_N, FAST, INDEX, False,
         )
     if RAGGED:
-        for j0 in tl.range(full_hi, hi, BLOCK_N, num_stages=STAGES):
+        for j0 in tl.range(free_hi, hi, BLOCK_N, num_stages=STAGES):
             m, l2, acc = _step(
                 m, l2, acc, j0, gates_ptr, tanhs_ptr, x_ptr, b, e, gates_b, gates_j, gates_l, in_e, in_l, l, tanhs_b,
                 tanhs_j, tanhs_l, w, x_b, x_e, x_j, size_j, BLOCK_N, FAST, INDEX, True,

@@ -45,21 +45,21 @@ TABLES = rt.Tables(
     name="causal_attention", inputs={"q": ("i", "d",), "k": ("j", "d",), "v": ("j", "e",)}, outputs={"o": ("i", "e",)},
     dtypes={"q": "float", "k": "float", "v": "float"},
     limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), dots=True, masks=True, rises=True,
-    boxes={"k": (1, 1, "BLOCK_N", "BLOCK_d"), "q": (1, 1, "BLOCK_M", "BLOCK_d"), "v": (1, 1, "BLOCK_N", "BLOCK_e")},
+    descriptors={"k": (1, 1, "BLOCK_N", "BLOCK_d"), "q": (1, 1, "BLOCK_M", "BLOCK_d"), "v": (1, 1, "BLOCK_N", "BLOCK_e")},
     tiles={"q": ("BLOCK_M", "BLOCK_d"), "k": ("BLOCK_N", "BLOCK_d"), "v": ("BLOCK_N", "BLOCK_e")},
 )
 
 
 @triton.jit
 def _step(
-    m, l, acc, j0, k_box, k_ptr, v_box, v_ptr, d, e, i, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e, v_j,
-    size_j, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
-    MASKED: tl.constexpr, OPERAND: tl.constexpr,
+    m, l, acc, j0, k_desc, k_ptr, v_desc, v_ptr, d, e, i, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e, v_j,
+    size_j, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, DESC: tl.constexpr,
+    INDEX: tl.constexpr, MASKED: tl.constexpr, OPERAND: tl.constexpr,
 ):
     # One tile: the state, corrected to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
-    k = k_box.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_d) if BOX else tl.load(k_ptr + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
+    k = k_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_d) if DESC else tl.load(k_ptr + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
     dot = tl.dot(q.to(OPERAND), tl.trans(k.to(OPERAND)), input_precision="ieee")
     if MASKED:
         dot = tl.where(in_j[None, :] & (j[None, :] <= i[:, None]), dot, -float("inf"))
@@ -68,7 +68,7 @@ def _step(
     alpha = tl.exp2(m - m_hat)
     p = tl.exp2(dot * scale_2 - m_hat[:, None])
     l_new = l * alpha + tl.sum(p, 1)
-    v = v_box.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_e) if BOX else tl.load(v_ptr + j[:, None] * v_j + e[None, :] * v_e, mask=in_j[:, None] & in_e[None, :], other=0.0)
+    v = v_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_e) if DESC else tl.load(v_ptr + j[:, None] * v_j + e[None, :] * v_e, mask=in_j[:, None] & in_e[None, :], other=0.0)
     acc_new = tl.dot(p.to(OPERAND), v.to(OPERAND), acc * alpha[:, None], input_precision="ieee")
     return m_new, l_new, acc_new
 
@@ -87,9 +87,9 @@ def _merge(m, l, acc, m_part, l_part, acc_part):
 
 @triton.jit
 def causal_attention_rolling(
-    k_box, k_ptr, o_ptr, q_box, q_ptr, v_box, v_ptr, k_d, k_j, k_lead0, k_lead1, o_e, o_i, o_lead0, o_lead1, q_d, q_i,
-    q_lead0, q_lead1, scale_2, side, v_e, v_j, v_lead0, v_lead1, size_batch, size_i, size_j, size_lead,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr,
+    k_desc, k_ptr, o_ptr, q_desc, q_ptr, v_desc, v_ptr, k_d, k_j, k_lead0, k_lead1, o_e, o_i, o_lead0, o_lead1, q_d,
+    q_i, q_lead0, q_lead1, scale_2, side, v_e, v_j, v_lead0, v_lead1, size_batch, size_i, size_j, size_lead,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, DESC: tl.constexpr,
     INDEX: tl.constexpr, OPERAND: tl.constexpr, SIZE_d: tl.constexpr, SIZE_e: tl.constexpr,
 ):
     # One program holds its rows and goes over all of axis j.
@@ -115,26 +115,26 @@ def causal_attention_rolling(
     k_ptr += lead0 * k_lead0 + lead1 * k_lead1
     v_ptr += lead0 * v_lead0 + lead1 * v_lead1
     o_ptr += lead0 * o_lead0 + lead1 * o_lead1
-    q = q_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
+    q = q_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if DESC else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
     m = tl.full([BLOCK_M], -float("inf"), tl.float32)
     l = tl.full([BLOCK_M], 0.0, tl.float32)
     acc = tl.full([BLOCK_M, BLOCK_e], 0.0, tl.float32)
     lo = 0
     hi = size_j
-    full_hi = hi
+    free_hi = hi
     hi = tl.minimum(hi, last_row + 1)
-    full_hi = tl.minimum(full_hi, first_row + 1)
+    free_hi = tl.minimum(free_hi, first_row + 1)
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         m, l, acc = _step(
-            m, l, acc, j0, k_box, k_ptr, v_box, v_ptr, d, e, i, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e,
-            v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, False, OPERAND,
+            m, l, acc, j0, k_desc, k_ptr, v_desc, v_ptr, d, e, i, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2,
+            v_e, v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, DESC, INDEX, False, OPERAND,
         )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         m, l, acc = _step(
-            m, l, acc, j0, k_box, k_ptr, v_box, v_ptr, d, e, i, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e,
-            v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, True, OPERAND,
+            m, l, acc, j0, k_desc, k_ptr, v_desc, v_ptr, d, e, i, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2,
+            v_e, v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, DESC, INDEX, True, OPERAND,
         )
     l_safe = tl.where(l != 0.0, l, 1.0)
     o = tl.where((l != 0.0)[:, None], acc * (1.0 / l_safe)[:, None], 0.0)
@@ -143,10 +143,11 @@ def causal_attention_rolling(
 
 @triton.jit
 def causal_attention_parts(
-    k_box, k_ptr, part_acc_ptr, part_l_ptr, part_m_ptr, q_box, q_ptr, v_box, v_ptr, chunk, k_d, k_j, k_lead0, k_lead1,
-    q_d, q_i, q_lead0, q_lead1, scale_2, side, v_e, v_j, v_lead0, v_lead1, size_batch, size_i, size_j, size_lead,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr,
-    INDEX: tl.constexpr, OPERAND: tl.constexpr, OVERLAP: tl.constexpr, SIZE_d: tl.constexpr, SIZE_e: tl.constexpr,
+    k_desc, k_ptr, part_acc_ptr, part_l_ptr, part_m_ptr, q_desc, q_ptr, v_desc, v_ptr, chunk, k_d, k_j, k_lead0,
+    k_lead1, q_d, q_i, q_lead0, q_lead1, scale_2, side, v_e, v_j, v_lead0, v_lead1, size_batch, size_i, size_j,
+    size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr,
+    DESC: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr, OVERLAP: tl.constexpr, SIZE_d: tl.constexpr,
+    SIZE_e: tl.constexpr,
 ):
     # One program leaves the state of one part of axis j.
     pid = tl.program_id(0)
@@ -170,7 +171,7 @@ def causal_attention_parts(
     q_ptr += lead0 * q_lead0 + lead1 * q_lead1
     k_ptr += lead0 * k_lead0 + lead1 * k_lead1
     v_ptr += lead0 * v_lead0 + lead1 * v_lead1
-    q = q_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
+    q = q_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if DESC else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
     part = tl.program_id(1)
     if OVERLAP:
         tl.extra.cuda.gdc_launch_dependents()
@@ -179,20 +180,20 @@ def causal_attention_parts(
     acc = tl.full([BLOCK_M, BLOCK_e], 0.0, tl.float32)
     lo = part * chunk
     hi = tl.minimum(size_j, (part + 1) * chunk)
-    full_hi = hi
+    free_hi = hi
     hi = tl.minimum(hi, last_row + 1)
-    full_hi = tl.minimum(full_hi, first_row + 1)
+    free_hi = tl.minimum(free_hi, first_row + 1)
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         m, l, acc = _step(
-            m, l, acc, j0, k_box, k_ptr, v_box, v_ptr, d, e, i, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e,
-            v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, False, OPERAND,
+            m, l, acc, j0, k_desc, k_ptr, v_desc, v_ptr, d, e, i, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2,
+            v_e, v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, DESC, INDEX, False, OPERAND,
         )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         m, l, acc = _step(
-            m, l, acc, j0, k_box, k_ptr, v_box, v_ptr, d, e, i, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e,
-            v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, True, OPERAND,
+            m, l, acc, j0, k_desc, k_ptr, v_desc, v_ptr, d, e, i, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2,
+            v_e, v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, DESC, INDEX, True, OPERAND,
         )
     tl.store(part_m_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), m, mask=in_i)
     tl.store(part_l_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), l, mask=in_i)
@@ -276,16 +277,16 @@ def _prepare(q, k, v, given, schedule, splits, block_m, block_n, num_warps, num_
         "OVERLAP": parts > 1 and rt.overlaps(device),
     }
     rt.strides(TABLES, args, views)
-    boxes = rt.boxes(TABLES, args, views)
+    descriptors = rt.descriptors(TABLES, args, views)
     hopper = None if pinned or parts > 1 else rt.hopper(
-        TABLES, causal_attention_hopper, args, boxes, size["i"], size["j"], device, layout, copied,
+        TABLES, causal_attention_hopper, args, descriptors, size["i"], size["j"], device, layout, copied,
     )
     if hopper is not None:
         return hopper
     options = rt.options(TABLES, num_warps, num_stages, block_m * block_n)
     if parts == 1:
         launches = [(causal_attention_rolling, (programs,), args, options)]
-        return rt.Call(TABLES, device, layout, launches, copied=copied, boxes=boxes)
+        return rt.Call(TABLES, device, layout, launches, copied=copied, descriptors=descriptors)
     work = {
         "part_m_ptr": ((parts, batch, size["i"]), torch.float32),
         "part_l_ptr": ((parts, batch, size["i"]), torch.float32),
@@ -297,7 +298,7 @@ def _prepare(q, k, v, given, schedule, splits, block_m, block_n, num_warps, num_
         (causal_attention_parts, (programs, parts), args, options),
         (causal_attention_finish, (batch * triton.cdiv(size["i"], few), 1), args | {"BLOCK_M": few}, options_2),
     ]
-    return rt.Call(TABLES, device, layout, launches, work, copied, boxes=boxes)
+    return rt.Call(TABLES, device, layout, launches, work, copied, descriptors=descriptors)
 
 
 _call = rt.Calls(TABLES, _prepare)

@@ -38,19 +38,19 @@ def _scored(
 
 @gluon.jit
 def _next(
-    m, l, acc, weights, j0, first, held, i, k_empty, k_full, k_ring, scale_2, v_empty, v_full, v_ring, size_j,
+    m, l, acc, weights, j0, first, held, i, k_buffers, k_empty, k_full, scale_2, v_buffers, v_empty, v_full, size_j,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, INDEX: tl.constexpr,
-    MASKED: tl.constexpr, OPERAND: tl.constexpr, SIZE_ring: tl.constexpr,
+    MASKED: tl.constexpr, OPERAND: tl.constexpr, SIZE_stages: tl.constexpr,
 ):
     # The scores of a tile, while the weights of the one before meet v.
     turn = (j0 - first) // BLOCK_N
-    stage, phase = turn % SIZE_ring, turn // SIZE_ring & 1
+    stage, phase = turn % SIZE_stages, turn // SIZE_stages & 1
     mbarrier.wait(k_full.index(stage), phase)
     scores = gl.zeros([BLOCK_M, BLOCK_N], gl.float32, _tile(BLOCK_N))
-    scores = warpgroup_mma(held, k_ring.index(stage).reshape([BLOCK_N, BLOCK_d]).permute((1, 0)), scores, use_acc=False, is_async=True)
-    stage_before, phase_before = (turn - 1) % SIZE_ring, (turn - 1) // SIZE_ring & 1
+    scores = warpgroup_mma(held, k_buffers.index(stage).reshape([BLOCK_N, BLOCK_d]).permute((1, 0)), scores, use_acc=False, is_async=True)
+    stage_before, phase_before = (turn - 1) % SIZE_stages, (turn - 1) // SIZE_stages & 1
     mbarrier.wait(v_full.index(stage_before), phase_before)
-    acc = warpgroup_mma(weights, v_ring.index(stage_before).reshape([BLOCK_N, BLOCK_e]), acc, is_async=True)
+    acc = warpgroup_mma(weights, v_buffers.index(stage_before).reshape([BLOCK_N, BLOCK_e]), acc, is_async=True)
     scores = warpgroup_mma_wait(1, deps=[scores])
     mbarrier.arrive(k_empty.index(stage), count=1)
     m, l, following, alpha = _scored(
@@ -64,9 +64,9 @@ def _next(
 
 @gluon.jit
 def _load(
-    work, seen, gone, k_box, q_box, v_box, k_empty, k_full, k_ring, q_empty, q_full, q_ring, v_empty, v_full, v_ring,
-    size_i, size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, SIZE_ring: tl.constexpr,
-    SIZE_rows: tl.constexpr,
+    work, nth, gone, k_desc, q_desc, v_desc, k_buffers, k_empty, k_full, q_buffers, q_empty, q_full, v_buffers, v_empty,
+    v_full, size_i, size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, SIZE_rows: tl.constexpr,
+    SIZE_stages: tl.constexpr,
 ):
     # Loads the rows of both groups, then every tile that is visited.
     tiles = tl.cdiv(size_i, 2 * BLOCK_M)
@@ -79,32 +79,32 @@ def _load(
     hi = size_j
     hi = tl.minimum(hi, last_row + 1)
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    slot = seen % SIZE_rows * 2 + 0
-    mbarrier.wait(q_empty.index(slot), seen // SIZE_rows & 1 ^ 1)
-    mbarrier.expect(q_full.index(slot), q_box.block_type.nbytes)
-    _copy(q_box, [lead0.to(tl.int32), lead1.to(tl.int32), i0 + 0 * BLOCK_M, 0], q_full.index(slot), q_ring.index(slot))
-    slot = seen % SIZE_rows * 2 + 1
-    mbarrier.wait(q_empty.index(slot), seen // SIZE_rows & 1 ^ 1)
-    mbarrier.expect(q_full.index(slot), q_box.block_type.nbytes)
-    _copy(q_box, [lead0.to(tl.int32), lead1.to(tl.int32), i0 + 1 * BLOCK_M, 0], q_full.index(slot), q_ring.index(slot))
+    slot = nth % SIZE_rows * 2 + 0
+    mbarrier.wait(q_empty.index(slot), nth // SIZE_rows & 1 ^ 1)
+    mbarrier.expect(q_full.index(slot), q_desc.block_type.nbytes)
+    _copy(q_desc, [lead0.to(tl.int32), lead1.to(tl.int32), i0 + 0 * BLOCK_M, 0], q_full.index(slot), q_buffers.index(slot))
+    slot = nth % SIZE_rows * 2 + 1
+    mbarrier.wait(q_empty.index(slot), nth // SIZE_rows & 1 ^ 1)
+    mbarrier.expect(q_full.index(slot), q_desc.block_type.nbytes)
+    _copy(q_desc, [lead0.to(tl.int32), lead1.to(tl.int32), i0 + 1 * BLOCK_M, 0], q_full.index(slot), q_buffers.index(slot))
     for j0 in range(lo, hi, BLOCK_N):
         turn = gone + (j0 - lo) // BLOCK_N
-        stage, phase = turn % SIZE_ring, turn // SIZE_ring & 1 ^ 1
+        stage, phase = turn % SIZE_stages, turn // SIZE_stages & 1 ^ 1
         mbarrier.wait(k_empty.index(stage), phase)
-        mbarrier.expect(k_full.index(stage), k_box.block_type.nbytes)
-        _copy(k_box, [lead0.to(tl.int32), lead1.to(tl.int32), j0, 0], k_full.index(stage), k_ring.index(stage))
+        mbarrier.expect(k_full.index(stage), k_desc.block_type.nbytes)
+        _copy(k_desc, [lead0.to(tl.int32), lead1.to(tl.int32), j0, 0], k_full.index(stage), k_buffers.index(stage))
         mbarrier.wait(v_empty.index(stage), phase)
-        mbarrier.expect(v_full.index(stage), v_box.block_type.nbytes)
-        _copy(v_box, [lead0.to(tl.int32), lead1.to(tl.int32), j0, 0], v_full.index(stage), v_ring.index(stage))
+        mbarrier.expect(v_full.index(stage), v_desc.block_type.nbytes)
+        _copy(v_desc, [lead0.to(tl.int32), lead1.to(tl.int32), j0, 0], v_full.index(stage), v_buffers.index(stage))
     return gone + (hi - lo) // BLOCK_N
 
 
 @gluon.jit
 def _rows(
-    work, seen, gone, group, o_ptr, k_empty, k_full, k_ring, o_e, o_i, o_lead0, o_lead1, q_empty, q_full, q_ring,
-    scale_2, v_empty, v_full, v_ring, size_i, size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
+    work, nth, gone, group, o_ptr, k_buffers, k_empty, k_full, o_e, o_i, o_lead0, o_lead1, q_buffers, q_empty, q_full,
+    scale_2, v_buffers, v_empty, v_full, size_i, size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
     BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr, SIZE_e: tl.constexpr,
-    SIZE_ring: tl.constexpr, SIZE_rows: tl.constexpr,
+    SIZE_rows: tl.constexpr, SIZE_stages: tl.constexpr,
 ):
     # One group holds its rows and goes over the tiles.
     tiles = tl.cdiv(size_i, 2 * BLOCK_M)
@@ -124,38 +124,38 @@ def _rows(
     last_row = tl.minimum(i0 + 2 * BLOCK_M, size_i) - 1
     lo = 0
     hi = size_j
-    full_hi = hi
+    free_hi = hi
     hi = tl.minimum(hi, last_row + 1)
-    full_hi = tl.minimum(full_hi, first_row + 1)
+    free_hi = tl.minimum(free_hi, first_row + 1)
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    slot = seen % SIZE_rows * 2 + group
-    mbarrier.wait(q_full.index(slot), seen // SIZE_rows & 1)
-    held = q_ring.index(slot).reshape([BLOCK_M, BLOCK_d])
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    slot = nth % SIZE_rows * 2 + group
+    mbarrier.wait(q_full.index(slot), nth // SIZE_rows & 1)
+    held = q_buffers.index(slot).reshape([BLOCK_M, BLOCK_d])
     if lo < hi:
-        stage = gone % SIZE_ring
-        mbarrier.wait(k_full.index(stage), gone // SIZE_ring & 1)
+        stage = gone % SIZE_stages
+        mbarrier.wait(k_full.index(stage), gone // SIZE_stages & 1)
         scores = gl.zeros([BLOCK_M, BLOCK_N], gl.float32, _tile(BLOCK_N))
-        scores = warpgroup_mma(held, k_ring.index(stage).reshape([BLOCK_N, BLOCK_d]).permute((1, 0)), scores, use_acc=False, is_async=True)
+        scores = warpgroup_mma(held, k_buffers.index(stage).reshape([BLOCK_N, BLOCK_d]).permute((1, 0)), scores, use_acc=False, is_async=True)
         scores = warpgroup_mma_wait(0, deps=[scores])
         mbarrier.arrive(k_empty.index(stage), count=1)
         m, l, weights, alpha = _scored(m, l, scores, lo, i, scale_2, size_j, BLOCK_N, BLOCK_e, INDEX, True, OPERAND)
         acc = acc * _as_rows(alpha, BLOCK_e)[:, None]
         first = lo - gone * BLOCK_N
-        for j0 in range(tl.maximum(lo, lo + BLOCK_N), full_hi, BLOCK_N):
+        for j0 in range(tl.maximum(lo, lo + BLOCK_N), free_hi, BLOCK_N):
             m, l, acc, weights = _next(
-                m, l, acc, weights, j0, first, held, i, k_empty, k_full, k_ring, scale_2, v_empty, v_full, v_ring,
-                size_j, BLOCK_M, BLOCK_N, BLOCK_d, BLOCK_e, INDEX, False, OPERAND, SIZE_ring,
+                m, l, acc, weights, j0, first, held, i, k_buffers, k_empty, k_full, scale_2, v_buffers, v_empty, v_full,
+                size_j, BLOCK_M, BLOCK_N, BLOCK_d, BLOCK_e, INDEX, False, OPERAND, SIZE_stages,
             )
-        for j0 in range(tl.maximum(full_hi, lo + BLOCK_N), hi, BLOCK_N):
+        for j0 in range(tl.maximum(free_hi, lo + BLOCK_N), hi, BLOCK_N):
             m, l, acc, weights = _next(
-                m, l, acc, weights, j0, first, held, i, k_empty, k_full, k_ring, scale_2, v_empty, v_full, v_ring,
-                size_j, BLOCK_M, BLOCK_N, BLOCK_d, BLOCK_e, INDEX, True, OPERAND, SIZE_ring,
+                m, l, acc, weights, j0, first, held, i, k_buffers, k_empty, k_full, scale_2, v_buffers, v_empty, v_full,
+                size_j, BLOCK_M, BLOCK_N, BLOCK_d, BLOCK_e, INDEX, True, OPERAND, SIZE_stages,
             )
         turn = gone + (hi - lo) // BLOCK_N - 1
-        stage = turn % SIZE_ring
-        mbarrier.wait(v_full.index(stage), turn // SIZE_ring & 1)
-        acc = warpgroup_mma(weights, v_ring.index(stage).reshape([BLOCK_N, BLOCK_e]), acc, is_async=True)
+        stage = turn % SIZE_stages
+        mbarrier.wait(v_full.index(stage), turn // SIZE_stages & 1)
+        acc = warpgroup_mma(weights, v_buffers.index(stage).reshape([BLOCK_N, BLOCK_e]), acc, is_async=True)
         acc, weights = warpgroup_mma_wait(0, deps=[acc, weights])
         mbarrier.arrive(v_empty.index(stage), count=1)
     mbarrier.arrive(q_empty.index(slot), count=1)
@@ -167,72 +167,73 @@ def _rows(
 
 @gluon.jit
 def _fill(
-    k_box, q_box, v_box, k_empty, k_full, k_ring, q_empty, q_full, q_ring, v_empty, v_full, v_ring, size_batch, size_i,
-    size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, SIZE_ring: tl.constexpr, SIZE_rows: tl.constexpr,
+    k_desc, q_desc, v_desc, k_buffers, k_empty, k_full, q_buffers, q_empty, q_full, v_buffers, v_empty, v_full,
+    size_batch, size_i, size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, SIZE_rows: tl.constexpr,
+    SIZE_stages: tl.constexpr,
 ):
     # The tiles of one piece of work after another.
     pid, programs = tl.program_id(0), tl.num_programs(0)
     works = tl.cdiv(size_i, 2 * BLOCK_M) * size_batch
     gone = 0
-    for seen in range(0, tl.cdiv(works, programs)):
+    for nth in range(0, tl.cdiv(works, programs)):
         # Rounds go up and down by turns: who had most in one has least in the next.
-        work = seen * programs + (pid if seen % 2 == 0 else programs - 1 - pid)
+        work = nth * programs + (pid if nth % 2 == 0 else programs - 1 - pid)
         if work < works:
             gone = _load(
-                work, seen, gone, k_box, q_box, v_box, k_empty, k_full, k_ring, q_empty, q_full, q_ring, v_empty,
-                v_full, v_ring, size_i, size_j, size_lead, BLOCK_M, BLOCK_N, SIZE_ring, SIZE_rows,
+                work, nth, gone, k_desc, q_desc, v_desc, k_buffers, k_empty, k_full, q_buffers, q_empty, q_full,
+                v_buffers, v_empty, v_full, size_i, size_j, size_lead, BLOCK_M, BLOCK_N, SIZE_rows, SIZE_stages,
             )
 
 
 @gluon.jit
 def _empty(
-    group, o_ptr, k_empty, k_full, k_ring, o_e, o_i, o_lead0, o_lead1, q_empty, q_full, q_ring, scale_2, v_empty,
-    v_full, v_ring, size_batch, size_i, size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
+    group, o_ptr, k_buffers, k_empty, k_full, o_e, o_i, o_lead0, o_lead1, q_buffers, q_empty, q_full, scale_2,
+    v_buffers, v_empty, v_full, size_batch, size_i, size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
     BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr, SIZE_e: tl.constexpr,
-    SIZE_ring: tl.constexpr, SIZE_rows: tl.constexpr,
+    SIZE_rows: tl.constexpr, SIZE_stages: tl.constexpr,
 ):
     # The rows of one group in every piece of work.
     pid, programs = tl.program_id(0), tl.num_programs(0)
     works = tl.cdiv(size_i, 2 * BLOCK_M) * size_batch
     gone = 0
-    for seen in range(0, tl.cdiv(works, programs)):
+    for nth in range(0, tl.cdiv(works, programs)):
         # Rounds go up and down by turns: who had most in one has least in the next.
-        work = seen * programs + (pid if seen % 2 == 0 else programs - 1 - pid)
+        work = nth * programs + (pid if nth % 2 == 0 else programs - 1 - pid)
         if work < works:
             gone = _rows(
-                work, seen, gone, group, o_ptr, k_empty, k_full, k_ring, o_e, o_i, o_lead0, o_lead1, q_empty, q_full,
-                q_ring, scale_2, v_empty, v_full, v_ring, size_i, size_j, size_lead, BLOCK_M, BLOCK_N, BLOCK_d, BLOCK_e,
-                INDEX, OPERAND, SIZE_e, SIZE_ring, SIZE_rows,
+                work, nth, gone, group, o_ptr, k_buffers, k_empty, k_full, o_e, o_i, o_lead0, o_lead1, q_buffers,
+                q_empty, q_full, scale_2, v_buffers, v_empty, v_full, size_i, size_j, size_lead, BLOCK_M, BLOCK_N,
+                BLOCK_d, BLOCK_e, INDEX, OPERAND, SIZE_e, SIZE_rows, SIZE_stages,
             )
 
 
 @gluon.jit
 def causal_attention_hopper(
-    k_box, o_ptr, q_box, v_box, o_e, o_i, o_lead0, o_lead1, scale_2, size_batch, size_i, size_j, size_lead,
+    k_desc, o_ptr, q_desc, v_desc, o_e, o_i, o_lead0, o_lead1, scale_2, size_batch, size_i, size_j, size_lead,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, INDEX: tl.constexpr,
-    OPERAND: tl.constexpr, SIZE_e: tl.constexpr, SIZE_ring: tl.constexpr, SIZE_rows: tl.constexpr,
+    OPERAND: tl.constexpr, SIZE_e: tl.constexpr, SIZE_rows: tl.constexpr, SIZE_stages: tl.constexpr,
 ):
     # A warp loads tiles; two groups of 64 rows compute.
-    q_ring = gl.allocate_shared_memory(q_box.dtype, [2 * SIZE_rows, 1, 1, BLOCK_M, BLOCK_d], q_box.layout)
-    k_ring = gl.allocate_shared_memory(k_box.dtype, [SIZE_ring, 1, 1, BLOCK_N, BLOCK_d], k_box.layout)
-    v_ring = gl.allocate_shared_memory(v_box.dtype, [SIZE_ring, 1, 1, BLOCK_N, BLOCK_e], v_box.layout)
+    q_buffers = gl.allocate_shared_memory(q_desc.dtype, [2 * SIZE_rows, 1, 1, BLOCK_M, BLOCK_d], q_desc.layout)
+    k_buffers = gl.allocate_shared_memory(k_desc.dtype, [SIZE_stages, 1, 1, BLOCK_N, BLOCK_d], k_desc.layout)
+    v_buffers = gl.allocate_shared_memory(v_desc.dtype, [SIZE_stages, 1, 1, BLOCK_N, BLOCK_e], v_desc.layout)
     q_full = gl.allocate_shared_memory(gl.int64, [2 * SIZE_rows, 1], mbarrier.MBarrierLayout())
     q_empty = gl.allocate_shared_memory(gl.int64, [2 * SIZE_rows, 1], mbarrier.MBarrierLayout())
-    k_full = gl.allocate_shared_memory(gl.int64, [SIZE_ring, 1], mbarrier.MBarrierLayout())
-    k_empty = gl.allocate_shared_memory(gl.int64, [SIZE_ring, 1], mbarrier.MBarrierLayout())
-    v_full = gl.allocate_shared_memory(gl.int64, [SIZE_ring, 1], mbarrier.MBarrierLayout())
-    v_empty = gl.allocate_shared_memory(gl.int64, [SIZE_ring, 1], mbarrier.MBarrierLayout())
+    k_full = gl.allocate_shared_memory(gl.int64, [SIZE_stages, 1], mbarrier.MBarrierLayout())
+    k_empty = gl.allocate_shared_memory(gl.int64, [SIZE_stages, 1], mbarrier.MBarrierLayout())
+    v_full = gl.allocate_shared_memory(gl.int64, [SIZE_stages, 1], mbarrier.MBarrierLayout())
+    v_empty = gl.allocate_shared_memory(gl.int64, [SIZE_stages, 1], mbarrier.MBarrierLayout())
     for stage in gl.static_range(2 * SIZE_rows):
         mbarrier.init(q_full.index(stage), count=1)
         mbarrier.init(q_empty.index(stage), count=1)
-    for stage in gl.static_range(SIZE_ring):
+    for stage in gl.static_range(SIZE_stages):
         mbarrier.init(k_full.index(stage), count=1)
         mbarrier.init(k_empty.index(stage), count=2)
         mbarrier.init(v_full.index(stage), count=1)
         mbarrier.init(v_empty.index(stage), count=2)
     fence_async_shared()
     gl.warp_specialize([
-        (_fill, (k_box, q_box, v_box, k_empty, k_full, k_ring, q_empty, q_full, q_ring, v_empty, v_full, v_ring, size_batch, size_i, size_j, size_lead, BLOCK_M, BLOCK_N, SIZE_ring, SIZE_rows)),
-        (_empty, (0, o_ptr, k_empty, k_full, k_ring, o_e, o_i, o_lead0, o_lead1, q_empty, q_full, q_ring, scale_2, v_empty, v_full, v_ring, size_batch, size_i, size_j, size_lead, BLOCK_M, BLOCK_N, BLOCK_d, BLOCK_e, INDEX, OPERAND, SIZE_e, SIZE_ring, SIZE_rows)),
-        (_empty, (1, o_ptr, k_empty, k_full, k_ring, o_e, o_i, o_lead0, o_lead1, q_empty, q_full, q_ring, scale_2, v_empty, v_full, v_ring, size_batch, size_i, size_j, size_lead, BLOCK_M, BLOCK_N, BLOCK_d, BLOCK_e, INDEX, OPERAND, SIZE_e, SIZE_ring, SIZE_rows)),
+        (_fill, (k_desc, q_desc, v_desc, k_buffers, k_empty, k_full, q_buffers, q_empty, q_full, v_buffers, v_empty, v_full, size_batch, size_i, size_j, size_lead, BLOCK_M, BLOCK_N, SIZE_rows, SIZE_stages)),
+        (_empty, (0, o_ptr, k_buffers, k_empty, k_full, o_e, o_i, o_lead0, o_lead1, q_buffers, q_empty, q_full, scale_2, v_buffers, v_empty, v_full, size_batch, size_i, size_j, size_lead, BLOCK_M, BLOCK_N, BLOCK_d, BLOCK_e, INDEX, OPERAND, SIZE_e, SIZE_rows, SIZE_stages)),
+        (_empty, (1, o_ptr, k_buffers, k_empty, k_full, o_e, o_i, o_lead0, o_lead1, q_buffers, q_empty, q_full, scale_2, v_buffers, v_empty, v_full, size_batch, size_i, size_j, size_lead, BLOCK_M, BLOCK_N, BLOCK_d, BLOCK_e, INDEX, OPERAND, SIZE_e, SIZE_rows, SIZE_stages)),
     ], [4, 4], [240, 240])

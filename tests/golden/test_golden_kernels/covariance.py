@@ -146,15 +146,15 @@ def covariance_parts(
     t = tl.full([BLOCK_M], 0.0, tl.float32)
     lo = part * chunk
     hi = tl.minimum(size_j, (part + 1) * chunk)
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         n, mean, mean2, t = _step(
             n, mean, mean2, t, j0, x_ptr, y_ptr, i, in_i, x_i, x_j, y_i, y_j, size_j, BLOCK_N, INDEX, False,
         )
     if RAGGED:
-        for j0 in range(full_hi, hi, BLOCK_N):
+        for j0 in range(free_hi, hi, BLOCK_N):
             n, mean, mean2, t = _step(
                 n, mean, mean2, t, j0, x_ptr, y_ptr, i, in_i, x_i, x_j, y_i, y_j, size_j, BLOCK_N, INDEX, True,
             )

@@ -99,14 +99,14 @@ def crammer_singer_rolling(
     m = tl.full([BLOCK_M], -float("inf"), tl.float32)
     lo = 0
     hi = size_c
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         live = _live(j0, in_i, target, size_c, BLOCK_N, INDEX)
         if live:
             (m,) = _step(m, j0, x_ptr, i, in_i, target, x_c, x_i, size_c, BLOCK_N, INDEX, False)
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         live = _live(j0, in_i, target, size_c, BLOCK_N, INDEX)
         if live:
             (m,) = _step(m, j0, x_ptr, i, in_i, target, x_c, x_i, size_c, BLOCK_N, INDEX, True)
@@ -138,14 +138,14 @@ def crammer_singer_parts(
     m = tl.full([BLOCK_M], -float("inf"), tl.float32)
     lo = part * chunk
     hi = tl.minimum(size_c, (part + 1) * chunk)
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         live = _live(j0, in_i, target, size_c, BLOCK_N, INDEX)
         if live:
             (m,) = _step(m, j0, x_ptr, i, in_i, target, x_c, x_i, size_c, BLOCK_N, INDEX, False)
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         live = _live(j0, in_i, target, size_c, BLOCK_N, INDEX)
         if live:
             (m,) = _step(m, j0, x_ptr, i, in_i, target, x_c, x_i, size_c, BLOCK_N, INDEX, True)

@@ -149,16 +149,16 @@ def decode_parts(
     acc = tl.full([BLOCK_e], 0.0, tl.float32)
     lo = part * chunk
     hi = tl.minimum(size_j, (part + 1) * chunk)
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in tl.range(lo, full_hi, BLOCK_N, num_stages=STAGES):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in tl.range(lo, free_hi, BLOCK_N, num_stages=STAGES):
         m, l, acc = _step(
             m, l, acc, j0, k_ptr, v_ptr, d, e, in_d, in_e, k_d, k_j, q, scale_2, v_e, v_j, size_j, BLOCK_N, INDEX,
             False,
         )
     if RAGGED:
-        for j0 in tl.range(full_hi, hi, BLOCK_N, num_stages=STAGES):
+        for j0 in tl.range(free_hi, hi, BLOCK_N, num_stages=STAGES):
             m, l, acc = _step(
                 m, l, acc, j0, k_ptr, v_ptr, d, e, in_d, in_e, k_d, k_j, q, scale_2, v_e, v_j, size_j, BLOCK_N, INDEX,
                 True,

@@ -49,21 +49,21 @@ TABLES = rt.Tables(
     inputs={"q1": ("i", "d",), "k1": ("j", "d",), "q2": ("i", "d",), "k2": ("j", "d",), "v": ("j", "e",)},
     outputs={"o": ("i", "e",)}, dtypes={"q1": "float", "k1": "float", "q2": "float", "k2": "float", "v": "float"},
     limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), dots=True,
-    boxes={"k1": (1, 1, "BLOCK_N", "BLOCK_d"), "k2": (1, 1, "BLOCK_N", "BLOCK_d"), "q1": (1, 1, "BLOCK_M", "BLOCK_d"), "q2": (1, 1, "BLOCK_M", "BLOCK_d"), "v": (1, 1, "BLOCK_N", "BLOCK_e")},
+    descriptors={"k1": (1, 1, "BLOCK_N", "BLOCK_d"), "k2": (1, 1, "BLOCK_N", "BLOCK_d"), "q1": (1, 1, "BLOCK_M", "BLOCK_d"), "q2": (1, 1, "BLOCK_M", "BLOCK_d"), "v": (1, 1, "BLOCK_N", "BLOCK_e")},
     words={"lam": "float"},
 )
 
 
 @triton.jit
 def _step(
-    m, l, acc, m2, l2, acc2, j0, k1_box, k1_ptr, k2_box, k2_ptr, v_box, v_ptr, d, e, in_d, in_e, k1_d, k1_j, k2_d, k2_j,
-    lead0, lead1, q1, q2, scale_2, v_e, v_j, size_j, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr,
-    BLOCK_e: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr, MASKED: tl.constexpr, OPERAND: tl.constexpr,
+    m, l, acc, m2, l2, acc2, j0, k1_desc, k1_ptr, k2_desc, k2_ptr, v_desc, v_ptr, d, e, in_d, in_e, k1_d, k1_j, k2_d,
+    k2_j, lead0, lead1, q1, q2, scale_2, v_e, v_j, size_j, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr,
+    BLOCK_e: tl.constexpr, DESC: tl.constexpr, INDEX: tl.constexpr, MASKED: tl.constexpr, OPERAND: tl.constexpr,
 ):
     # One tile: the state, corrected to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
-    k1 = k1_box.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_d) if BOX else tl.load(k1_ptr + j[:, None] * k1_j + d[None, :] * k1_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
+    k1 = k1_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_d) if DESC else tl.load(k1_ptr + j[:, None] * k1_j + d[None, :] * k1_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
     dot = tl.dot(q1.to(OPERAND), tl.trans(k1.to(OPERAND)), input_precision="ieee")
     if MASKED:
         dot = tl.where(in_j[None, :], dot, -float("inf"))
@@ -72,9 +72,9 @@ def _step(
     alpha = tl.exp2(m - m_hat)
     p = tl.exp2(dot * scale_2 - m_hat[:, None])
     l_new = l * alpha + tl.sum(p, 1)
-    v = v_box.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_e) if BOX else tl.load(v_ptr + j[:, None] * v_j + e[None, :] * v_e, mask=in_j[:, None] & in_e[None, :], other=0.0)
+    v = v_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_e) if DESC else tl.load(v_ptr + j[:, None] * v_j + e[None, :] * v_e, mask=in_j[:, None] & in_e[None, :], other=0.0)
     acc_new = tl.dot(p.to(OPERAND), v.to(OPERAND), acc * alpha[:, None], input_precision="ieee")
-    k2 = k2_box.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_d) if BOX else tl.load(k2_ptr + j[:, None] * k2_j + d[None, :] * k2_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
+    k2 = k2_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_d) if DESC else tl.load(k2_ptr + j[:, None] * k2_j + d[None, :] * k2_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
     dot_2 = tl.dot(q2.to(OPERAND), tl.trans(k2.to(OPERAND)), input_precision="ieee")
     if MASKED:
         dot_2 = tl.where(in_j[None, :], dot_2, -float("inf"))
@@ -107,10 +107,10 @@ def _merge(m, l, acc, m2, l2, acc2, m_part, l_part, acc_part, m2_part, l2_part, 
 
 @triton.jit
 def differential_attention_rolling(
-    k1_box, k1_ptr, k2_box, k2_ptr, o_ptr, q1_box, q1_ptr, q2_box, q2_ptr, v_box, v_ptr, k1_d, k1_j, k1_lead0, k1_lead1,
-    k2_d, k2_j, k2_lead0, k2_lead1, lam, o_e, o_i, o_lead0, o_lead1, q1_d, q1_i, q1_lead0, q1_lead1, q2_d, q2_i,
-    q2_lead0, q2_lead1, scale_2, v_e, v_j, v_lead0, v_lead1, size_i, size_j, size_lead, BLOCK_M: tl.constexpr,
-    BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
+    k1_desc, k1_ptr, k2_desc, k2_ptr, o_ptr, q1_desc, q1_ptr, q2_desc, q2_ptr, v_desc, v_ptr, k1_d, k1_j, k1_lead0,
+    k1_lead1, k2_d, k2_j, k2_lead0, k2_lead1, lam, o_e, o_i, o_lead0, o_lead1, q1_d, q1_i, q1_lead0, q1_lead1, q2_d,
+    q2_i, q2_lead0, q2_lead1, scale_2, v_e, v_j, v_lead0, v_lead1, size_i, size_j, size_lead, BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, DESC: tl.constexpr, INDEX: tl.constexpr,
     OPERAND: tl.constexpr, SIZE_d: tl.constexpr, SIZE_e: tl.constexpr,
 ):
     # One program holds its rows and goes over all of axis j.
@@ -133,8 +133,8 @@ def differential_attention_rolling(
     k2_ptr += lead0 * k2_lead0 + lead1 * k2_lead1
     v_ptr += lead0 * v_lead0 + lead1 * v_lead1
     o_ptr += lead0 * o_lead0 + lead1 * o_lead1
-    q1 = q1_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q1_ptr + i[:, None] * q1_i + d[None, :] * q1_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
-    q2 = q2_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q2_ptr + i[:, None] * q2_i + d[None, :] * q2_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
+    q1 = q1_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if DESC else tl.load(q1_ptr + i[:, None] * q1_i + d[None, :] * q1_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
+    q2 = q2_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if DESC else tl.load(q2_ptr + i[:, None] * q2_i + d[None, :] * q2_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
     m = tl.full([BLOCK_M], -float("inf"), tl.float32)
     l = tl.full([BLOCK_M], 0.0, tl.float32)
     acc = tl.full([BLOCK_M, BLOCK_e], 0.0, tl.float32)
@@ -143,20 +143,20 @@ def differential_attention_rolling(
     acc2 = tl.full([BLOCK_M, BLOCK_e], 0.0, tl.float32)
     lo = 0
     hi = size_j
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         m, l, acc, m2, l2, acc2 = _step(
-            m, l, acc, m2, l2, acc2, j0, k1_box, k1_ptr, k2_box, k2_ptr, v_box, v_ptr, d, e, in_d, in_e, k1_d, k1_j,
-            k2_d, k2_j, lead0, lead1, q1, q2, scale_2, v_e, v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX,
-            False, OPERAND,
+            m, l, acc, m2, l2, acc2, j0, k1_desc, k1_ptr, k2_desc, k2_ptr, v_desc, v_ptr, d, e, in_d, in_e, k1_d,
+            k1_j, k2_d, k2_j, lead0, lead1, q1, q2, scale_2, v_e, v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, DESC,
+            INDEX, False, OPERAND,
         )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         m, l, acc, m2, l2, acc2 = _step(
-            m, l, acc, m2, l2, acc2, j0, k1_box, k1_ptr, k2_box, k2_ptr, v_box, v_ptr, d, e, in_d, in_e, k1_d, k1_j,
-            k2_d, k2_j, lead0, lead1, q1, q2, scale_2, v_e, v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX,
-            True, OPERAND,
+            m, l, acc, m2, l2, acc2, j0, k1_desc, k1_ptr, k2_desc, k2_ptr, v_desc, v_ptr, d, e, in_d, in_e, k1_d,
+            k1_j, k2_d, k2_j, lead0, lead1, q1, q2, scale_2, v_e, v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, DESC,
+            INDEX, True, OPERAND,
         )
     l_safe = tl.where(l != 0.0, l, 1.0)
     l2_safe = tl.where(l2 != 0.0, l2, 1.0)
@@ -166,11 +166,11 @@ def differential_attention_rolling(
 
 @triton.jit
 def differential_attention_parts(
-    k1_box, k1_ptr, k2_box, k2_ptr, part_acc2_ptr, part_acc_ptr, part_l2_ptr, part_l_ptr, part_m2_ptr, part_m_ptr,
-    q1_box, q1_ptr, q2_box, q2_ptr, v_box, v_ptr, chunk, k1_d, k1_j, k1_lead0, k1_lead1, k2_d, k2_j, k2_lead0, k2_lead1,
-    q1_d, q1_i, q1_lead0, q1_lead1, q2_d, q2_i, q2_lead0, q2_lead1, scale_2, v_e, v_j, v_lead0, v_lead1, size_batch,
-    size_i, size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr,
-    BLOCK_e: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr, OVERLAP: tl.constexpr,
+    k1_desc, k1_ptr, k2_desc, k2_ptr, part_acc2_ptr, part_acc_ptr, part_l2_ptr, part_l_ptr, part_m2_ptr, part_m_ptr,
+    q1_desc, q1_ptr, q2_desc, q2_ptr, v_desc, v_ptr, chunk, k1_d, k1_j, k1_lead0, k1_lead1, k2_d, k2_j, k2_lead0,
+    k2_lead1, q1_d, q1_i, q1_lead0, q1_lead1, q2_d, q2_i, q2_lead0, q2_lead1, scale_2, v_e, v_j, v_lead0, v_lead1,
+    size_batch, size_i, size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr,
+    BLOCK_e: tl.constexpr, DESC: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr, OVERLAP: tl.constexpr,
     SIZE_d: tl.constexpr, SIZE_e: tl.constexpr,
 ):
     # One program leaves the state of one part of axis j.
@@ -192,8 +192,8 @@ def differential_attention_parts(
     q2_ptr += lead0 * q2_lead0 + lead1 * q2_lead1
     k2_ptr += lead0 * k2_lead0 + lead1 * k2_lead1
     v_ptr += lead0 * v_lead0 + lead1 * v_lead1
-    q1 = q1_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q1_ptr + i[:, None] * q1_i + d[None, :] * q1_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
-    q2 = q2_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q2_ptr + i[:, None] * q2_i + d[None, :] * q2_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
+    q1 = q1_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if DESC else tl.load(q1_ptr + i[:, None] * q1_i + d[None, :] * q1_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
+    q2 = q2_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if DESC else tl.load(q2_ptr + i[:, None] * q2_i + d[None, :] * q2_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
     part = tl.program_id(1)
     if OVERLAP:
         tl.extra.cuda.gdc_launch_dependents()
@@ -205,20 +205,20 @@ def differential_attention_parts(
     acc2 = tl.full([BLOCK_M, BLOCK_e], 0.0, tl.float32)
     lo = part * chunk
     hi = tl.minimum(size_j, (part + 1) * chunk)
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         m, l, acc, m2, l2, acc2 = _step(
-            m, l, acc, m2, l2, acc2, j0, k1_box, k1_ptr, k2_box, k2_ptr, v_box, v_ptr, d, e, in_d, in_e, k1_d, k1_j,
-            k2_d, k2_j, lead0, lead1, q1, q2, scale_2, v_e, v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX,
-            False, OPERAND,
+            m, l, acc, m2, l2, acc2, j0, k1_desc, k1_ptr, k2_desc, k2_ptr, v_desc, v_ptr, d, e, in_d, in_e, k1_d,
+            k1_j, k2_d, k2_j, lead0, lead1, q1, q2, scale_2, v_e, v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, DESC,
+            INDEX, False, OPERAND,
         )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         m, l, acc, m2, l2, acc2 = _step(
-            m, l, acc, m2, l2, acc2, j0, k1_box, k1_ptr, k2_box, k2_ptr, v_box, v_ptr, d, e, in_d, in_e, k1_d, k1_j,
-            k2_d, k2_j, lead0, lead1, q1, q2, scale_2, v_e, v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX,
-            True, OPERAND,
+            m, l, acc, m2, l2, acc2, j0, k1_desc, k1_ptr, k2_desc, k2_ptr, v_desc, v_ptr, d, e, in_d, in_e, k1_d,
+            k1_j, k2_d, k2_j, lead0, lead1, q1, q2, scale_2, v_e, v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, DESC,
+            INDEX, True, OPERAND,
         )
     tl.store(part_m_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), m, mask=in_i)
     tl.store(part_l_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), l, mask=in_i)
@@ -311,11 +311,11 @@ def _prepare(q1, k1, q2, k2, v, given, lam, schedule, splits, block_m, block_n, 
         "OPERAND": rt.operand(q1.dtype), "STAGES": num_stages or 3, "OVERLAP": parts > 1 and rt.overlaps(device),
     }
     rt.strides(TABLES, args, views)
-    boxes = rt.boxes(TABLES, args, views)
+    descriptors = rt.descriptors(TABLES, args, views)
     options = rt.options(TABLES, num_warps, num_stages, block_m * block_n)
     if parts == 1:
         launches = [(differential_attention_rolling, (programs,), args, options)]
-        return rt.Call(TABLES, device, layout, launches, copied=copied, boxes=boxes)
+        return rt.Call(TABLES, device, layout, launches, copied=copied, descriptors=descriptors)
     work = {
         "part_m_ptr": ((parts, batch, size["i"]), torch.float32),
         "part_l_ptr": ((parts, batch, size["i"]), torch.float32),
@@ -330,7 +330,7 @@ def _prepare(q1, k1, q2, k2, v, given, lam, schedule, splits, block_m, block_n, 
         (differential_attention_parts, (programs, parts), args, options),
         (differential_attention_finish, (batch * triton.cdiv(size["i"], few), 1), args | {"BLOCK_M": few}, options_2),
     ]
-    return rt.Call(TABLES, device, layout, launches, work, copied, boxes=boxes)
+    return rt.Call(TABLES, device, layout, launches, work, copied, descriptors=descriptors)
 
 
 _call = rt.Calls(TABLES, _prepare)

@@ -44,21 +44,21 @@ TABLES = rt.Tables(
     name="dilated_window", inputs={"q": ("i", "d",), "k": ("j", "d",), "v": ("j", "e",)}, outputs={"o": ("i", "e",)},
     dtypes={"q": "float", "k": "float", "v": "float"},
     limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), dots=True, masks=True,
-    boxes={"k": (1, 1, "BLOCK_N", "BLOCK_d"), "q": (1, 1, "BLOCK_M", "BLOCK_d"), "v": (1, 1, "BLOCK_N", "BLOCK_e")},
+    descriptors={"k": (1, 1, "BLOCK_N", "BLOCK_d"), "q": (1, 1, "BLOCK_M", "BLOCK_d"), "v": (1, 1, "BLOCK_N", "BLOCK_e")},
     words={"step": "int", "window": "int"},
 )
 
 
 @triton.jit
 def _step(
-    m, l, acc, j0, k_box, k_ptr, v_box, v_ptr, d, e, i, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, step, v_e, v_j,
-    window, size_j, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr,
+    m, l, acc, j0, k_desc, k_ptr, v_desc, v_ptr, d, e, i, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, step, v_e,
+    v_j, window, size_j, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, DESC: tl.constexpr,
     INDEX: tl.constexpr, MASKED: tl.constexpr, OPERAND: tl.constexpr,
 ):
     # One tile: the state, corrected to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
-    k = k_box.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_d) if BOX else tl.load(k_ptr + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
+    k = k_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_d) if DESC else tl.load(k_ptr + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
     dot = tl.dot(q.to(OPERAND), tl.trans(k.to(OPERAND)), input_precision="ieee")
     s = tl.where(i[:, None] - j[None, :] - _floordiv(i[:, None] - j[None, :], step) * step == 0, dot * scale_2, -float("inf"))
     if MASKED:
@@ -68,7 +68,7 @@ def _step(
     alpha = tl.exp2(m - m_hat)
     p = tl.exp2(s - m_hat[:, None])
     l_new = l * alpha + tl.sum(p, 1)
-    v = v_box.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_e) if BOX else tl.load(v_ptr + j[:, None] * v_j + e[None, :] * v_e, mask=in_j[:, None] & in_e[None, :], other=0.0)
+    v = v_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_e) if DESC else tl.load(v_ptr + j[:, None] * v_j + e[None, :] * v_e, mask=in_j[:, None] & in_e[None, :], other=0.0)
     acc_new = tl.dot(p.to(OPERAND), v.to(OPERAND), acc * alpha[:, None], input_precision="ieee")
     return m_new, l_new, acc_new
 
@@ -87,10 +87,10 @@ def _merge(m, l, acc, m_part, l_part, acc_part):
 
 @triton.jit
 def dilated_window_rolling(
-    k_box, k_ptr, o_ptr, q_box, q_ptr, v_box, v_ptr, k_d, k_j, k_lead0, k_lead1, o_e, o_i, o_lead0, o_lead1, q_d, q_i,
-    q_lead0, q_lead1, scale_2, side, step, v_e, v_j, v_lead0, v_lead1, window, size_batch, size_i, size_j, size_lead,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr,
-    INDEX: tl.constexpr, OPERAND: tl.constexpr, SIZE_d: tl.constexpr, SIZE_e: tl.constexpr,
+    k_desc, k_ptr, o_ptr, q_desc, q_ptr, v_desc, v_ptr, k_d, k_j, k_lead0, k_lead1, o_e, o_i, o_lead0, o_lead1, q_d,
+    q_i, q_lead0, q_lead1, scale_2, side, step, v_e, v_j, v_lead0, v_lead1, window, size_batch, size_i, size_j,
+    size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr,
+    DESC: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr, SIZE_d: tl.constexpr, SIZE_e: tl.constexpr,
 ):
     # One program holds its rows and goes over all of axis j.
     step = tl.cast(step, INDEX)
@@ -117,36 +117,36 @@ def dilated_window_rolling(
     k_ptr += lead0 * k_lead0 + lead1 * k_lead1
     v_ptr += lead0 * v_lead0 + lead1 * v_lead1
     o_ptr += lead0 * o_lead0 + lead1 * o_lead1
-    q = q_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
+    q = q_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if DESC else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
     m = tl.full([BLOCK_M], -float("inf"), tl.float32)
     l = tl.full([BLOCK_M], 0.0, tl.float32)
     acc = tl.full([BLOCK_M, BLOCK_e], 0.0, tl.float32)
     lo = 0
     hi = size_j
-    full_hi = hi
-    full_lo = lo
+    free_hi = hi
+    free_lo = lo
     hi = tl.minimum(hi, last_row + 1)
     lo = tl.maximum(lo, _position(first_row.to(INDEX) + 1 - step * window))
-    full_hi = tl.minimum(full_hi, first_row + 1)
-    full_lo = tl.maximum(full_lo, _position(last_row.to(INDEX) + 1 - step * window))
+    free_hi = tl.minimum(free_hi, first_row + 1)
+    free_lo = tl.maximum(free_lo, _position(last_row.to(INDEX) + 1 - step * window))
     lo = lo // BLOCK_N * BLOCK_N
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_lo = tl.minimum(tl.cdiv(full_lo, BLOCK_N) * BLOCK_N, hi)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, full_lo), hi)
-    for j0 in range(lo, full_lo, BLOCK_N):
+    free_lo = tl.minimum(tl.cdiv(free_lo, BLOCK_N) * BLOCK_N, hi)
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, free_lo), hi)
+    for j0 in range(lo, free_lo, BLOCK_N):
         m, l, acc = _step(
-            m, l, acc, j0, k_box, k_ptr, v_box, v_ptr, d, e, i, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2,
-            step, v_e, v_j, window, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, True, OPERAND,
+            m, l, acc, j0, k_desc, k_ptr, v_desc, v_ptr, d, e, i, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2,
+            step, v_e, v_j, window, size_j, BLOCK_N, BLOCK_d, BLOCK_e, DESC, INDEX, True, OPERAND,
         )
-    for j0 in range(full_lo, full_hi, BLOCK_N):
+    for j0 in range(free_lo, free_hi, BLOCK_N):
         m, l, acc = _step(
-            m, l, acc, j0, k_box, k_ptr, v_box, v_ptr, d, e, i, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2,
-            step, v_e, v_j, window, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, False, OPERAND,
+            m, l, acc, j0, k_desc, k_ptr, v_desc, v_ptr, d, e, i, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2,
+            step, v_e, v_j, window, size_j, BLOCK_N, BLOCK_d, BLOCK_e, DESC, INDEX, False, OPERAND,
         )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         m, l, acc = _step(
-            m, l, acc, j0, k_box, k_ptr, v_box, v_ptr, d, e, i, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2,
-            step, v_e, v_j, window, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, True, OPERAND,
+            m, l, acc, j0, k_desc, k_ptr, v_desc, v_ptr, d, e, i, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2,
+            step, v_e, v_j, window, size_j, BLOCK_N, BLOCK_d, BLOCK_e, DESC, INDEX, True, OPERAND,
         )
     l_safe = tl.where(l != 0.0, l, 1.0)
     o = tl.where((l != 0.0)[:, None], acc * (1.0 / l_safe)[:, None], 0.0)
@@ -155,10 +155,10 @@ def dilated_window_rolling(
 
 @triton.jit
 def dilated_window_parts(
-    k_box, k_ptr, part_acc_ptr, part_l_ptr, part_m_ptr, q_box, q_ptr, v_box, v_ptr, chunk, k_d, k_j, k_lead0, k_lead1,
-    q_d, q_i, q_lead0, q_lead1, scale_2, side, step, v_e, v_j, v_lead0, v_lead1, window, size_batch, size_i, size_j,
-    size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr,
-    BOX: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr, OVERLAP: tl.constexpr, SIZE_d: tl.constexpr,
+    k_desc, k_ptr, part_acc_ptr, part_l_ptr, part_m_ptr, q_desc, q_ptr, v_desc, v_ptr, chunk, k_d, k_j, k_lead0,
+    k_lead1, q_d, q_i, q_lead0, q_lead1, scale_2, side, step, v_e, v_j, v_lead0, v_lead1, window, size_batch, size_i,
+    size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr,
+    DESC: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr, OVERLAP: tl.constexpr, SIZE_d: tl.constexpr,
     SIZE_e: tl.constexpr,
 ):
     # One program leaves the state of one part of axis j.
@@ -185,7 +185,7 @@ def dilated_window_parts(
     q_ptr += lead0 * q_lead0 + lead1 * q_lead1
     k_ptr += lead0 * k_lead0 + lead1 * k_lead1
     v_ptr += lead0 * v_lead0 + lead1 * v_lead1
-    q = q_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
+    q = q_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if DESC else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
     part = tl.program_id(1)
     if OVERLAP:
         tl.extra.cuda.gdc_launch_dependents()
@@ -194,30 +194,30 @@ def dilated_window_parts(
     acc = tl.full([BLOCK_M, BLOCK_e], 0.0, tl.float32)
     lo = part * chunk
     hi = tl.minimum(size_j, (part + 1) * chunk)
-    full_hi = hi
-    full_lo = lo
+    free_hi = hi
+    free_lo = lo
     hi = tl.minimum(hi, last_row + 1)
     lo = tl.maximum(lo, _position(first_row.to(INDEX) + 1 - step * window))
-    full_hi = tl.minimum(full_hi, first_row + 1)
-    full_lo = tl.maximum(full_lo, _position(last_row.to(INDEX) + 1 - step * window))
+    free_hi = tl.minimum(free_hi, first_row + 1)
+    free_lo = tl.maximum(free_lo, _position(last_row.to(INDEX) + 1 - step * window))
     lo = lo // BLOCK_N * BLOCK_N
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_lo = tl.minimum(tl.cdiv(full_lo, BLOCK_N) * BLOCK_N, hi)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, full_lo), hi)
-    for j0 in range(lo, full_lo, BLOCK_N):
+    free_lo = tl.minimum(tl.cdiv(free_lo, BLOCK_N) * BLOCK_N, hi)
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, free_lo), hi)
+    for j0 in range(lo, free_lo, BLOCK_N):
         m, l, acc = _step(
-            m, l, acc, j0, k_box, k_ptr, v_box, v_ptr, d, e, i, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2,
-            step, v_e, v_j, window, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, True, OPERAND,
+            m, l, acc, j0, k_desc, k_ptr, v_desc, v_ptr, d, e, i, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2,
+            step, v_e, v_j, window, size_j, BLOCK_N, BLOCK_d, BLOCK_e, DESC, INDEX, True, OPERAND,
         )
-    for j0 in range(full_lo, full_hi, BLOCK_N):
+    for j0 in range(free_lo, free_hi, BLOCK_N):
         m, l, acc = _step(
-            m, l, acc, j0, k_box, k_ptr, v_box, v_ptr, d, e, i, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2,
-            step, v_e, v_j, window, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, False, OPERAND,
+            m, l, acc, j0, k_desc, k_ptr, v_desc, v_ptr, d, e, i, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2,
+            step, v_e, v_j, window, size_j, BLOCK_N, BLOCK_d, BLOCK_e, DESC, INDEX, False, OPERAND,
         )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         m, l, acc = _step(
-            m, l, acc, j0, k_box, k_ptr, v_box, v_ptr, d, e, i, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2,
-            step, v_e, v_j, window, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, True, OPERAND,
+            m, l, acc, j0, k_desc, k_ptr, v_desc, v_ptr, d, e, i, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2,
+            step, v_e, v_j, window, size_j, BLOCK_N, BLOCK_d, BLOCK_e, DESC, INDEX, True, OPERAND,
         )
     tl.store(part_m_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), m, mask=in_i)
     tl.store(part_l_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), l, mask=in_i)
@@ -302,11 +302,11 @@ def _prepare(q, k, v, given, step, window, schedule, splits, block_m, block_n, n
         "OPERAND": rt.operand(q.dtype), "STAGES": num_stages or 3, "OVERLAP": parts > 1 and rt.overlaps(device),
     }
     rt.strides(TABLES, args, views, max(0, step, size["i"] + size["j"] + 4194304, step + size["i"] + size["j"] + 4194304, step * window, window, step * window + size["i"] + 2097154))
-    boxes = rt.boxes(TABLES, args, views)
+    descriptors = rt.descriptors(TABLES, args, views)
     options = rt.options(TABLES, num_warps, num_stages, block_m * block_n)
     if parts == 1:
         launches = [(dilated_window_rolling, (programs,), args, options)]
-        return rt.Call(TABLES, device, layout, launches, copied=copied, boxes=boxes)
+        return rt.Call(TABLES, device, layout, launches, copied=copied, descriptors=descriptors)
     work = {
         "part_m_ptr": ((parts, batch, size["i"]), torch.float32),
         "part_l_ptr": ((parts, batch, size["i"]), torch.float32),
@@ -318,7 +318,7 @@ def _prepare(q, k, v, given, step, window, schedule, splits, block_m, block_n, n
         (dilated_window_parts, (programs, parts), args, options),
         (dilated_window_finish, (batch * triton.cdiv(size["i"], few), 1), args | {"BLOCK_M": few}, options_2),
     ]
-    return rt.Call(TABLES, device, layout, launches, work, copied, boxes=boxes)
+    return rt.Call(TABLES, device, layout, launches, work, copied, descriptors=descriptors)
 
 
 _call = rt.Calls(TABLES, _prepare)

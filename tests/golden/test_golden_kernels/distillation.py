@@ -191,16 +191,16 @@ def distillation_parts(
     t2 = tl.full([BLOCK_M], 0.0, tl.float32)
     lo = part * chunk
     hi = tl.minimum(size_c, (part + 1) * chunk)
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         m, l, m2, l2, t2 = _step(
             m, l, m2, l2, t2, j0, teacher_ptr, x_ptr, i, in_i, scale_2, teacher_c, teacher_i, x_c, x_i, size_c,
             BLOCK_N, INDEX, False,
         )
     if RAGGED:
-        for j0 in range(full_hi, hi, BLOCK_N):
+        for j0 in range(free_hi, hi, BLOCK_N):
             m, l, m2, l2, t2 = _step(
                 m, l, m2, l2, t2, j0, teacher_ptr, x_ptr, i, in_i, scale_2, teacher_c, teacher_i, x_c, x_i, size_c,
                 BLOCK_N, INDEX, True,

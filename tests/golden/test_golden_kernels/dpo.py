@@ -149,16 +149,16 @@ def dpo_parts(
     t3 = tl.full([BLOCK_M], 0.0, tl.float32)
     lo = part * chunk
     hi = tl.minimum(size_t, (part + 1) * chunk)
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         t2, t3 = _step(
             t2, t3, j0, lost_ptr, lost_ref_ptr, won_ptr, won_ref_ptr, b, in_b, lost_b, lost_ref_b, lost_ref_t,
             lost_t, won_b, won_ref_b, won_ref_t, won_t, size_t, BLOCK_N, INDEX, False,
         )
     if RAGGED:
-        for j0 in range(full_hi, hi, BLOCK_N):
+        for j0 in range(free_hi, hi, BLOCK_N):
             t2, t3 = _step(
                 t2, t3, j0, lost_ptr, lost_ref_ptr, won_ptr, won_ref_ptr, b, in_b, lost_b, lost_ref_b, lost_ref_t,
                 lost_t, won_b, won_ref_b, won_ref_t, won_t, size_t, BLOCK_N, INDEX, True,

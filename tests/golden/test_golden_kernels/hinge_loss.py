@@ -101,14 +101,14 @@ def hinge_loss_rolling(
     t = tl.full([BLOCK_M], 0.0, tl.float32)
     lo = 0
     hi = size_c
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         live = _live(j0, in_i, target, size_c, BLOCK_N, INDEX)
         if live:
             (t,) = _step(t, j0, x_ptr, i, in_i, still_2, target, x_c, x_i, size_c, BLOCK_N, INDEX, False)
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         live = _live(j0, in_i, target, size_c, BLOCK_N, INDEX)
         if live:
             (t,) = _step(t, j0, x_ptr, i, in_i, still_2, target, x_c, x_i, size_c, BLOCK_N, INDEX, True)
@@ -142,14 +142,14 @@ def hinge_loss_parts(
     t = tl.full([BLOCK_M], 0.0, tl.float32)
     lo = part * chunk
     hi = tl.minimum(size_c, (part + 1) * chunk)
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         live = _live(j0, in_i, target, size_c, BLOCK_N, INDEX)
         if live:
             (t,) = _step(t, j0, x_ptr, i, in_i, still_2, target, x_c, x_i, size_c, BLOCK_N, INDEX, False)
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         live = _live(j0, in_i, target, size_c, BLOCK_N, INDEX)
         if live:
             (t,) = _step(t, j0, x_ptr, i, in_i, still_2, target, x_c, x_i, size_c, BLOCK_N, INDEX, True)

@@ -123,24 +123,24 @@ def info_nce_rolling(
     t2 = tl.full([BLOCK_M], 0.0, tl.float32)
     lo = 0
     hi = size_j
-    full_hi = hi
-    full_lo = lo
-    full_lo = tl.maximum(full_lo, last_row)
-    full_hi = tl.minimum(full_hi, first_row + 1)
+    free_hi = hi
+    free_lo = lo
+    free_lo = tl.maximum(free_lo, last_row)
+    free_hi = tl.minimum(free_hi, first_row + 1)
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_lo = tl.minimum(tl.cdiv(full_lo, BLOCK_N) * BLOCK_N, hi)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, full_lo), hi)
-    for j0 in range(lo, full_lo, BLOCK_N):
+    free_lo = tl.minimum(tl.cdiv(free_lo, BLOCK_N) * BLOCK_N, hi)
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, free_lo), hi)
+    for j0 in range(lo, free_lo, BLOCK_N):
         m, l, t2 = _step(
             m, l, t2, j0, k_ptr, q_ptr, i, in_i, k_d, k_j, q_d, q_i, scale_2, scale_3, size_j, BLOCK_M, BLOCK_N,
             BLOCK_d, INDEX, True, OPERAND, SIZE_d,
         )
-    for j0 in range(full_lo, full_hi, BLOCK_N):
+    for j0 in range(free_lo, free_hi, BLOCK_N):
         m, l, t2 = _step(
             m, l, t2, j0, k_ptr, q_ptr, i, in_i, k_d, k_j, q_d, q_i, scale_2, scale_3, size_j, BLOCK_M, BLOCK_N,
             BLOCK_d, INDEX, False, OPERAND, SIZE_d,
         )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         m, l, t2 = _step(
             m, l, t2, j0, k_ptr, q_ptr, i, in_i, k_d, k_j, q_d, q_i, scale_2, scale_3, size_j, BLOCK_M, BLOCK_N,
             BLOCK_d, INDEX, True, OPERAND, SIZE_d,
@@ -178,24 +178,24 @@ def info_nce_parts(
     t2 = tl.full([BLOCK_M], 0.0, tl.float32)
     lo = part * chunk
     hi = tl.minimum(size_j, (part + 1) * chunk)
-    full_hi = hi
-    full_lo = lo
-    full_lo = tl.maximum(full_lo, last_row)
-    full_hi = tl.minimum(full_hi, first_row + 1)
+    free_hi = hi
+    free_lo = lo
+    free_lo = tl.maximum(free_lo, last_row)
+    free_hi = tl.minimum(free_hi, first_row + 1)
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_lo = tl.minimum(tl.cdiv(full_lo, BLOCK_N) * BLOCK_N, hi)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, full_lo), hi)
-    for j0 in range(lo, full_lo, BLOCK_N):
+    free_lo = tl.minimum(tl.cdiv(free_lo, BLOCK_N) * BLOCK_N, hi)
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, free_lo), hi)
+    for j0 in range(lo, free_lo, BLOCK_N):
         m, l, t2 = _step(
             m, l, t2, j0, k_ptr, q_ptr, i, in_i, k_d, k_j, q_d, q_i, scale_2, scale_3, size_j, BLOCK_M, BLOCK_N,
             BLOCK_d, INDEX, True, OPERAND, SIZE_d,
         )
-    for j0 in range(full_lo, full_hi, BLOCK_N):
+    for j0 in range(free_lo, free_hi, BLOCK_N):
         m, l, t2 = _step(
             m, l, t2, j0, k_ptr, q_ptr, i, in_i, k_d, k_j, q_d, q_i, scale_2, scale_3, size_j, BLOCK_M, BLOCK_N,
             BLOCK_d, INDEX, False, OPERAND, SIZE_d,
         )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         m, l, t2 = _step(
             m, l, t2, j0, k_ptr, q_ptr, i, in_i, k_d, k_j, q_d, q_i, scale_2, scale_3, size_j, BLOCK_M, BLOCK_N,
             BLOCK_d, INDEX, True, OPERAND, SIZE_d,

@@ -44,14 +44,14 @@ TABLES = rt.Tables(
     name="laser_attention", inputs={"q": ("i", "d",), "k": ("j", "d",), "v": ("j", "e",)}, outputs={"o": ("i", "e",)},
     dtypes={"q": "float", "k": "float", "v": "float"},
     limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), dots=True, pieces=True,
-    boxes={"k": (1, 1, "BLOCK_N", "BLOCK_d"), "q": (1, 1, "BLOCK_M", "BLOCK_d")},
+    descriptors={"k": (1, 1, "BLOCK_N", "BLOCK_d"), "q": (1, 1, "BLOCK_M", "BLOCK_d")},
 )
 
 
 @triton.jit
 def _step(
-    m, m2, l, l2, j0, k_box, k_ptr, q_box, q_ptr, v_ptr, e, i, i0, in_i, k_d, k_j, lead0, lead1, q_d, q_i, scale_2, v_e,
-    v_j, size_j, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BOX: tl.constexpr,
+    m, m2, l, l2, j0, k_desc, k_ptr, q_desc, q_ptr, v_ptr, e, i, i0, in_i, k_d, k_j, lead0, lead1, q_d, q_i, scale_2,
+    v_e, v_j, size_j, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, DESC: tl.constexpr,
     INDEX: tl.constexpr, MASKED: tl.constexpr, OPERAND: tl.constexpr, SIZE_d: tl.constexpr,
 ):
     # One tile: the state, corrected to the new anchors, and what the tile adds.
@@ -61,8 +61,8 @@ def _step(
     for d0 in range(0, SIZE_d, BLOCK_d):
         d = (d0 + tl.arange(0, BLOCK_d)).to(INDEX)
         in_d = d < SIZE_d
-        q = q_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, d0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
-        k = k_box.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, d0]).reshape(BLOCK_N, BLOCK_d) if BOX else tl.load(k_ptr + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
+        q = q_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, d0]).reshape(BLOCK_M, BLOCK_d) if DESC else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
+        k = k_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, d0]).reshape(BLOCK_N, BLOCK_d) if DESC else tl.load(k_ptr + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
         dot = tl.dot(q.to(OPERAND), tl.trans(k.to(OPERAND)), dot, input_precision="ieee")
     if MASKED:
         dot = tl.where(in_j[None, :], dot, -float("inf"))
@@ -101,9 +101,9 @@ def _merge(m, m2, l, l2, m_part, m2_part, l_part, l2_part):
 
 @triton.jit
 def laser_attention_rolling(
-    k_box, k_ptr, o_ptr, q_box, q_ptr, v_ptr, k_d, k_j, k_lead0, k_lead1, o_e, o_i, o_lead0, o_lead1, q_d, q_i, q_lead0,
-    q_lead1, scale_2, v_e, v_j, v_lead0, v_lead1, size_e, size_i, size_j, size_lead, BLOCK_M: tl.constexpr,
-    BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr,
+    k_desc, k_ptr, o_ptr, q_desc, q_ptr, v_ptr, k_d, k_j, k_lead0, k_lead1, o_e, o_i, o_lead0, o_lead1, q_d, q_i,
+    q_lead0, q_lead1, scale_2, v_e, v_j, v_lead0, v_lead1, size_e, size_i, size_j, size_lead, BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, DESC: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr,
     SIZE_d: tl.constexpr,
 ):
     # One program holds its rows and goes over all of axis j.
@@ -128,18 +128,18 @@ def laser_attention_rolling(
     l2 = tl.full([BLOCK_M], 0.0, tl.float32)
     lo = 0
     hi = size_j
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         m, m2, l, l2 = _step(
-            m, m2, l, l2, j0, k_box, k_ptr, q_box, q_ptr, v_ptr, e, i, i0, in_i, k_d, k_j, lead0, lead1, q_d, q_i,
-            scale_2, v_e, v_j, size_j, BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, False, OPERAND, SIZE_d,
+            m, m2, l, l2, j0, k_desc, k_ptr, q_desc, q_ptr, v_ptr, e, i, i0, in_i, k_d, k_j, lead0, lead1, q_d, q_i,
+            scale_2, v_e, v_j, size_j, BLOCK_M, BLOCK_N, BLOCK_d, DESC, INDEX, False, OPERAND, SIZE_d,
         )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         m, m2, l, l2 = _step(
-            m, m2, l, l2, j0, k_box, k_ptr, q_box, q_ptr, v_ptr, e, i, i0, in_i, k_d, k_j, lead0, lead1, q_d, q_i,
-            scale_2, v_e, v_j, size_j, BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, True, OPERAND, SIZE_d,
+            m, m2, l, l2, j0, k_desc, k_ptr, q_desc, q_ptr, v_ptr, e, i, i0, in_i, k_d, k_j, lead0, lead1, q_d, q_i,
+            scale_2, v_e, v_j, size_j, BLOCK_M, BLOCK_N, BLOCK_d, DESC, INDEX, True, OPERAND, SIZE_d,
         )
     l_safe = tl.where(l != 0.0, l, 1.0)
     f = tl.log(l2 / l_safe)
@@ -149,9 +149,9 @@ def laser_attention_rolling(
 
 @triton.jit
 def laser_attention_parts(
-    k_box, k_ptr, part_l2_ptr, part_l_ptr, part_m2_ptr, part_m_ptr, q_box, q_ptr, v_ptr, chunk, k_d, k_j, k_lead0,
+    k_desc, k_ptr, part_l2_ptr, part_l_ptr, part_m2_ptr, part_m_ptr, q_desc, q_ptr, v_ptr, chunk, k_d, k_j, k_lead0,
     k_lead1, q_d, q_i, q_lead0, q_lead1, scale_2, v_e, v_j, v_lead0, v_lead1, size_batch, size_e, size_i, size_j,
-    size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BOX: tl.constexpr,
+    size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, DESC: tl.constexpr,
     INDEX: tl.constexpr, OPERAND: tl.constexpr, OVERLAP: tl.constexpr, SIZE_d: tl.constexpr,
 ):
     # One program leaves the state of one part of axis j.
@@ -178,18 +178,18 @@ def laser_attention_parts(
     l2 = tl.full([BLOCK_M], 0.0, tl.float32)
     lo = part * chunk
     hi = tl.minimum(size_j, (part + 1) * chunk)
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         m, m2, l, l2 = _step(
-            m, m2, l, l2, j0, k_box, k_ptr, q_box, q_ptr, v_ptr, e, i, i0, in_i, k_d, k_j, lead0, lead1, q_d, q_i,
-            scale_2, v_e, v_j, size_j, BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, False, OPERAND, SIZE_d,
+            m, m2, l, l2, j0, k_desc, k_ptr, q_desc, q_ptr, v_ptr, e, i, i0, in_i, k_d, k_j, lead0, lead1, q_d, q_i,
+            scale_2, v_e, v_j, size_j, BLOCK_M, BLOCK_N, BLOCK_d, DESC, INDEX, False, OPERAND, SIZE_d,
         )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         m, m2, l, l2 = _step(
-            m, m2, l, l2, j0, k_box, k_ptr, q_box, q_ptr, v_ptr, e, i, i0, in_i, k_d, k_j, lead0, lead1, q_d, q_i,
-            scale_2, v_e, v_j, size_j, BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, True, OPERAND, SIZE_d,
+            m, m2, l, l2, j0, k_desc, k_ptr, q_desc, q_ptr, v_ptr, e, i, i0, in_i, k_d, k_j, lead0, lead1, q_d, q_i,
+            scale_2, v_e, v_j, size_j, BLOCK_M, BLOCK_N, BLOCK_d, DESC, INDEX, True, OPERAND, SIZE_d,
         )
     tl.store(part_m_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), m, mask=in_i)
     tl.store(part_m2_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), m2, mask=in_i)
@@ -272,11 +272,11 @@ def _prepare(q, k, v, given, schedule, splits, block_m, block_n, num_warps, num_
         "STAGES": num_stages or 3, "OVERLAP": parts > 1 and rt.overlaps(device),
     }
     rt.strides(TABLES, args, views)
-    boxes = rt.boxes(TABLES, args, views)
+    descriptors = rt.descriptors(TABLES, args, views)
     options = rt.options(TABLES, num_warps, num_stages, block_m * block_n)
     if parts == 1:
         launches = [(laser_attention_rolling, (programs,), args, options)]
-        return rt.Call(TABLES, device, layout, launches, copied=copied, boxes=boxes)
+        return rt.Call(TABLES, device, layout, launches, copied=copied, descriptors=descriptors)
     work = {
         "part_m_ptr": ((parts, batch, size["i"]), torch.float32),
         "part_m2_ptr": ((parts, batch, size["i"]), torch.float32),
@@ -289,7 +289,7 @@ def _prepare(q, k, v, given, schedule, splits, block_m, block_n, num_warps, num_
         (laser_attention_parts, (programs, parts), args, options),
         (laser_attention_finish, (batch * triton.cdiv(size["i"], few), 1), args | {"BLOCK_M": few}, options_2),
     ]
-    return rt.Call(TABLES, device, layout, launches, work, copied, boxes=boxes)
+    return rt.Call(TABLES, device, layout, launches, work, copied, descriptors=descriptors)
 
 
 _call = rt.Calls(TABLES, _prepare)

@@ -39,15 +39,15 @@ TABLES = rt.Tables(
     name="linear_cross_entropy", inputs={"x": ("i", "d",), "w": ("v", "d",), "target": ("i",)},
     outputs={"loss": ("i",)}, dtypes={"x": "float", "w": "float", "target": "int64"},
     limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), dots=True, pieces=True,
-    boxes={"w": (1, 1, "BLOCK_N", "BLOCK_d"), "x": (1, 1, "BLOCK_M", "BLOCK_d")},
+    descriptors={"w": (1, 1, "BLOCK_N", "BLOCK_d"), "x": (1, 1, "BLOCK_M", "BLOCK_d")},
 )
 
 
 @triton.jit
 def _step(
-    m, l, j0, w_box, w_ptr, x_box, x_ptr, i, i0, in_i, lead0, lead1, w_d, w_v, x_d, x_i, size_v, BLOCK_M: tl.constexpr,
-    BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr, MASKED: tl.constexpr,
-    OPERAND: tl.constexpr, SIZE_d: tl.constexpr,
+    m, l, j0, w_desc, w_ptr, x_desc, x_ptr, i, i0, in_i, lead0, lead1, w_d, w_v, x_d, x_i, size_v,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, DESC: tl.constexpr, INDEX: tl.constexpr,
+    MASKED: tl.constexpr, OPERAND: tl.constexpr, SIZE_d: tl.constexpr,
 ):
     # One tile: the state, corrected to the new anchors, and what the tile adds.
     v = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
@@ -56,8 +56,8 @@ def _step(
     for d0 in range(0, SIZE_d, BLOCK_d):
         d = (d0 + tl.arange(0, BLOCK_d)).to(INDEX)
         in_d = d < SIZE_d
-        x = x_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, d0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(x_ptr + i[:, None] * x_i + d[None, :] * x_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
-        w = w_box.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, d0]).reshape(BLOCK_N, BLOCK_d) if BOX else tl.load(w_ptr + v[:, None] * w_v + d[None, :] * w_d, mask=in_v[:, None] & in_d[None, :], other=0.0)
+        x = x_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, d0]).reshape(BLOCK_M, BLOCK_d) if DESC else tl.load(x_ptr + i[:, None] * x_i + d[None, :] * x_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
+        w = w_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, d0]).reshape(BLOCK_N, BLOCK_d) if DESC else tl.load(w_ptr + v[:, None] * w_v + d[None, :] * w_d, mask=in_v[:, None] & in_d[None, :], other=0.0)
         dot = tl.dot(x.to(OPERAND), tl.trans(w.to(OPERAND)), dot, input_precision="ieee")
     if MASKED:
         dot = tl.where(in_v[None, :], dot, -float("inf"))
@@ -82,9 +82,9 @@ def _merge(m, l, m_part, l_part):
 
 @triton.jit
 def linear_cross_entropy_rolling(
-    loss_ptr, target_ptr, w_box, w_ptr, x_box, x_ptr, loss_i, loss_lead0, loss_lead1, target_i, target_lead0,
+    loss_ptr, target_ptr, w_desc, w_ptr, x_desc, x_ptr, loss_i, loss_lead0, loss_lead1, target_i, target_lead0,
     target_lead1, w_d, w_lead0, w_lead1, w_v, x_d, x_i, x_lead0, x_lead1, size_i, size_lead, size_v,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, DESC: tl.constexpr, INDEX: tl.constexpr,
     OPERAND: tl.constexpr, SIZE_d: tl.constexpr,
 ):
     # One program holds its rows and goes over all of axis v.
@@ -108,24 +108,24 @@ def linear_cross_entropy_rolling(
         d = (d0_2 + tl.arange(0, BLOCK_d)).to(INDEX)
         in_d = d < SIZE_d
         w_2 = tl.where((in_i & (inside == 0))[:, None], float("nan"), tl.load(w_ptr + target.to(INDEX)[:, None] * w_v + d[None, :] * w_d, mask=inside[:, None] & in_d[None, :], other=0.0)).to(tl.float32)
-        x_2 = (x_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, d0_2]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(x_ptr + i[:, None] * x_i + d[None, :] * x_d, mask=in_i[:, None] & in_d[None, :], other=0.0)).to(tl.float32)
+        x_2 = (x_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, d0_2]).reshape(BLOCK_M, BLOCK_d) if DESC else tl.load(x_ptr + i[:, None] * x_i + d[None, :] * x_d, mask=in_i[:, None] & in_d[None, :], other=0.0)).to(tl.float32)
         r = r + tl.sum(w_2 * x_2, 1)
     m = tl.full([BLOCK_M], -float("inf"), tl.float32)
     l = tl.full([BLOCK_M], 0.0, tl.float32)
     lo = 0
     hi = size_v
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         m, l = _step(
-            m, l, j0, w_box, w_ptr, x_box, x_ptr, i, i0, in_i, lead0, lead1, w_d, w_v, x_d, x_i, size_v, BLOCK_M,
-            BLOCK_N, BLOCK_d, BOX, INDEX, False, OPERAND, SIZE_d,
+            m, l, j0, w_desc, w_ptr, x_desc, x_ptr, i, i0, in_i, lead0, lead1, w_d, w_v, x_d, x_i, size_v, BLOCK_M,
+            BLOCK_N, BLOCK_d, DESC, INDEX, False, OPERAND, SIZE_d,
         )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         m, l = _step(
-            m, l, j0, w_box, w_ptr, x_box, x_ptr, i, i0, in_i, lead0, lead1, w_d, w_v, x_d, x_i, size_v, BLOCK_M,
-            BLOCK_N, BLOCK_d, BOX, INDEX, True, OPERAND, SIZE_d,
+            m, l, j0, w_desc, w_ptr, x_desc, x_ptr, i, i0, in_i, lead0, lead1, w_d, w_v, x_d, x_i, size_v, BLOCK_M,
+            BLOCK_N, BLOCK_d, DESC, INDEX, True, OPERAND, SIZE_d,
         )
     f = tl.log(l)
     loss = m * 0.6931471805599453 + f - r
@@ -134,9 +134,9 @@ def linear_cross_entropy_rolling(
 
 @triton.jit
 def linear_cross_entropy_parts(
-    part_l_ptr, part_m_ptr, w_box, w_ptr, x_box, x_ptr, chunk, w_d, w_lead0, w_lead1, w_v, x_d, x_i, x_lead0, x_lead1,
+    part_l_ptr, part_m_ptr, w_desc, w_ptr, x_desc, x_ptr, chunk, w_d, w_lead0, w_lead1, w_v, x_d, x_i, x_lead0, x_lead1,
     size_batch, size_i, size_lead, size_v, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr,
-    BOX: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr, OVERLAP: tl.constexpr, SIZE_d: tl.constexpr,
+    DESC: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr, OVERLAP: tl.constexpr, SIZE_d: tl.constexpr,
 ):
     # One program leaves the state of one part of axis v.
     pid = tl.program_id(0)
@@ -157,18 +157,18 @@ def linear_cross_entropy_parts(
     l = tl.full([BLOCK_M], 0.0, tl.float32)
     lo = part * chunk
     hi = tl.minimum(size_v, (part + 1) * chunk)
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         m, l = _step(
-            m, l, j0, w_box, w_ptr, x_box, x_ptr, i, i0, in_i, lead0, lead1, w_d, w_v, x_d, x_i, size_v, BLOCK_M,
-            BLOCK_N, BLOCK_d, BOX, INDEX, False, OPERAND, SIZE_d,
+            m, l, j0, w_desc, w_ptr, x_desc, x_ptr, i, i0, in_i, lead0, lead1, w_d, w_v, x_d, x_i, size_v, BLOCK_M,
+            BLOCK_N, BLOCK_d, DESC, INDEX, False, OPERAND, SIZE_d,
         )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         m, l = _step(
-            m, l, j0, w_box, w_ptr, x_box, x_ptr, i, i0, in_i, lead0, lead1, w_d, w_v, x_d, x_i, size_v, BLOCK_M,
-            BLOCK_N, BLOCK_d, BOX, INDEX, True, OPERAND, SIZE_d,
+            m, l, j0, w_desc, w_ptr, x_desc, x_ptr, i, i0, in_i, lead0, lead1, w_d, w_v, x_d, x_i, size_v, BLOCK_M,
+            BLOCK_N, BLOCK_d, DESC, INDEX, True, OPERAND, SIZE_d,
         )
     tl.store(part_m_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), m, mask=in_i)
     tl.store(part_l_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), l, mask=in_i)
@@ -255,11 +255,11 @@ def _prepare(x, w, target, given, schedule, splits, block_m, block_n, num_warps,
         "OPERAND": rt.operand(x.dtype), "STAGES": num_stages or 3, "OVERLAP": parts > 1 and rt.overlaps(device),
     }
     rt.strides(TABLES, args, views)
-    boxes = rt.boxes(TABLES, args, views)
+    descriptors = rt.descriptors(TABLES, args, views)
     options = rt.options(TABLES, num_warps, num_stages, block_m * block_n)
     if parts == 1:
         launches = [(linear_cross_entropy_rolling, (programs,), args, options)]
-        return rt.Call(TABLES, device, layout, launches, copied=copied, boxes=boxes)
+        return rt.Call(TABLES, device, layout, launches, copied=copied, descriptors=descriptors)
     work = {
         "part_m_ptr": ((parts, batch, size["i"]), torch.float32),
         "part_l_ptr": ((parts, batch, size["i"]), torch.float32),
@@ -270,7 +270,7 @@ def _prepare(x, w, target, given, schedule, splits, block_m, block_n, num_warps,
         (linear_cross_entropy_parts, (programs, parts), args, options),
         (linear_cross_entropy_finish, (batch * triton.cdiv(size["i"], few), 1), args | {"BLOCK_M": few}, options_2),
     ]
-    return rt.Call(TABLES, device, layout, launches, work, copied, boxes=boxes)
+    return rt.Call(TABLES, device, layout, launches, work, copied, descriptors=descriptors)
 
 
 _call = rt.Calls(TABLES, _prepare)

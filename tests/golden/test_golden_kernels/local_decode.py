@@ -112,25 +112,25 @@ def local_decode_rolling(
     acc = tl.full([BLOCK_e], 0.0, tl.float32)
     lo = 0
     hi = size_j
-    full_hi = hi
-    full_lo = lo
+    free_hi = hi
+    free_lo = lo
     lo = tl.maximum(lo, _position(size_j - window))
-    full_lo = tl.maximum(full_lo, _position(size_j - window))
+    free_lo = tl.maximum(free_lo, _position(size_j - window))
     lo = lo // BLOCK_N * BLOCK_N
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_lo = tl.minimum(tl.cdiv(full_lo, BLOCK_N) * BLOCK_N, hi)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, full_lo), hi)
-    for j0 in tl.range(lo, full_lo, BLOCK_N, num_stages=STAGES):
+    free_lo = tl.minimum(tl.cdiv(free_lo, BLOCK_N) * BLOCK_N, hi)
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, free_lo), hi)
+    for j0 in tl.range(lo, free_lo, BLOCK_N, num_stages=STAGES):
         m, l, acc = _step(
             m, l, acc, j0, k_ptr, v_ptr, d, e, h, in_d, in_e, k_d, k_h, k_j, q, scale_2, v_e, v_h, v_j, window,
             size_j, BLOCK_N, INDEX, True,
         )
-    for j0 in tl.range(full_lo, full_hi, BLOCK_N, num_stages=STAGES):
+    for j0 in tl.range(free_lo, free_hi, BLOCK_N, num_stages=STAGES):
         m, l, acc = _step(
             m, l, acc, j0, k_ptr, v_ptr, d, e, h, in_d, in_e, k_d, k_h, k_j, q, scale_2, v_e, v_h, v_j, window,
             size_j, BLOCK_N, INDEX, False,
         )
-    for j0 in tl.range(full_hi, hi, BLOCK_N, num_stages=STAGES):
+    for j0 in tl.range(free_hi, hi, BLOCK_N, num_stages=STAGES):
         m, l, acc = _step(
             m, l, acc, j0, k_ptr, v_ptr, d, e, h, in_d, in_e, k_d, k_h, k_j, q, scale_2, v_e, v_h, v_j, window,
             size_j, BLOCK_N, INDEX, True,
@@ -172,25 +172,25 @@ def local_decode_parts(
     acc = tl.full([BLOCK_e], 0.0, tl.float32)
     lo = part * chunk
     hi = tl.minimum(size_j, (part + 1) * chunk)
-    full_hi = hi
-    full_lo = lo
+    free_hi = hi
+    free_lo = lo
     lo = tl.maximum(lo, _position(size_j - window))
-    full_lo = tl.maximum(full_lo, _position(size_j - window))
+    free_lo = tl.maximum(free_lo, _position(size_j - window))
     lo = lo // BLOCK_N * BLOCK_N
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_lo = tl.minimum(tl.cdiv(full_lo, BLOCK_N) * BLOCK_N, hi)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, full_lo), hi)
-    for j0 in tl.range(lo, full_lo, BLOCK_N, num_stages=STAGES):
+    free_lo = tl.minimum(tl.cdiv(free_lo, BLOCK_N) * BLOCK_N, hi)
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, free_lo), hi)
+    for j0 in tl.range(lo, free_lo, BLOCK_N, num_stages=STAGES):
         m, l, acc = _step(
             m, l, acc, j0, k_ptr, v_ptr, d, e, h, in_d, in_e, k_d, k_h, k_j, q, scale_2, v_e, v_h, v_j, window,
             size_j, BLOCK_N, INDEX, True,
         )
-    for j0 in tl.range(full_lo, full_hi, BLOCK_N, num_stages=STAGES):
+    for j0 in tl.range(free_lo, free_hi, BLOCK_N, num_stages=STAGES):
         m, l, acc = _step(
             m, l, acc, j0, k_ptr, v_ptr, d, e, h, in_d, in_e, k_d, k_h, k_j, q, scale_2, v_e, v_h, v_j, window,
             size_j, BLOCK_N, INDEX, False,
         )
-    for j0 in tl.range(full_hi, hi, BLOCK_N, num_stages=STAGES):
+    for j0 in tl.range(free_hi, hi, BLOCK_N, num_stages=STAGES):
         m, l, acc = _step(
             m, l, acc, j0, k_ptr, v_ptr, d, e, h, in_d, in_e, k_d, k_h, k_j, q, scale_2, v_e, v_h, v_j, window,
             size_j, BLOCK_N, INDEX, True,

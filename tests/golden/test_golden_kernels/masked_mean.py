@@ -107,16 +107,16 @@ def masked_mean_rolling(
     t = tl.full([BLOCK_M], 0.0, tl.float32)
     lo = 0
     hi = size_j
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         live = _live(j0, mask_ptr, b, mask_b, mask_j, size_j, BLOCK_N, INDEX)
         if live:
             n, t = _step(
                 n, t, j0, mask_ptr, x_ptr, b, e, in_e, mask_b, mask_j, x_b, x_e, x_j, size_j, BLOCK_N, INDEX, False,
             )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         live = _live(j0, mask_ptr, b, mask_b, mask_j, size_j, BLOCK_N, INDEX)
         if live:
             n, t = _step(
@@ -154,16 +154,16 @@ def masked_mean_parts(
     t = tl.full([BLOCK_M], 0.0, tl.float32)
     lo = part * chunk
     hi = tl.minimum(size_j, (part + 1) * chunk)
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         live = _live(j0, mask_ptr, b, mask_b, mask_j, size_j, BLOCK_N, INDEX)
         if live:
             n, t = _step(
                 n, t, j0, mask_ptr, x_ptr, b, e, in_e, mask_b, mask_j, x_b, x_e, x_j, size_j, BLOCK_N, INDEX, False,
             )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         live = _live(j0, mask_ptr, b, mask_b, mask_j, size_j, BLOCK_N, INDEX)
         if live:
             n, t = _step(

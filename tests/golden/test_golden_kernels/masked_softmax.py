@@ -120,16 +120,16 @@ def masked_softmax_rolling(
     l = tl.full([BLOCK_M], 0.0, tl.float32)
     lo = 0
     hi = size_j
-    full_hi = hi
+    free_hi = hi
     hi = tl.minimum(hi, _position(tl.max(tl.where(in_i, length, -2147483648), 0)))
-    full_hi = tl.minimum(full_hi, _position(tl.min(tl.where(in_i, length, 2147483647), 0)))
+    free_hi = tl.minimum(free_hi, _position(tl.min(tl.where(in_i, length, 2147483647), 0)))
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         m, l = _step(
             m, l, j0, b_ptr, x_ptr, b_j, i, in_i, length, x_i, x_j, size_j, BLOCK_N, "evict_last", INDEX, False,
         )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         m, l = _step(
             m, l, j0, b_ptr, x_ptr, b_j, i, in_i, length, x_i, x_j, size_j, BLOCK_N, "evict_last", INDEX, True,
         )
@@ -169,16 +169,16 @@ def masked_softmax_parts(
     l = tl.full([BLOCK_M], 0.0, tl.float32)
     lo = part * chunk
     hi = tl.minimum(size_j, (part + 1) * chunk)
-    full_hi = hi
+    free_hi = hi
     hi = tl.minimum(hi, _position(tl.max(tl.where(in_i, length, -2147483648), 0)))
-    full_hi = tl.minimum(full_hi, _position(tl.min(tl.where(in_i, length, 2147483647), 0)))
+    free_hi = tl.minimum(free_hi, _position(tl.min(tl.where(in_i, length, 2147483647), 0)))
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         m, l = _step(
             m, l, j0, b_ptr, x_ptr, b_j, i, in_i, length, x_i, x_j, size_j, BLOCK_N, "evict_last", INDEX, False,
         )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         m, l = _step(
             m, l, j0, b_ptr, x_ptr, b_j, i, in_i, length, x_i, x_j, size_j, BLOCK_N, "evict_last", INDEX, True,
         )

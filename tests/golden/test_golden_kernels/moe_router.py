@@ -162,15 +162,15 @@ def moe_router_parts(
     at2 = tl.full([BLOCK_M], 2147483647, tl.int32)
     lo = part * chunk
     hi = tl.minimum(size_j, (part + 1) * chunk)
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         m, at, m2, at2 = _step(
             m, at, m2, at2, j0, logits_ptr, i, in_i, logits_i, logits_j, size_j, BLOCK_N, INDEX, False,
         )
     if RAGGED:
-        for j0 in range(full_hi, hi, BLOCK_N):
+        for j0 in range(free_hi, hi, BLOCK_N):
             m, at, m2, at2 = _step(
                 m, at, m2, at2, j0, logits_ptr, i, in_i, logits_i, logits_j, size_j, BLOCK_N, INDEX, True,
             )

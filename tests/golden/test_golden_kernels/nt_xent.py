@@ -41,15 +41,15 @@ TABLES = rt.Tables(
     name="nt_xent", inputs={"q": ("i", "d",), "k": ("j", "d",), "pair": ("i",)}, outputs={"loss": ("i",)},
     dtypes={"q": "float", "k": "float", "pair": "int32"},
     limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), dots=True, pieces=True, masks=True,
-    boxes={"k": (1, 1, "BLOCK_N", "BLOCK_d"), "q": (1, 1, "BLOCK_M", "BLOCK_d")}, words={"t": "float"},
+    descriptors={"k": (1, 1, "BLOCK_N", "BLOCK_d"), "q": (1, 1, "BLOCK_M", "BLOCK_d")}, words={"t": "float"},
 )
 
 
 @triton.jit
 def _step(
-    m, l, t2, j0, k_box, k_ptr, q_box, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i, scale_2, scale_3,
-    size_j, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
-    MASKED: tl.constexpr, OPERAND: tl.constexpr, SIZE_d: tl.constexpr,
+    m, l, t2, j0, k_desc, k_ptr, q_desc, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i, scale_2, scale_3,
+    size_j, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, DESC: tl.constexpr,
+    INDEX: tl.constexpr, MASKED: tl.constexpr, OPERAND: tl.constexpr, SIZE_d: tl.constexpr,
 ):
     # One tile: the state, corrected to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
@@ -58,8 +58,8 @@ def _step(
     for d0 in range(0, SIZE_d, BLOCK_d):
         d = (d0 + tl.arange(0, BLOCK_d)).to(INDEX)
         in_d = d < SIZE_d
-        q = q_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, d0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
-        k = k_box.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, d0]).reshape(BLOCK_N, BLOCK_d) if BOX else tl.load(k_ptr + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
+        q = q_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, d0]).reshape(BLOCK_M, BLOCK_d) if DESC else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
+        k = k_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, d0]).reshape(BLOCK_N, BLOCK_d) if DESC else tl.load(k_ptr + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
         dot = tl.dot(q.to(OPERAND), tl.trans(k.to(OPERAND)), dot, input_precision="ieee")
     s = tl.where(j[None, :] != i[:, None], dot * scale_2, -float("inf"))
     if MASKED:
@@ -93,9 +93,9 @@ def _merge(m, l, t2, m_part, l_part, t2_part):
 
 @triton.jit
 def nt_xent_rolling(
-    k_box, k_ptr, loss_ptr, pair_ptr, q_box, q_ptr, k_d, k_j, k_lead0, k_lead1, loss_i, loss_lead0, loss_lead1, pair_i,
-    pair_lead0, pair_lead1, q_d, q_i, q_lead0, q_lead1, scale_2, scale_3, size_i, size_j, size_lead,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
+    k_desc, k_ptr, loss_ptr, pair_ptr, q_desc, q_ptr, k_d, k_j, k_lead0, k_lead1, loss_i, loss_lead0, loss_lead1,
+    pair_i, pair_lead0, pair_lead1, q_d, q_i, q_lead0, q_lead1, scale_2, scale_3, size_i, size_j, size_lead,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, DESC: tl.constexpr, INDEX: tl.constexpr,
     OPERAND: tl.constexpr, SIZE_d: tl.constexpr,
 ):
     # One program holds its rows and goes over all of axis j.
@@ -118,27 +118,27 @@ def nt_xent_rolling(
     t2 = tl.full([BLOCK_M], 0.0, tl.float32)
     lo = 0
     hi = size_j
-    full_hi = hi
-    full_lo = lo
-    full_lo = tl.maximum(full_lo, _position(tl.max(tl.where(in_i, pair, -2147483648), 0)))
-    full_hi = tl.minimum(full_hi, _position(tl.min(tl.where(in_i, pair.to(tl.int64) + 1, 2147483647), 0)))
+    free_hi = hi
+    free_lo = lo
+    free_lo = tl.maximum(free_lo, _position(tl.max(tl.where(in_i, pair, -2147483648), 0)))
+    free_hi = tl.minimum(free_hi, _position(tl.min(tl.where(in_i, pair.to(tl.int64) + 1, 2147483647), 0)))
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_lo = tl.minimum(tl.cdiv(full_lo, BLOCK_N) * BLOCK_N, hi)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, full_lo), hi)
-    for j0 in range(lo, full_lo, BLOCK_N):
+    free_lo = tl.minimum(tl.cdiv(free_lo, BLOCK_N) * BLOCK_N, hi)
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, free_lo), hi)
+    for j0 in range(lo, free_lo, BLOCK_N):
         m, l, t2 = _step(
-            m, l, t2, j0, k_box, k_ptr, q_box, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i, scale_2,
-            scale_3, size_j, BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, True, OPERAND, SIZE_d,
+            m, l, t2, j0, k_desc, k_ptr, q_desc, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i,
+            scale_2, scale_3, size_j, BLOCK_M, BLOCK_N, BLOCK_d, DESC, INDEX, True, OPERAND, SIZE_d,
         )
-    for j0 in range(full_lo, full_hi, BLOCK_N):
+    for j0 in range(free_lo, free_hi, BLOCK_N):
         m, l, t2 = _step(
-            m, l, t2, j0, k_box, k_ptr, q_box, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i, scale_2,
-            scale_3, size_j, BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, False, OPERAND, SIZE_d,
+            m, l, t2, j0, k_desc, k_ptr, q_desc, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i,
+            scale_2, scale_3, size_j, BLOCK_M, BLOCK_N, BLOCK_d, DESC, INDEX, False, OPERAND, SIZE_d,
         )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         m, l, t2 = _step(
-            m, l, t2, j0, k_box, k_ptr, q_box, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i, scale_2,
-            scale_3, size_j, BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, True, OPERAND, SIZE_d,
+            m, l, t2, j0, k_desc, k_ptr, q_desc, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i,
+            scale_2, scale_3, size_j, BLOCK_M, BLOCK_N, BLOCK_d, DESC, INDEX, True, OPERAND, SIZE_d,
         )
     f = tl.log(l)
     loss = m * 0.6931471805599453 + f - t2
@@ -147,9 +147,9 @@ def nt_xent_rolling(
 
 @triton.jit
 def nt_xent_parts(
-    k_box, k_ptr, pair_ptr, part_l_ptr, part_m_ptr, part_t2_ptr, q_box, q_ptr, chunk, k_d, k_j, k_lead0, k_lead1,
+    k_desc, k_ptr, pair_ptr, part_l_ptr, part_m_ptr, part_t2_ptr, q_desc, q_ptr, chunk, k_d, k_j, k_lead0, k_lead1,
     pair_i, pair_lead0, pair_lead1, q_d, q_i, q_lead0, q_lead1, scale_2, scale_3, size_batch, size_i, size_j, size_lead,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, DESC: tl.constexpr, INDEX: tl.constexpr,
     OPERAND: tl.constexpr, OVERLAP: tl.constexpr, SIZE_d: tl.constexpr,
 ):
     # One program leaves the state of one part of axis j.
@@ -174,27 +174,27 @@ def nt_xent_parts(
     t2 = tl.full([BLOCK_M], 0.0, tl.float32)
     lo = part * chunk
     hi = tl.minimum(size_j, (part + 1) * chunk)
-    full_hi = hi
-    full_lo = lo
-    full_lo = tl.maximum(full_lo, _position(tl.max(tl.where(in_i, pair, -2147483648), 0)))
-    full_hi = tl.minimum(full_hi, _position(tl.min(tl.where(in_i, pair.to(tl.int64) + 1, 2147483647), 0)))
+    free_hi = hi
+    free_lo = lo
+    free_lo = tl.maximum(free_lo, _position(tl.max(tl.where(in_i, pair, -2147483648), 0)))
+    free_hi = tl.minimum(free_hi, _position(tl.min(tl.where(in_i, pair.to(tl.int64) + 1, 2147483647), 0)))
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_lo = tl.minimum(tl.cdiv(full_lo, BLOCK_N) * BLOCK_N, hi)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, full_lo), hi)
-    for j0 in range(lo, full_lo, BLOCK_N):
+    free_lo = tl.minimum(tl.cdiv(free_lo, BLOCK_N) * BLOCK_N, hi)
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, free_lo), hi)
+    for j0 in range(lo, free_lo, BLOCK_N):
         m, l, t2 = _step(
-            m, l, t2, j0, k_box, k_ptr, q_box, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i, scale_2,
-            scale_3, size_j, BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, True, OPERAND, SIZE_d,
+            m, l, t2, j0, k_desc, k_ptr, q_desc, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i,
+            scale_2, scale_3, size_j, BLOCK_M, BLOCK_N, BLOCK_d, DESC, INDEX, True, OPERAND, SIZE_d,
         )
-    for j0 in range(full_lo, full_hi, BLOCK_N):
+    for j0 in range(free_lo, free_hi, BLOCK_N):
         m, l, t2 = _step(
-            m, l, t2, j0, k_box, k_ptr, q_box, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i, scale_2,
-            scale_3, size_j, BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, False, OPERAND, SIZE_d,
+            m, l, t2, j0, k_desc, k_ptr, q_desc, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i,
+            scale_2, scale_3, size_j, BLOCK_M, BLOCK_N, BLOCK_d, DESC, INDEX, False, OPERAND, SIZE_d,
         )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         m, l, t2 = _step(
-            m, l, t2, j0, k_box, k_ptr, q_box, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i, scale_2,
-            scale_3, size_j, BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, True, OPERAND, SIZE_d,
+            m, l, t2, j0, k_desc, k_ptr, q_desc, q_ptr, i, i0, in_i, k_d, k_j, lead0, lead1, pair, q_d, q_i,
+            scale_2, scale_3, size_j, BLOCK_M, BLOCK_N, BLOCK_d, DESC, INDEX, True, OPERAND, SIZE_d,
         )
     tl.store(part_m_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), m, mask=in_i)
     tl.store(part_l_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), l, mask=in_i)
@@ -274,11 +274,11 @@ def _prepare(q, k, pair, given, t, schedule, splits, block_m, block_n, num_warps
         "OVERLAP": parts > 1 and rt.overlaps(device),
     }
     rt.strides(TABLES, args, views)
-    boxes = rt.boxes(TABLES, args, views)
+    descriptors = rt.descriptors(TABLES, args, views)
     options = rt.options(TABLES, num_warps, num_stages, block_m * block_n)
     if parts == 1:
         launches = [(nt_xent_rolling, (programs,), args, options)]
-        return rt.Call(TABLES, device, layout, launches, copied=copied, boxes=boxes)
+        return rt.Call(TABLES, device, layout, launches, copied=copied, descriptors=descriptors)
     work = {
         "part_m_ptr": ((parts, batch, size["i"]), torch.float32),
         "part_l_ptr": ((parts, batch, size["i"]), torch.float32),
@@ -290,7 +290,7 @@ def _prepare(q, k, pair, given, t, schedule, splits, block_m, block_n, num_warps
         (nt_xent_parts, (programs, parts), args, options),
         (nt_xent_finish, (batch * triton.cdiv(size["i"], few), 1), args | {"BLOCK_M": few}, options_2),
     ]
-    return rt.Call(TABLES, device, layout, launches, work, copied, boxes=boxes)
+    return rt.Call(TABLES, device, layout, launches, work, copied, descriptors=descriptors)
 
 
 _call = rt.Calls(TABLES, _prepare)

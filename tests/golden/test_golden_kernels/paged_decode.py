@@ -133,18 +133,18 @@ def paged_decode_rolling(
     acc = tl.full([BLOCK_M, BLOCK_e], 0.0, tl.float32)
     lo = 0
     hi = size_j
-    full_hi = hi
+    free_hi = hi
     hi = tl.minimum(hi, _position(length))
-    full_hi = tl.minimum(full_hi, _position(length))
+    free_hi = tl.minimum(free_hi, _position(length))
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         m, l, acc = _step(
             m, l, acc, j0, k_ptr, table_ptr, v_ptr, b, d, e, group, in_d, in_e, k_d, k_g, k_n, k_t, length, q,
             scale_2, table_b, table_r, v_e, v_g, v_n, v_t, size_j, size_n, size_r, size_t, BLOCK_N, INDEX, False,
             OPERAND,
         )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         m, l, acc = _step(
             m, l, acc, j0, k_ptr, table_ptr, v_ptr, b, d, e, group, in_d, in_e, k_d, k_g, k_n, k_t, length, q,
             scale_2, table_b, table_r, v_e, v_g, v_n, v_t, size_j, size_n, size_r, size_t, BLOCK_N, INDEX, True,
@@ -198,18 +198,18 @@ def paged_decode_parts(
     acc = tl.full([BLOCK_M, BLOCK_e], 0.0, tl.float32)
     lo = part * chunk
     hi = tl.minimum(size_j, (part + 1) * chunk)
-    full_hi = hi
+    free_hi = hi
     hi = tl.minimum(hi, _position(length))
-    full_hi = tl.minimum(full_hi, _position(length))
+    free_hi = tl.minimum(free_hi, _position(length))
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         m, l, acc = _step(
             m, l, acc, j0, k_ptr, table_ptr, v_ptr, b, d, e, group, in_d, in_e, k_d, k_g, k_n, k_t, length, q,
             scale_2, table_b, table_r, v_e, v_g, v_n, v_t, size_j, size_n, size_r, size_t, BLOCK_N, INDEX, False,
             OPERAND,
         )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         m, l, acc = _step(
             m, l, acc, j0, k_ptr, table_ptr, v_ptr, b, d, e, group, in_d, in_e, k_d, k_g, k_n, k_t, length, q,
             scale_2, table_b, table_r, v_e, v_g, v_n, v_t, size_j, size_n, size_r, size_t, BLOCK_N, INDEX, True,

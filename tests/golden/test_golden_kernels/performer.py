@@ -43,21 +43,21 @@ TABLES = rt.Tables(
     name="performer", inputs={"fq": ("i", "r",), "fk": ("j", "r",), "v": ("j", "e",)}, outputs={"o": ("i", "e",)},
     dtypes={"fq": "float", "fk": "float", "v": "float"},
     limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), dots=True,
-    boxes={"fk": (1, 1, "BLOCK_N", "BLOCK_r"), "fq": (1, 1, "BLOCK_M", "BLOCK_r"), "v": (1, 1, "BLOCK_N", "BLOCK_e")},
+    descriptors={"fk": (1, 1, "BLOCK_N", "BLOCK_r"), "fq": (1, 1, "BLOCK_M", "BLOCK_r"), "v": (1, 1, "BLOCK_N", "BLOCK_e")},
     tiles={"fq": ("BLOCK_M", "BLOCK_r"), "fk": ("BLOCK_N", "BLOCK_r"), "v": ("BLOCK_N", "BLOCK_e")},
 )
 
 
 @triton.jit
 def _step(
-    t, t2, j0, fk_box, fk_ptr, v_box, v_ptr, e, fk_j, fk_r, fq, in_e, in_r, lead0, lead1, r, v_e, v_j, size_j,
-    BLOCK_N: tl.constexpr, BLOCK_e: tl.constexpr, BLOCK_r: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
+    t, t2, j0, fk_desc, fk_ptr, v_desc, v_ptr, e, fk_j, fk_r, fq, in_e, in_r, lead0, lead1, r, v_e, v_j, size_j,
+    BLOCK_N: tl.constexpr, BLOCK_e: tl.constexpr, BLOCK_r: tl.constexpr, DESC: tl.constexpr, INDEX: tl.constexpr,
     MASKED: tl.constexpr, OPERAND: tl.constexpr,
 ):
     # One tile: the state, corrected to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
-    fk = fk_box.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_r) if BOX else tl.load(fk_ptr + j[:, None] * fk_j + r[None, :] * fk_r, mask=in_j[:, None] & in_r[None, :], other=0.0)
+    fk = fk_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_r) if DESC else tl.load(fk_ptr + j[:, None] * fk_j + r[None, :] * fk_r, mask=in_j[:, None] & in_r[None, :], other=0.0)
     dot = tl.dot(fq.to(OPERAND), tl.trans(fk.to(OPERAND)), input_precision="ieee")
     c = dot
     if MASKED:
@@ -65,7 +65,7 @@ def _step(
     t_new = t + tl.sum(c, 1)
     if MASKED:
         dot = tl.where(in_j[None, :], dot, 0.0)
-    v = v_box.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_e) if BOX else tl.load(v_ptr + j[:, None] * v_j + e[None, :] * v_e, mask=in_j[:, None] & in_e[None, :], other=0.0)
+    v = v_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_e) if DESC else tl.load(v_ptr + j[:, None] * v_j + e[None, :] * v_e, mask=in_j[:, None] & in_e[None, :], other=0.0)
     t2_new = tl.dot(dot.to(OPERAND), v.to(OPERAND), t2, input_precision="ieee")
     return t_new, t2_new
 
@@ -80,9 +80,9 @@ def _merge(t, t2, t_part, t2_part):
 
 @triton.jit
 def performer_rolling(
-    fk_box, fk_ptr, fq_box, fq_ptr, o_ptr, v_box, v_ptr, fk_j, fk_lead0, fk_lead1, fk_r, fq_i, fq_lead0, fq_lead1, fq_r,
-    o_e, o_i, o_lead0, o_lead1, v_e, v_j, v_lead0, v_lead1, size_i, size_j, size_lead, BLOCK_M: tl.constexpr,
-    BLOCK_N: tl.constexpr, BLOCK_e: tl.constexpr, BLOCK_r: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
+    fk_desc, fk_ptr, fq_desc, fq_ptr, o_ptr, v_desc, v_ptr, fk_j, fk_lead0, fk_lead1, fk_r, fq_i, fq_lead0, fq_lead1,
+    fq_r, o_e, o_i, o_lead0, o_lead1, v_e, v_j, v_lead0, v_lead1, size_i, size_j, size_lead, BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr, BLOCK_e: tl.constexpr, BLOCK_r: tl.constexpr, DESC: tl.constexpr, INDEX: tl.constexpr,
     OPERAND: tl.constexpr, SIZE_e: tl.constexpr, SIZE_r: tl.constexpr,
 ):
     # One program holds its rows and goes over all of axis j.
@@ -103,23 +103,23 @@ def performer_rolling(
     fk_ptr += lead0 * fk_lead0 + lead1 * fk_lead1
     v_ptr += lead0 * v_lead0 + lead1 * v_lead1
     o_ptr += lead0 * o_lead0 + lead1 * o_lead1
-    fq = fq_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_r) if BOX else tl.load(fq_ptr + i[:, None] * fq_i + r[None, :] * fq_r, mask=in_i[:, None] & in_r[None, :], other=0.0)
+    fq = fq_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_r) if DESC else tl.load(fq_ptr + i[:, None] * fq_i + r[None, :] * fq_r, mask=in_i[:, None] & in_r[None, :], other=0.0)
     t = tl.full([BLOCK_M], 0.0, tl.float32)
     t2 = tl.full([BLOCK_M, BLOCK_e], 0.0, tl.float32)
     lo = 0
     hi = size_j
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         t, t2 = _step(
-            t, t2, j0, fk_box, fk_ptr, v_box, v_ptr, e, fk_j, fk_r, fq, in_e, in_r, lead0, lead1, r, v_e, v_j,
-            size_j, BLOCK_N, BLOCK_e, BLOCK_r, BOX, INDEX, False, OPERAND,
+            t, t2, j0, fk_desc, fk_ptr, v_desc, v_ptr, e, fk_j, fk_r, fq, in_e, in_r, lead0, lead1, r, v_e, v_j,
+            size_j, BLOCK_N, BLOCK_e, BLOCK_r, DESC, INDEX, False, OPERAND,
         )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         t, t2 = _step(
-            t, t2, j0, fk_box, fk_ptr, v_box, v_ptr, e, fk_j, fk_r, fq, in_e, in_r, lead0, lead1, r, v_e, v_j,
-            size_j, BLOCK_N, BLOCK_e, BLOCK_r, BOX, INDEX, True, OPERAND,
+            t, t2, j0, fk_desc, fk_ptr, v_desc, v_ptr, e, fk_j, fk_r, fq, in_e, in_r, lead0, lead1, r, v_e, v_j,
+            size_j, BLOCK_N, BLOCK_e, BLOCK_r, DESC, INDEX, True, OPERAND,
         )
     o = t2 * (1.0 / t)[:, None]
     tl.store(o_ptr + i[:, None] * o_i + e[None, :] * o_e, o.to(o_ptr.dtype.element_ty), mask=in_i[:, None] & in_e[None, :])
@@ -127,10 +127,10 @@ def performer_rolling(
 
 @triton.jit
 def performer_parts(
-    fk_box, fk_ptr, fq_box, fq_ptr, part_t2_ptr, part_t_ptr, v_box, v_ptr, chunk, fk_j, fk_lead0, fk_lead1, fk_r, fq_i,
-    fq_lead0, fq_lead1, fq_r, v_e, v_j, v_lead0, v_lead1, size_batch, size_i, size_j, size_lead, BLOCK_M: tl.constexpr,
-    BLOCK_N: tl.constexpr, BLOCK_e: tl.constexpr, BLOCK_r: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
-    OPERAND: tl.constexpr, OVERLAP: tl.constexpr, SIZE_e: tl.constexpr, SIZE_r: tl.constexpr,
+    fk_desc, fk_ptr, fq_desc, fq_ptr, part_t2_ptr, part_t_ptr, v_desc, v_ptr, chunk, fk_j, fk_lead0, fk_lead1, fk_r,
+    fq_i, fq_lead0, fq_lead1, fq_r, v_e, v_j, v_lead0, v_lead1, size_batch, size_i, size_j, size_lead,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_e: tl.constexpr, BLOCK_r: tl.constexpr, DESC: tl.constexpr,
+    INDEX: tl.constexpr, OPERAND: tl.constexpr, OVERLAP: tl.constexpr, SIZE_e: tl.constexpr, SIZE_r: tl.constexpr,
 ):
     # One program leaves the state of one part of axis j.
     pid = tl.program_id(0)
@@ -149,7 +149,7 @@ def performer_parts(
     fq_ptr += lead0 * fq_lead0 + lead1 * fq_lead1
     fk_ptr += lead0 * fk_lead0 + lead1 * fk_lead1
     v_ptr += lead0 * v_lead0 + lead1 * v_lead1
-    fq = fq_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_r) if BOX else tl.load(fq_ptr + i[:, None] * fq_i + r[None, :] * fq_r, mask=in_i[:, None] & in_r[None, :], other=0.0)
+    fq = fq_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_r) if DESC else tl.load(fq_ptr + i[:, None] * fq_i + r[None, :] * fq_r, mask=in_i[:, None] & in_r[None, :], other=0.0)
     part = tl.program_id(1)
     if OVERLAP:
         tl.extra.cuda.gdc_launch_dependents()
@@ -157,18 +157,18 @@ def performer_parts(
     t2 = tl.full([BLOCK_M, BLOCK_e], 0.0, tl.float32)
     lo = part * chunk
     hi = tl.minimum(size_j, (part + 1) * chunk)
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         t, t2 = _step(
-            t, t2, j0, fk_box, fk_ptr, v_box, v_ptr, e, fk_j, fk_r, fq, in_e, in_r, lead0, lead1, r, v_e, v_j,
-            size_j, BLOCK_N, BLOCK_e, BLOCK_r, BOX, INDEX, False, OPERAND,
+            t, t2, j0, fk_desc, fk_ptr, v_desc, v_ptr, e, fk_j, fk_r, fq, in_e, in_r, lead0, lead1, r, v_e, v_j,
+            size_j, BLOCK_N, BLOCK_e, BLOCK_r, DESC, INDEX, False, OPERAND,
         )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         t, t2 = _step(
-            t, t2, j0, fk_box, fk_ptr, v_box, v_ptr, e, fk_j, fk_r, fq, in_e, in_r, lead0, lead1, r, v_e, v_j,
-            size_j, BLOCK_N, BLOCK_e, BLOCK_r, BOX, INDEX, True, OPERAND,
+            t, t2, j0, fk_desc, fk_ptr, v_desc, v_ptr, e, fk_j, fk_r, fq, in_e, in_r, lead0, lead1, r, v_e, v_j,
+            size_j, BLOCK_N, BLOCK_e, BLOCK_r, DESC, INDEX, True, OPERAND,
         )
     tl.store(part_t_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), t, mask=in_i)
     tl.store(part_t2_ptr + (((part * size_batch + batch).to(tl.int64) * size_i + i)[:, None] * SIZE_e + e[None, :]), t2, mask=in_i[:, None] & in_e[None, :])
@@ -245,16 +245,16 @@ def _prepare(fq, fk, v, given, schedule, splits, block_m, block_n, num_warps, nu
         "STAGES": num_stages or 3, "OVERLAP": parts > 1 and rt.overlaps(device),
     }
     rt.strides(TABLES, args, views)
-    boxes = rt.boxes(TABLES, args, views)
+    descriptors = rt.descriptors(TABLES, args, views)
     hopper = None if pinned or parts > 1 else rt.hopper(
-        TABLES, performer_hopper, args, boxes, size["i"], size["j"], device, layout, copied,
+        TABLES, performer_hopper, args, descriptors, size["i"], size["j"], device, layout, copied,
     )
     if hopper is not None:
         return hopper
     options = rt.options(TABLES, num_warps, num_stages, block_m * block_n)
     if parts == 1:
         launches = [(performer_rolling, (programs,), args, options)]
-        return rt.Call(TABLES, device, layout, launches, copied=copied, boxes=boxes)
+        return rt.Call(TABLES, device, layout, launches, copied=copied, descriptors=descriptors)
     work = {
         "part_t_ptr": ((parts, batch, size["i"]), torch.float32),
         "part_t2_ptr": ((parts, batch, size["i"], size["e"]), torch.float32),
@@ -265,7 +265,7 @@ def _prepare(fq, fk, v, given, schedule, splits, block_m, block_n, num_warps, nu
         (performer_parts, (programs, parts), args, options),
         (performer_finish, (batch * triton.cdiv(size["i"], few), 1), args | {"BLOCK_M": few}, options_2),
     ]
-    return rt.Call(TABLES, device, layout, launches, work, copied, boxes=boxes)
+    return rt.Call(TABLES, device, layout, launches, work, copied, descriptors=descriptors)
 
 
 _call = rt.Calls(TABLES, _prepare)

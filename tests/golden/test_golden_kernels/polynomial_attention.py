@@ -42,21 +42,21 @@ TABLES = rt.Tables(
     name="polynomial_attention", inputs={"q": ("i", "d",), "k": ("j", "d",), "v": ("j", "e",)},
     outputs={"o": ("i", "e",)}, dtypes={"q": "float", "k": "float", "v": "float"},
     limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), dots=True, masks=True,
-    boxes={"k": (1, 1, "BLOCK_N", "BLOCK_d"), "q": (1, 1, "BLOCK_M", "BLOCK_d"), "v": (1, 1, "BLOCK_N", "BLOCK_e")},
+    descriptors={"k": (1, 1, "BLOCK_N", "BLOCK_d"), "q": (1, 1, "BLOCK_M", "BLOCK_d"), "v": (1, 1, "BLOCK_N", "BLOCK_e")},
     tiles={"q": ("BLOCK_M", "BLOCK_d"), "k": ("BLOCK_N", "BLOCK_d"), "v": ("BLOCK_N", "BLOCK_e")},
 )
 
 
 @triton.jit
 def _step(
-    t, t2, j0, k_box, k_ptr, v_box, v_ptr, d, e, i, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e, v_j, size_j,
-    BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
+    t, t2, j0, k_desc, k_ptr, v_desc, v_ptr, d, e, i, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e, v_j, size_j,
+    BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, DESC: tl.constexpr, INDEX: tl.constexpr,
     MASKED: tl.constexpr, OPERAND: tl.constexpr,
 ):
     # One tile: the state, corrected to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
-    k = k_box.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_d) if BOX else tl.load(k_ptr + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
+    k = k_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_d) if DESC else tl.load(k_ptr + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
     dot = tl.dot(q.to(OPERAND), tl.trans(k.to(OPERAND)), input_precision="ieee")
     s = dot * dot * dot * dot * scale_2
     if MASKED:
@@ -67,7 +67,7 @@ def _step(
     t_new = t + tl.sum(c, 1)
     if MASKED:
         s = tl.where(in_j[None, :], s, 0.0)
-    v = v_box.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_e) if BOX else tl.load(v_ptr + j[:, None] * v_j + e[None, :] * v_e, mask=in_j[:, None] & in_e[None, :], other=0.0)
+    v = v_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_e) if DESC else tl.load(v_ptr + j[:, None] * v_j + e[None, :] * v_e, mask=in_j[:, None] & in_e[None, :], other=0.0)
     t2_new = tl.dot(s.to(OPERAND), v.to(OPERAND), t2, input_precision="ieee")
     return t_new, t2_new
 
@@ -82,9 +82,9 @@ def _merge(t, t2, t_part, t2_part):
 
 @triton.jit
 def polynomial_attention_rolling(
-    k_box, k_ptr, o_ptr, q_box, q_ptr, v_box, v_ptr, k_d, k_j, k_lead0, k_lead1, o_e, o_i, o_lead0, o_lead1, q_d, q_i,
-    q_lead0, q_lead1, scale_2, v_e, v_j, v_lead0, v_lead1, size_i, size_j, size_lead, BLOCK_M: tl.constexpr,
-    BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
+    k_desc, k_ptr, o_ptr, q_desc, q_ptr, v_desc, v_ptr, k_d, k_j, k_lead0, k_lead1, o_e, o_i, o_lead0, o_lead1, q_d,
+    q_i, q_lead0, q_lead1, scale_2, v_e, v_j, v_lead0, v_lead1, size_i, size_j, size_lead, BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, DESC: tl.constexpr, INDEX: tl.constexpr,
     OPERAND: tl.constexpr, SIZE_d: tl.constexpr, SIZE_e: tl.constexpr,
 ):
     # One program holds its rows and goes over all of axis j.
@@ -106,24 +106,24 @@ def polynomial_attention_rolling(
     k_ptr += lead0 * k_lead0 + lead1 * k_lead1
     v_ptr += lead0 * v_lead0 + lead1 * v_lead1
     o_ptr += lead0 * o_lead0 + lead1 * o_lead1
-    q = q_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
+    q = q_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if DESC else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
     t = tl.full([BLOCK_M], 0.0, tl.float32)
     t2 = tl.full([BLOCK_M, BLOCK_e], 0.0, tl.float32)
     lo = 0
     hi = size_j
-    full_hi = hi
-    full_hi = tl.minimum(full_hi, first_row + 1)
+    free_hi = hi
+    free_hi = tl.minimum(free_hi, first_row + 1)
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         t, t2 = _step(
-            t, t2, j0, k_box, k_ptr, v_box, v_ptr, d, e, i, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e,
-            v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, False, OPERAND,
+            t, t2, j0, k_desc, k_ptr, v_desc, v_ptr, d, e, i, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e,
+            v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, DESC, INDEX, False, OPERAND,
         )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         t, t2 = _step(
-            t, t2, j0, k_box, k_ptr, v_box, v_ptr, d, e, i, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e,
-            v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, True, OPERAND,
+            t, t2, j0, k_desc, k_ptr, v_desc, v_ptr, d, e, i, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e,
+            v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, DESC, INDEX, True, OPERAND,
         )
     o = t2 * (1.0 / (t + 1.0))[:, None]
     tl.store(o_ptr + i[:, None] * o_i + e[None, :] * o_e, o.to(o_ptr.dtype.element_ty), mask=in_i[:, None] & in_e[None, :])
@@ -131,9 +131,9 @@ def polynomial_attention_rolling(
 
 @triton.jit
 def polynomial_attention_parts(
-    k_box, k_ptr, part_t2_ptr, part_t_ptr, q_box, q_ptr, v_box, v_ptr, chunk, k_d, k_j, k_lead0, k_lead1, q_d, q_i,
+    k_desc, k_ptr, part_t2_ptr, part_t_ptr, q_desc, q_ptr, v_desc, v_ptr, chunk, k_d, k_j, k_lead0, k_lead1, q_d, q_i,
     q_lead0, q_lead1, scale_2, v_e, v_j, v_lead0, v_lead1, size_batch, size_i, size_j, size_lead, BLOCK_M: tl.constexpr,
-    BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
+    BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, DESC: tl.constexpr, INDEX: tl.constexpr,
     OPERAND: tl.constexpr, OVERLAP: tl.constexpr, SIZE_d: tl.constexpr, SIZE_e: tl.constexpr,
 ):
     # One program leaves the state of one part of axis j.
@@ -154,7 +154,7 @@ def polynomial_attention_parts(
     q_ptr += lead0 * q_lead0 + lead1 * q_lead1
     k_ptr += lead0 * k_lead0 + lead1 * k_lead1
     v_ptr += lead0 * v_lead0 + lead1 * v_lead1
-    q = q_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
+    q = q_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if DESC else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
     part = tl.program_id(1)
     if OVERLAP:
         tl.extra.cuda.gdc_launch_dependents()
@@ -162,19 +162,19 @@ def polynomial_attention_parts(
     t2 = tl.full([BLOCK_M, BLOCK_e], 0.0, tl.float32)
     lo = part * chunk
     hi = tl.minimum(size_j, (part + 1) * chunk)
-    full_hi = hi
-    full_hi = tl.minimum(full_hi, first_row + 1)
+    free_hi = hi
+    free_hi = tl.minimum(free_hi, first_row + 1)
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         t, t2 = _step(
-            t, t2, j0, k_box, k_ptr, v_box, v_ptr, d, e, i, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e,
-            v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, False, OPERAND,
+            t, t2, j0, k_desc, k_ptr, v_desc, v_ptr, d, e, i, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e,
+            v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, DESC, INDEX, False, OPERAND,
         )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         t, t2 = _step(
-            t, t2, j0, k_box, k_ptr, v_box, v_ptr, d, e, i, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e,
-            v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, True, OPERAND,
+            t, t2, j0, k_desc, k_ptr, v_desc, v_ptr, d, e, i, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e,
+            v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, DESC, INDEX, True, OPERAND,
         )
     tl.store(part_t_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), t, mask=in_i)
     tl.store(part_t2_ptr + (((part * size_batch + batch).to(tl.int64) * size_i + i)[:, None] * SIZE_e + e[None, :]), t2, mask=in_i[:, None] & in_e[None, :])
@@ -252,16 +252,16 @@ def _prepare(q, k, v, given, schedule, splits, block_m, block_n, num_warps, num_
         "OVERLAP": parts > 1 and rt.overlaps(device),
     }
     rt.strides(TABLES, args, views)
-    boxes = rt.boxes(TABLES, args, views)
+    descriptors = rt.descriptors(TABLES, args, views)
     hopper = None if pinned or parts > 1 else rt.hopper(
-        TABLES, polynomial_attention_hopper, args, boxes, size["i"], size["j"], device, layout, copied,
+        TABLES, polynomial_attention_hopper, args, descriptors, size["i"], size["j"], device, layout, copied,
     )
     if hopper is not None:
         return hopper
     options = rt.options(TABLES, num_warps, num_stages, block_m * block_n)
     if parts == 1:
         launches = [(polynomial_attention_rolling, (programs,), args, options)]
-        return rt.Call(TABLES, device, layout, launches, copied=copied, boxes=boxes)
+        return rt.Call(TABLES, device, layout, launches, copied=copied, descriptors=descriptors)
     work = {
         "part_t_ptr": ((parts, batch, size["i"]), torch.float32),
         "part_t2_ptr": ((parts, batch, size["i"], size["e"]), torch.float32),
@@ -272,7 +272,7 @@ def _prepare(q, k, v, given, schedule, splits, block_m, block_n, num_warps, num_
         (polynomial_attention_parts, (programs, parts), args, options),
         (polynomial_attention_finish, (batch * triton.cdiv(size["i"], few), 1), args | {"BLOCK_M": few}, options_2),
     ]
-    return rt.Call(TABLES, device, layout, launches, work, copied, boxes=boxes)
+    return rt.Call(TABLES, device, layout, launches, work, copied, descriptors=descriptors)
 
 
 _call = rt.Calls(TABLES, _prepare)

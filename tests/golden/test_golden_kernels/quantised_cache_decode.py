@@ -174,17 +174,17 @@ def quantised_cache_decode_parts(
     acc = tl.full([BLOCK_M], 0.0, tl.float32)
     lo = part * chunk
     hi = tl.minimum(size_j, (part + 1) * chunk)
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in tl.range(lo, full_hi, BLOCK_N, num_stages=STAGES):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in tl.range(lo, free_hi, BLOCK_N, num_stages=STAGES):
         m, l, acc = _step(
             m, l, acc, j0, k_ptr, k_scale_ptr, k_zero_ptr, q_ptr, v_ptr, v_scale_ptr, v_zero_ptr, e, in_e, k_d, k_j,
             k_scale_j, k_zero_j, q_d, scale_2, v_e, v_j, v_scale_j, v_zero_j, size_j, BLOCK_N, BLOCK_d, INDEX,
             False, SIZE_d,
         )
     if RAGGED:
-        for j0 in tl.range(full_hi, hi, BLOCK_N, num_stages=STAGES):
+        for j0 in tl.range(free_hi, hi, BLOCK_N, num_stages=STAGES):
             m, l, acc = _step(
                 m, l, acc, j0, k_ptr, k_scale_ptr, k_zero_ptr, q_ptr, v_ptr, v_scale_ptr, v_zero_ptr, e, in_e, k_d, k_j,
                 k_scale_j, k_zero_j, q_d, scale_2, v_e, v_j, v_scale_j, v_zero_j, size_j, BLOCK_N, BLOCK_d, INDEX, True,

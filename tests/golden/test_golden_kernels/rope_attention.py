@@ -45,24 +45,24 @@ TABLES = rt.Tables(
     outputs={"o": ("i", "e",)},
     dtypes={"q1": "float", "q2": "float", "k1": "float", "k2": "float", "q_cos": "float", "q_sin": "float", "k_cos": "float", "k_sin": "float", "v": "float"},
     limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), dots=True,
-    boxes={"k1": (1, 1, "BLOCK_N", "BLOCK_p"), "k2": (1, 1, "BLOCK_N", "BLOCK_p"), "k_cos": (1, 1, "BLOCK_N", "BLOCK_p"), "k_sin": (1, 1, "BLOCK_N", "BLOCK_p"), "q1": (1, 1, "BLOCK_M", "BLOCK_p"), "q2": (1, 1, "BLOCK_M", "BLOCK_p"), "q_cos": (1, 1, "BLOCK_M", "BLOCK_p"), "q_sin": (1, 1, "BLOCK_M", "BLOCK_p"), "v": (1, 1, "BLOCK_N", "BLOCK_e")},
+    descriptors={"k1": (1, 1, "BLOCK_N", "BLOCK_p"), "k2": (1, 1, "BLOCK_N", "BLOCK_p"), "k_cos": (1, 1, "BLOCK_N", "BLOCK_p"), "k_sin": (1, 1, "BLOCK_N", "BLOCK_p"), "q1": (1, 1, "BLOCK_M", "BLOCK_p"), "q2": (1, 1, "BLOCK_M", "BLOCK_p"), "q_cos": (1, 1, "BLOCK_M", "BLOCK_p"), "q_sin": (1, 1, "BLOCK_M", "BLOCK_p"), "v": (1, 1, "BLOCK_N", "BLOCK_e")},
 )
 
 
 @triton.jit
 def _step(
-    m, l, acc, j0, k1_box, k1_ptr, k2_box, k2_ptr, k_cos_box, k_cos_ptr, k_sin_box, k_sin_ptr, v_box, v_ptr, e, in_e,
-    in_p, k1_j, k1_p, k2_j, k2_p, k_cos_j, k_cos_p, k_sin_j, k_sin_p, lead0, lead1, p, scale_2, still_2, still_3, v_e,
-    v_j, size_j, BLOCK_N: tl.constexpr, BLOCK_e: tl.constexpr, BLOCK_p: tl.constexpr, BOX: tl.constexpr,
+    m, l, acc, j0, k1_desc, k1_ptr, k2_desc, k2_ptr, k_cos_desc, k_cos_ptr, k_sin_desc, k_sin_ptr, v_desc, v_ptr, e,
+    in_e, in_p, k1_j, k1_p, k2_j, k2_p, k_cos_j, k_cos_p, k_sin_j, k_sin_p, lead0, lead1, p, scale_2, still_2, still_3,
+    v_e, v_j, size_j, BLOCK_N: tl.constexpr, BLOCK_e: tl.constexpr, BLOCK_p: tl.constexpr, DESC: tl.constexpr,
     INDEX: tl.constexpr, MASKED: tl.constexpr, OPERAND: tl.constexpr,
 ):
     # One tile: the state, corrected to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
-    k1 = (k1_box.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_p) if BOX else tl.load(k1_ptr + j[:, None] * k1_j + p[None, :] * k1_p, mask=in_j[:, None] & in_p[None, :], other=0.0)).to(tl.float32)
-    k_cos = (k_cos_box.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_p) if BOX else tl.load(k_cos_ptr + j[:, None] * k_cos_j + p[None, :] * k_cos_p, mask=in_j[:, None] & in_p[None, :], other=0.0)).to(tl.float32)
-    k2 = (k2_box.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_p) if BOX else tl.load(k2_ptr + j[:, None] * k2_j + p[None, :] * k2_p, mask=in_j[:, None] & in_p[None, :], other=0.0)).to(tl.float32)
-    k_sin = (k_sin_box.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_p) if BOX else tl.load(k_sin_ptr + j[:, None] * k_sin_j + p[None, :] * k_sin_p, mask=in_j[:, None] & in_p[None, :], other=0.0)).to(tl.float32)
+    k1 = (k1_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_p) if DESC else tl.load(k1_ptr + j[:, None] * k1_j + p[None, :] * k1_p, mask=in_j[:, None] & in_p[None, :], other=0.0)).to(tl.float32)
+    k_cos = (k_cos_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_p) if DESC else tl.load(k_cos_ptr + j[:, None] * k_cos_j + p[None, :] * k_cos_p, mask=in_j[:, None] & in_p[None, :], other=0.0)).to(tl.float32)
+    k2 = (k2_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_p) if DESC else tl.load(k2_ptr + j[:, None] * k2_j + p[None, :] * k2_p, mask=in_j[:, None] & in_p[None, :], other=0.0)).to(tl.float32)
+    k_sin = (k_sin_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_p) if DESC else tl.load(k_sin_ptr + j[:, None] * k_sin_j + p[None, :] * k_sin_p, mask=in_j[:, None] & in_p[None, :], other=0.0)).to(tl.float32)
     r = tl.sum(tl.where(in_p[None, None, :], (k1 * k_cos - k2 * k_sin)[None, :, :] * still_2[:, None, :] + (k1 * k_sin + k2 * k_cos)[None, :, :] * still_3[:, None, :], 0.0), 2)
     s = r * scale_2
     c = s * 0.5
@@ -78,7 +78,7 @@ def _step(
     l_new = l * alpha + tl.sum(c_2, 1)
     if MASKED:
         p_2 = tl.where(in_j[None, :], p_2, 0.0)
-    v = v_box.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_e) if BOX else tl.load(v_ptr + j[:, None] * v_j + e[None, :] * v_e, mask=in_j[:, None] & in_e[None, :], other=0.0)
+    v = v_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_e) if DESC else tl.load(v_ptr + j[:, None] * v_j + e[None, :] * v_e, mask=in_j[:, None] & in_e[None, :], other=0.0)
     acc_new = tl.dot(p_2.to(OPERAND), v.to(OPERAND), acc * alpha[:, None], input_precision="ieee")
     return m_new, l_new, acc_new
 
@@ -97,12 +97,12 @@ def _merge(m, l, acc, m_part, l_part, acc_part):
 
 @triton.jit
 def rope_attention_rolling(
-    k1_box, k1_ptr, k2_box, k2_ptr, k_cos_box, k_cos_ptr, k_sin_box, k_sin_ptr, o_ptr, q1_box, q1_ptr, q2_box, q2_ptr,
-    q_cos_box, q_cos_ptr, q_sin_box, q_sin_ptr, v_box, v_ptr, k1_j, k1_lead0, k1_lead1, k1_p, k2_j, k2_lead0, k2_lead1,
-    k2_p, k_cos_j, k_cos_lead0, k_cos_lead1, k_cos_p, k_sin_j, k_sin_lead0, k_sin_lead1, k_sin_p, o_e, o_i, o_lead0,
-    o_lead1, q1_i, q1_lead0, q1_lead1, q1_p, q2_i, q2_lead0, q2_lead1, q2_p, q_cos_i, q_cos_lead0, q_cos_lead1, q_cos_p,
-    q_sin_i, q_sin_lead0, q_sin_lead1, q_sin_p, scale_2, v_e, v_j, v_lead0, v_lead1, size_i, size_j, size_lead,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_e: tl.constexpr, BLOCK_p: tl.constexpr, BOX: tl.constexpr,
+    k1_desc, k1_ptr, k2_desc, k2_ptr, k_cos_desc, k_cos_ptr, k_sin_desc, k_sin_ptr, o_ptr, q1_desc, q1_ptr, q2_desc,
+    q2_ptr, q_cos_desc, q_cos_ptr, q_sin_desc, q_sin_ptr, v_desc, v_ptr, k1_j, k1_lead0, k1_lead1, k1_p, k2_j, k2_lead0,
+    k2_lead1, k2_p, k_cos_j, k_cos_lead0, k_cos_lead1, k_cos_p, k_sin_j, k_sin_lead0, k_sin_lead1, k_sin_p, o_e, o_i,
+    o_lead0, o_lead1, q1_i, q1_lead0, q1_lead1, q1_p, q2_i, q2_lead0, q2_lead1, q2_p, q_cos_i, q_cos_lead0, q_cos_lead1,
+    q_cos_p, q_sin_i, q_sin_lead0, q_sin_lead1, q_sin_p, scale_2, v_e, v_j, v_lead0, v_lead1, size_i, size_j, size_lead,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_e: tl.constexpr, BLOCK_p: tl.constexpr, DESC: tl.constexpr,
     INDEX: tl.constexpr, OPERAND: tl.constexpr, SIZE_e: tl.constexpr, SIZE_p: tl.constexpr,
 ):
     # One program holds its rows and goes over all of axis j.
@@ -129,10 +129,10 @@ def rope_attention_rolling(
     k_sin_ptr += lead0 * k_sin_lead0 + lead1 * k_sin_lead1
     v_ptr += lead0 * v_lead0 + lead1 * v_lead1
     o_ptr += lead0 * o_lead0 + lead1 * o_lead1
-    q1 = (q1_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_p) if BOX else tl.load(q1_ptr + i[:, None] * q1_i + p[None, :] * q1_p, mask=in_i[:, None] & in_p[None, :], other=0.0)).to(tl.float32)
-    q_cos = (q_cos_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_p) if BOX else tl.load(q_cos_ptr + i[:, None] * q_cos_i + p[None, :] * q_cos_p, mask=in_i[:, None] & in_p[None, :], other=0.0)).to(tl.float32)
-    q2 = (q2_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_p) if BOX else tl.load(q2_ptr + i[:, None] * q2_i + p[None, :] * q2_p, mask=in_i[:, None] & in_p[None, :], other=0.0)).to(tl.float32)
-    q_sin = (q_sin_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_p) if BOX else tl.load(q_sin_ptr + i[:, None] * q_sin_i + p[None, :] * q_sin_p, mask=in_i[:, None] & in_p[None, :], other=0.0)).to(tl.float32)
+    q1 = (q1_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_p) if DESC else tl.load(q1_ptr + i[:, None] * q1_i + p[None, :] * q1_p, mask=in_i[:, None] & in_p[None, :], other=0.0)).to(tl.float32)
+    q_cos = (q_cos_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_p) if DESC else tl.load(q_cos_ptr + i[:, None] * q_cos_i + p[None, :] * q_cos_p, mask=in_i[:, None] & in_p[None, :], other=0.0)).to(tl.float32)
+    q2 = (q2_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_p) if DESC else tl.load(q2_ptr + i[:, None] * q2_i + p[None, :] * q2_p, mask=in_i[:, None] & in_p[None, :], other=0.0)).to(tl.float32)
+    q_sin = (q_sin_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_p) if DESC else tl.load(q_sin_ptr + i[:, None] * q_sin_i + p[None, :] * q_sin_p, mask=in_i[:, None] & in_p[None, :], other=0.0)).to(tl.float32)
     still_2 = q1 * q_cos - q2 * q_sin
     still_3 = q1 * q_sin + q2 * q_cos
     m = tl.full([BLOCK_M], -float("inf"), tl.float32)
@@ -140,20 +140,20 @@ def rope_attention_rolling(
     acc = tl.full([BLOCK_M, BLOCK_e], 0.0, tl.float32)
     lo = 0
     hi = size_j
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         m, l, acc = _step(
-            m, l, acc, j0, k1_box, k1_ptr, k2_box, k2_ptr, k_cos_box, k_cos_ptr, k_sin_box, k_sin_ptr, v_box, v_ptr,
-            e, in_e, in_p, k1_j, k1_p, k2_j, k2_p, k_cos_j, k_cos_p, k_sin_j, k_sin_p, lead0, lead1, p, scale_2,
-            still_2, still_3, v_e, v_j, size_j, BLOCK_N, BLOCK_e, BLOCK_p, BOX, INDEX, False, OPERAND,
+            m, l, acc, j0, k1_desc, k1_ptr, k2_desc, k2_ptr, k_cos_desc, k_cos_ptr, k_sin_desc, k_sin_ptr, v_desc,
+            v_ptr, e, in_e, in_p, k1_j, k1_p, k2_j, k2_p, k_cos_j, k_cos_p, k_sin_j, k_sin_p, lead0, lead1, p,
+            scale_2, still_2, still_3, v_e, v_j, size_j, BLOCK_N, BLOCK_e, BLOCK_p, DESC, INDEX, False, OPERAND,
         )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         m, l, acc = _step(
-            m, l, acc, j0, k1_box, k1_ptr, k2_box, k2_ptr, k_cos_box, k_cos_ptr, k_sin_box, k_sin_ptr, v_box, v_ptr,
-            e, in_e, in_p, k1_j, k1_p, k2_j, k2_p, k_cos_j, k_cos_p, k_sin_j, k_sin_p, lead0, lead1, p, scale_2,
-            still_2, still_3, v_e, v_j, size_j, BLOCK_N, BLOCK_e, BLOCK_p, BOX, INDEX, True, OPERAND,
+            m, l, acc, j0, k1_desc, k1_ptr, k2_desc, k2_ptr, k_cos_desc, k_cos_ptr, k_sin_desc, k_sin_ptr, v_desc,
+            v_ptr, e, in_e, in_p, k1_j, k1_p, k2_j, k2_p, k_cos_j, k_cos_p, k_sin_j, k_sin_p, lead0, lead1, p,
+            scale_2, still_2, still_3, v_e, v_j, size_j, BLOCK_N, BLOCK_e, BLOCK_p, DESC, INDEX, True, OPERAND,
         )
     l_safe = tl.where(l != 0.0, l, 1.0)
     o = tl.where((l != 0.0)[:, None], acc * (1.0 / l_safe)[:, None], float("nan"))
@@ -162,13 +162,13 @@ def rope_attention_rolling(
 
 @triton.jit
 def rope_attention_parts(
-    k1_box, k1_ptr, k2_box, k2_ptr, k_cos_box, k_cos_ptr, k_sin_box, k_sin_ptr, part_acc_ptr, part_l_ptr, part_m_ptr,
-    q1_box, q1_ptr, q2_box, q2_ptr, q_cos_box, q_cos_ptr, q_sin_box, q_sin_ptr, v_box, v_ptr, chunk, k1_j, k1_lead0,
-    k1_lead1, k1_p, k2_j, k2_lead0, k2_lead1, k2_p, k_cos_j, k_cos_lead0, k_cos_lead1, k_cos_p, k_sin_j, k_sin_lead0,
-    k_sin_lead1, k_sin_p, q1_i, q1_lead0, q1_lead1, q1_p, q2_i, q2_lead0, q2_lead1, q2_p, q_cos_i, q_cos_lead0,
-    q_cos_lead1, q_cos_p, q_sin_i, q_sin_lead0, q_sin_lead1, q_sin_p, scale_2, v_e, v_j, v_lead0, v_lead1, size_batch,
-    size_i, size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_e: tl.constexpr,
-    BLOCK_p: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr, OVERLAP: tl.constexpr,
+    k1_desc, k1_ptr, k2_desc, k2_ptr, k_cos_desc, k_cos_ptr, k_sin_desc, k_sin_ptr, part_acc_ptr, part_l_ptr,
+    part_m_ptr, q1_desc, q1_ptr, q2_desc, q2_ptr, q_cos_desc, q_cos_ptr, q_sin_desc, q_sin_ptr, v_desc, v_ptr, chunk,
+    k1_j, k1_lead0, k1_lead1, k1_p, k2_j, k2_lead0, k2_lead1, k2_p, k_cos_j, k_cos_lead0, k_cos_lead1, k_cos_p, k_sin_j,
+    k_sin_lead0, k_sin_lead1, k_sin_p, q1_i, q1_lead0, q1_lead1, q1_p, q2_i, q2_lead0, q2_lead1, q2_p, q_cos_i,
+    q_cos_lead0, q_cos_lead1, q_cos_p, q_sin_i, q_sin_lead0, q_sin_lead1, q_sin_p, scale_2, v_e, v_j, v_lead0, v_lead1,
+    size_batch, size_i, size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_e: tl.constexpr,
+    BLOCK_p: tl.constexpr, DESC: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr, OVERLAP: tl.constexpr,
     SIZE_e: tl.constexpr, SIZE_p: tl.constexpr,
 ):
     # One program leaves the state of one part of axis j.
@@ -194,10 +194,10 @@ def rope_attention_parts(
     k_cos_ptr += lead0 * k_cos_lead0 + lead1 * k_cos_lead1
     k_sin_ptr += lead0 * k_sin_lead0 + lead1 * k_sin_lead1
     v_ptr += lead0 * v_lead0 + lead1 * v_lead1
-    q1 = (q1_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_p) if BOX else tl.load(q1_ptr + i[:, None] * q1_i + p[None, :] * q1_p, mask=in_i[:, None] & in_p[None, :], other=0.0)).to(tl.float32)
-    q_cos = (q_cos_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_p) if BOX else tl.load(q_cos_ptr + i[:, None] * q_cos_i + p[None, :] * q_cos_p, mask=in_i[:, None] & in_p[None, :], other=0.0)).to(tl.float32)
-    q2 = (q2_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_p) if BOX else tl.load(q2_ptr + i[:, None] * q2_i + p[None, :] * q2_p, mask=in_i[:, None] & in_p[None, :], other=0.0)).to(tl.float32)
-    q_sin = (q_sin_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_p) if BOX else tl.load(q_sin_ptr + i[:, None] * q_sin_i + p[None, :] * q_sin_p, mask=in_i[:, None] & in_p[None, :], other=0.0)).to(tl.float32)
+    q1 = (q1_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_p) if DESC else tl.load(q1_ptr + i[:, None] * q1_i + p[None, :] * q1_p, mask=in_i[:, None] & in_p[None, :], other=0.0)).to(tl.float32)
+    q_cos = (q_cos_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_p) if DESC else tl.load(q_cos_ptr + i[:, None] * q_cos_i + p[None, :] * q_cos_p, mask=in_i[:, None] & in_p[None, :], other=0.0)).to(tl.float32)
+    q2 = (q2_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_p) if DESC else tl.load(q2_ptr + i[:, None] * q2_i + p[None, :] * q2_p, mask=in_i[:, None] & in_p[None, :], other=0.0)).to(tl.float32)
+    q_sin = (q_sin_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_p) if DESC else tl.load(q_sin_ptr + i[:, None] * q_sin_i + p[None, :] * q_sin_p, mask=in_i[:, None] & in_p[None, :], other=0.0)).to(tl.float32)
     still_2 = q1 * q_cos - q2 * q_sin
     still_3 = q1 * q_sin + q2 * q_cos
     part = tl.program_id(1)
@@ -208,20 +208,20 @@ def rope_attention_parts(
     acc = tl.full([BLOCK_M, BLOCK_e], 0.0, tl.float32)
     lo = part * chunk
     hi = tl.minimum(size_j, (part + 1) * chunk)
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         m, l, acc = _step(
-            m, l, acc, j0, k1_box, k1_ptr, k2_box, k2_ptr, k_cos_box, k_cos_ptr, k_sin_box, k_sin_ptr, v_box, v_ptr,
-            e, in_e, in_p, k1_j, k1_p, k2_j, k2_p, k_cos_j, k_cos_p, k_sin_j, k_sin_p, lead0, lead1, p, scale_2,
-            still_2, still_3, v_e, v_j, size_j, BLOCK_N, BLOCK_e, BLOCK_p, BOX, INDEX, False, OPERAND,
+            m, l, acc, j0, k1_desc, k1_ptr, k2_desc, k2_ptr, k_cos_desc, k_cos_ptr, k_sin_desc, k_sin_ptr, v_desc,
+            v_ptr, e, in_e, in_p, k1_j, k1_p, k2_j, k2_p, k_cos_j, k_cos_p, k_sin_j, k_sin_p, lead0, lead1, p,
+            scale_2, still_2, still_3, v_e, v_j, size_j, BLOCK_N, BLOCK_e, BLOCK_p, DESC, INDEX, False, OPERAND,
         )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         m, l, acc = _step(
-            m, l, acc, j0, k1_box, k1_ptr, k2_box, k2_ptr, k_cos_box, k_cos_ptr, k_sin_box, k_sin_ptr, v_box, v_ptr,
-            e, in_e, in_p, k1_j, k1_p, k2_j, k2_p, k_cos_j, k_cos_p, k_sin_j, k_sin_p, lead0, lead1, p, scale_2,
-            still_2, still_3, v_e, v_j, size_j, BLOCK_N, BLOCK_e, BLOCK_p, BOX, INDEX, True, OPERAND,
+            m, l, acc, j0, k1_desc, k1_ptr, k2_desc, k2_ptr, k_cos_desc, k_cos_ptr, k_sin_desc, k_sin_ptr, v_desc,
+            v_ptr, e, in_e, in_p, k1_j, k1_p, k2_j, k2_p, k_cos_j, k_cos_p, k_sin_j, k_sin_p, lead0, lead1, p,
+            scale_2, still_2, still_3, v_e, v_j, size_j, BLOCK_N, BLOCK_e, BLOCK_p, DESC, INDEX, True, OPERAND,
         )
     tl.store(part_m_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), m, mask=in_i)
     tl.store(part_l_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), l, mask=in_i)
@@ -305,11 +305,11 @@ def _prepare(
         "STAGES": num_stages or 3, "OVERLAP": parts > 1 and rt.overlaps(device),
     }
     rt.strides(TABLES, args, views)
-    boxes = rt.boxes(TABLES, args, views)
+    descriptors = rt.descriptors(TABLES, args, views)
     options = rt.options(TABLES, num_warps, num_stages, block_m * block_n)
     if parts == 1:
         launches = [(rope_attention_rolling, (programs,), args, options)]
-        return rt.Call(TABLES, device, layout, launches, copied=copied, boxes=boxes)
+        return rt.Call(TABLES, device, layout, launches, copied=copied, descriptors=descriptors)
     work = {
         "part_m_ptr": ((parts, batch, size["i"]), torch.float32),
         "part_l_ptr": ((parts, batch, size["i"]), torch.float32),
@@ -321,7 +321,7 @@ def _prepare(
         (rope_attention_parts, (programs, parts), args, options),
         (rope_attention_finish, (batch * triton.cdiv(size["i"], few), 1), args | {"BLOCK_M": few}, options_2),
     ]
-    return rt.Call(TABLES, device, layout, launches, work, copied, boxes=boxes)
+    return rt.Call(TABLES, device, layout, launches, work, copied, descriptors=descriptors)
 
 
 _call = rt.Calls(TABLES, _prepare)

@@ -159,16 +159,16 @@ def selected_keys_parts(
     acc = tl.full([BLOCK_e], 0.0, tl.float32)
     lo = part * chunk
     hi = tl.minimum(size_t, (part + 1) * chunk)
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in tl.range(lo, full_hi, BLOCK_N, num_stages=STAGES):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in tl.range(lo, free_hi, BLOCK_N, num_stages=STAGES):
         m, l, acc = _step(
             m, l, acc, j0, at_ptr, k_ptr, v_ptr, at_i, at_t, d, e, i, in_d, in_e, k_d, k_n, q, scale_2, v_e, v_n,
             size_n, size_t, BLOCK_N, INDEX, False,
         )
     if RAGGED:
-        for j0 in tl.range(full_hi, hi, BLOCK_N, num_stages=STAGES):
+        for j0 in tl.range(free_hi, hi, BLOCK_N, num_stages=STAGES):
             m, l, acc = _step(
                 m, l, acc, j0, at_ptr, k_ptr, v_ptr, at_i, at_t, d, e, i, in_d, in_e, k_d, k_n, q, scale_2, v_e, v_n,
                 size_n, size_t, BLOCK_N, INDEX, True,

@@ -42,14 +42,15 @@ TABLES = rt.Tables(
     name="siglip", inputs={"q": ("i", "d",), "k": ("j", "d",)}, outputs={"loss": ("i",)},
     dtypes={"q": "float", "k": "float"},
     limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), dots=True, pieces=True,
-    boxes={"k": (1, 1, "BLOCK_N", "BLOCK_d"), "q": (1, 1, "BLOCK_M", "BLOCK_d")}, words={"b": "float", "t": "float"},
+    descriptors={"k": (1, 1, "BLOCK_N", "BLOCK_d"), "q": (1, 1, "BLOCK_M", "BLOCK_d")},
+    words={"b": "float", "t": "float"},
 )
 
 
 @triton.jit
 def _step(
-    t2, j0, k_box, k_ptr, q_box, q_ptr, b, i, i0, in_i, k_d, k_j, lead0, lead1, q_d, q_i, t, size_j,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
+    t2, j0, k_desc, k_ptr, q_desc, q_ptr, b, i, i0, in_i, k_d, k_j, lead0, lead1, q_d, q_i, t, size_j,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, DESC: tl.constexpr, INDEX: tl.constexpr,
     MASKED: tl.constexpr, OPERAND: tl.constexpr, SIZE_d: tl.constexpr,
 ):
     # One tile: the state, corrected to the new anchors, and what the tile adds.
@@ -59,8 +60,8 @@ def _step(
     for d0 in range(0, SIZE_d, BLOCK_d):
         d = (d0 + tl.arange(0, BLOCK_d)).to(INDEX)
         in_d = d < SIZE_d
-        q = q_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, d0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
-        k = k_box.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, d0]).reshape(BLOCK_N, BLOCK_d) if BOX else tl.load(k_ptr + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
+        q = q_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, d0]).reshape(BLOCK_M, BLOCK_d) if DESC else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
+        k = k_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, d0]).reshape(BLOCK_N, BLOCK_d) if DESC else tl.load(k_ptr + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
         dot = tl.dot(q.to(OPERAND), tl.trans(k.to(OPERAND)), dot, input_precision="ieee")
     f = tl.abs(tl.where(j[None, :] == i[:, None], dot * t * (-1.0) - b, dot * t + b))
     p = _exp(f * (-1.0))
@@ -82,9 +83,9 @@ def _merge(t2, t2_part):
 
 @triton.jit
 def siglip_rolling(
-    k_box, k_ptr, loss_ptr, q_box, q_ptr, b, k_d, k_j, k_lead0, k_lead1, loss_i, loss_lead0, loss_lead1, q_d, q_i,
+    k_desc, k_ptr, loss_ptr, q_desc, q_ptr, b, k_d, k_j, k_lead0, k_lead1, loss_i, loss_lead0, loss_lead1, q_d, q_i,
     q_lead0, q_lead1, t, size_i, size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr,
-    BOX: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr, SIZE_d: tl.constexpr,
+    DESC: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr, SIZE_d: tl.constexpr,
 ):
     # One program holds its rows and goes over all of axis j.
     pid = tl.program_id(0)
@@ -102,27 +103,27 @@ def siglip_rolling(
     t2 = tl.full([BLOCK_M], 0.0, tl.float32)
     lo = 0
     hi = size_j
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         (t2,) = _step(
-            t2, j0, k_box, k_ptr, q_box, q_ptr, b, i, i0, in_i, k_d, k_j, lead0, lead1, q_d, q_i, t, size_j,
-            BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, False, OPERAND, SIZE_d,
+            t2, j0, k_desc, k_ptr, q_desc, q_ptr, b, i, i0, in_i, k_d, k_j, lead0, lead1, q_d, q_i, t, size_j,
+            BLOCK_M, BLOCK_N, BLOCK_d, DESC, INDEX, False, OPERAND, SIZE_d,
         )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         (t2,) = _step(
-            t2, j0, k_box, k_ptr, q_box, q_ptr, b, i, i0, in_i, k_d, k_j, lead0, lead1, q_d, q_i, t, size_j,
-            BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, True, OPERAND, SIZE_d,
+            t2, j0, k_desc, k_ptr, q_desc, q_ptr, b, i, i0, in_i, k_d, k_j, lead0, lead1, q_d, q_i, t, size_j,
+            BLOCK_M, BLOCK_N, BLOCK_d, DESC, INDEX, True, OPERAND, SIZE_d,
         )
     tl.store(loss_ptr + i * loss_i, t2.to(loss_ptr.dtype.element_ty), mask=in_i)
 
 
 @triton.jit
 def siglip_parts(
-    k_box, k_ptr, part_t2_ptr, q_box, q_ptr, b, chunk, k_d, k_j, k_lead0, k_lead1, q_d, q_i, q_lead0, q_lead1, t,
+    k_desc, k_ptr, part_t2_ptr, q_desc, q_ptr, b, chunk, k_d, k_j, k_lead0, k_lead1, q_d, q_i, q_lead0, q_lead1, t,
     size_batch, size_i, size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr,
-    BOX: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr, OVERLAP: tl.constexpr, SIZE_d: tl.constexpr,
+    DESC: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr, OVERLAP: tl.constexpr, SIZE_d: tl.constexpr,
 ):
     # One program leaves the state of one part of axis j.
     pid = tl.program_id(0)
@@ -142,18 +143,18 @@ def siglip_parts(
     t2 = tl.full([BLOCK_M], 0.0, tl.float32)
     lo = part * chunk
     hi = tl.minimum(size_j, (part + 1) * chunk)
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         (t2,) = _step(
-            t2, j0, k_box, k_ptr, q_box, q_ptr, b, i, i0, in_i, k_d, k_j, lead0, lead1, q_d, q_i, t, size_j,
-            BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, False, OPERAND, SIZE_d,
+            t2, j0, k_desc, k_ptr, q_desc, q_ptr, b, i, i0, in_i, k_d, k_j, lead0, lead1, q_d, q_i, t, size_j,
+            BLOCK_M, BLOCK_N, BLOCK_d, DESC, INDEX, False, OPERAND, SIZE_d,
         )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         (t2,) = _step(
-            t2, j0, k_box, k_ptr, q_box, q_ptr, b, i, i0, in_i, k_d, k_j, lead0, lead1, q_d, q_i, t, size_j,
-            BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, True, OPERAND, SIZE_d,
+            t2, j0, k_desc, k_ptr, q_desc, q_ptr, b, i, i0, in_i, k_d, k_j, lead0, lead1, q_d, q_i, t, size_j,
+            BLOCK_M, BLOCK_N, BLOCK_d, DESC, INDEX, True, OPERAND, SIZE_d,
         )
     tl.store(part_t2_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), t2, mask=in_i)
 
@@ -225,11 +226,11 @@ def _prepare(q, k, given, b, t, schedule, splits, block_m, block_n, num_warps, n
         "STAGES": num_stages or 3, "OVERLAP": parts > 1 and rt.overlaps(device),
     }
     rt.strides(TABLES, args, views)
-    boxes = rt.boxes(TABLES, args, views)
+    descriptors = rt.descriptors(TABLES, args, views)
     options = rt.options(TABLES, num_warps, num_stages, block_m * block_n)
     if parts == 1:
         launches = [(siglip_rolling, (programs,), args, options)]
-        return rt.Call(TABLES, device, layout, launches, copied=copied, boxes=boxes)
+        return rt.Call(TABLES, device, layout, launches, copied=copied, descriptors=descriptors)
     work = {"part_t2_ptr": ((parts, batch, size["i"]), torch.float32)}
     options_2 = options | ({"launch_pdl": True} if args["OVERLAP"] else {})
     few, options_2 = rt.merging(size["i"] * batch, block_m, max(pads.values(), default=1), options_2, device)
@@ -237,7 +238,7 @@ def _prepare(q, k, given, b, t, schedule, splits, block_m, block_n, num_warps, n
         (siglip_parts, (programs, parts), args, options),
         (siglip_finish, (batch * triton.cdiv(size["i"], few), 1), args | {"BLOCK_M": few}, options_2),
     ]
-    return rt.Call(TABLES, device, layout, launches, work, copied, boxes=boxes)
+    return rt.Call(TABLES, device, layout, launches, work, copied, descriptors=descriptors)
 
 
 _call = rt.Calls(TABLES, _prepare)

@@ -163,15 +163,15 @@ def soft_cross_entropy_parts(
     t2 = tl.full([BLOCK_M], 0.0, tl.float32)
     lo = part * chunk
     hi = tl.minimum(size_c, (part + 1) * chunk)
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         m, l, t2_2, t2 = _step(
             m, l, t2_2, t2, j0, t_ptr, x_ptr, i, in_i, t_c, t_i, x_c, x_i, size_c, BLOCK_N, INDEX, False,
         )
     if RAGGED:
-        for j0 in range(full_hi, hi, BLOCK_N):
+        for j0 in range(free_hi, hi, BLOCK_N):
             m, l, t2_2, t2 = _step(
                 m, l, t2_2, t2, j0, t_ptr, x_ptr, i, in_i, t_c, t_i, x_c, x_i, size_c, BLOCK_N, INDEX, True,
             )

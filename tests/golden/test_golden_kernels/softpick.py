@@ -45,7 +45,7 @@ TABLES = rt.Tables(
     name="softpick", inputs={"q": ("i", "d",), "k": ("j", "d",), "v": ("j", "e",)}, outputs={"o": ("i", "e",)},
     dtypes={"q": "float", "k": "float", "v": "float"},
     limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), dots=True,
-    boxes={"k": (1, 1, "BLOCK_N", "BLOCK_d"), "q": (1, 1, "BLOCK_M", "BLOCK_d"), "v": (1, 1, "BLOCK_N", "BLOCK_e")},
+    descriptors={"k": (1, 1, "BLOCK_N", "BLOCK_d"), "q": (1, 1, "BLOCK_M", "BLOCK_d"), "v": (1, 1, "BLOCK_N", "BLOCK_e")},
     tiles={"q": ("BLOCK_M", "BLOCK_d"), "k": ("BLOCK_N", "BLOCK_d"), "v": ("BLOCK_N", "BLOCK_e")},
     words={"eps": "float"},
 )
@@ -53,14 +53,14 @@ TABLES = rt.Tables(
 
 @triton.jit
 def _step(
-    m, t, t2, j0, k_box, k_ptr, v_box, v_ptr, d, e, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e, v_j, size_j,
-    BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
+    m, t, t2, j0, k_desc, k_ptr, v_desc, v_ptr, d, e, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e, v_j, size_j,
+    BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, DESC: tl.constexpr, INDEX: tl.constexpr,
     MASKED: tl.constexpr, OPERAND: tl.constexpr,
 ):
     # One tile: the state, corrected to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
-    k = k_box.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_d) if BOX else tl.load(k_ptr + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
+    k = k_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_d) if DESC else tl.load(k_ptr + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
     dot = tl.dot(q.to(OPERAND), tl.trans(k.to(OPERAND)), input_precision="ieee")
     if MASKED:
         dot = tl.where(in_j[None, :], dot, -float("inf"))
@@ -77,7 +77,7 @@ def _step(
     a = _larger(0.0, p - alpha_2[:, None])
     if MASKED:
         a = tl.where(in_j[None, :], a, 0.0)
-    v = v_box.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_e) if BOX else tl.load(v_ptr + j[:, None] * v_j + e[None, :] * v_e, mask=in_j[:, None] & in_e[None, :], other=0.0)
+    v = v_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_e) if DESC else tl.load(v_ptr + j[:, None] * v_j + e[None, :] * v_e, mask=in_j[:, None] & in_e[None, :], other=0.0)
     t2_new = tl.dot(a.to(OPERAND), v.to(OPERAND), t2 * alpha[:, None], input_precision="ieee")
     return m_new, t_new, t2_new
 
@@ -96,9 +96,9 @@ def _merge(m, t, t2, m_part, t_part, t2_part):
 
 @triton.jit
 def softpick_rolling(
-    k_box, k_ptr, o_ptr, q_box, q_ptr, v_box, v_ptr, eps, k_d, k_j, k_lead0, k_lead1, o_e, o_i, o_lead0, o_lead1, q_d,
-    q_i, q_lead0, q_lead1, scale_2, v_e, v_j, v_lead0, v_lead1, size_i, size_j, size_lead, BLOCK_M: tl.constexpr,
-    BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
+    k_desc, k_ptr, o_ptr, q_desc, q_ptr, v_desc, v_ptr, eps, k_d, k_j, k_lead0, k_lead1, o_e, o_i, o_lead0, o_lead1,
+    q_d, q_i, q_lead0, q_lead1, scale_2, v_e, v_j, v_lead0, v_lead1, size_i, size_j, size_lead, BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, DESC: tl.constexpr, INDEX: tl.constexpr,
     OPERAND: tl.constexpr, SIZE_d: tl.constexpr, SIZE_e: tl.constexpr,
 ):
     # One program holds its rows and goes over all of axis j.
@@ -119,24 +119,24 @@ def softpick_rolling(
     k_ptr += lead0 * k_lead0 + lead1 * k_lead1
     v_ptr += lead0 * v_lead0 + lead1 * v_lead1
     o_ptr += lead0 * o_lead0 + lead1 * o_lead1
-    q = q_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
+    q = q_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if DESC else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
     m = tl.full([BLOCK_M], -float("inf"), tl.float32)
     t = tl.full([BLOCK_M], 0.0, tl.float32)
     t2 = tl.full([BLOCK_M, BLOCK_e], 0.0, tl.float32)
     lo = 0
     hi = size_j
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         m, t, t2 = _step(
-            m, t, t2, j0, k_box, k_ptr, v_box, v_ptr, d, e, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e,
-            v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, False, OPERAND,
+            m, t, t2, j0, k_desc, k_ptr, v_desc, v_ptr, d, e, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e,
+            v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, DESC, INDEX, False, OPERAND,
         )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         m, t, t2 = _step(
-            m, t, t2, j0, k_box, k_ptr, v_box, v_ptr, d, e, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e,
-            v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, True, OPERAND,
+            m, t, t2, j0, k_desc, k_ptr, v_desc, v_ptr, d, e, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e,
+            v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, DESC, INDEX, True, OPERAND,
         )
     o = t2 * (1.0 / (t + eps))[:, None]
     tl.store(o_ptr + i[:, None] * o_i + e[None, :] * o_e, o.to(o_ptr.dtype.element_ty), mask=in_i[:, None] & in_e[None, :])
@@ -144,9 +144,9 @@ def softpick_rolling(
 
 @triton.jit
 def softpick_parts(
-    k_box, k_ptr, part_m_ptr, part_t2_ptr, part_t_ptr, q_box, q_ptr, v_box, v_ptr, chunk, k_d, k_j, k_lead0, k_lead1,
+    k_desc, k_ptr, part_m_ptr, part_t2_ptr, part_t_ptr, q_desc, q_ptr, v_desc, v_ptr, chunk, k_d, k_j, k_lead0, k_lead1,
     q_d, q_i, q_lead0, q_lead1, scale_2, v_e, v_j, v_lead0, v_lead1, size_batch, size_i, size_j, size_lead,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, DESC: tl.constexpr,
     INDEX: tl.constexpr, OPERAND: tl.constexpr, OVERLAP: tl.constexpr, SIZE_d: tl.constexpr, SIZE_e: tl.constexpr,
 ):
     # One program leaves the state of one part of axis j.
@@ -166,7 +166,7 @@ def softpick_parts(
     q_ptr += lead0 * q_lead0 + lead1 * q_lead1
     k_ptr += lead0 * k_lead0 + lead1 * k_lead1
     v_ptr += lead0 * v_lead0 + lead1 * v_lead1
-    q = q_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
+    q = q_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if DESC else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
     part = tl.program_id(1)
     if OVERLAP:
         tl.extra.cuda.gdc_launch_dependents()
@@ -175,18 +175,18 @@ def softpick_parts(
     t2 = tl.full([BLOCK_M, BLOCK_e], 0.0, tl.float32)
     lo = part * chunk
     hi = tl.minimum(size_j, (part + 1) * chunk)
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         m, t, t2 = _step(
-            m, t, t2, j0, k_box, k_ptr, v_box, v_ptr, d, e, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e,
-            v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, False, OPERAND,
+            m, t, t2, j0, k_desc, k_ptr, v_desc, v_ptr, d, e, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e,
+            v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, DESC, INDEX, False, OPERAND,
         )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         m, t, t2 = _step(
-            m, t, t2, j0, k_box, k_ptr, v_box, v_ptr, d, e, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e,
-            v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, True, OPERAND,
+            m, t, t2, j0, k_desc, k_ptr, v_desc, v_ptr, d, e, in_d, in_e, k_d, k_j, lead0, lead1, q, scale_2, v_e,
+            v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, DESC, INDEX, True, OPERAND,
         )
     tl.store(part_m_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), m, mask=in_i)
     tl.store(part_t_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), t, mask=in_i)
@@ -268,16 +268,16 @@ def _prepare(q, k, v, given, eps, schedule, splits, block_m, block_n, num_warps,
         "OVERLAP": parts > 1 and rt.overlaps(device),
     }
     rt.strides(TABLES, args, views)
-    boxes = rt.boxes(TABLES, args, views)
+    descriptors = rt.descriptors(TABLES, args, views)
     hopper = None if pinned or parts > 1 else rt.hopper(
-        TABLES, softpick_hopper, args, boxes, size["i"], size["j"], device, layout, copied,
+        TABLES, softpick_hopper, args, descriptors, size["i"], size["j"], device, layout, copied,
     )
     if hopper is not None:
         return hopper
     options = rt.options(TABLES, num_warps, num_stages, block_m * block_n)
     if parts == 1:
         launches = [(softpick_rolling, (programs,), args, options)]
-        return rt.Call(TABLES, device, layout, launches, copied=copied, boxes=boxes)
+        return rt.Call(TABLES, device, layout, launches, copied=copied, descriptors=descriptors)
     work = {
         "part_m_ptr": ((parts, batch, size["i"]), torch.float32),
         "part_t_ptr": ((parts, batch, size["i"]), torch.float32),
@@ -289,7 +289,7 @@ def _prepare(q, k, v, given, eps, schedule, splits, block_m, block_n, num_warps,
         (softpick_parts, (programs, parts), args, options),
         (softpick_finish, (batch * triton.cdiv(size["i"], few), 1), args | {"BLOCK_M": few}, options_2),
     ]
-    return rt.Call(TABLES, device, layout, launches, work, copied, boxes=boxes)
+    return rt.Call(TABLES, device, layout, launches, work, copied, descriptors=descriptors)
 
 
 _call = rt.Calls(TABLES, _prepare)

@@ -131,15 +131,15 @@ def supcon_rolling(
     t2 = tl.full([BLOCK_M], 0.0, tl.float32)
     lo = 0
     hi = size_j
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         n, m, l, t2 = _step(
             n, m, l, t2, j0, k_ptr, label_ptr, q_ptr, i, in_i, k_d, k_j, label_j, mine, q_d, q_i, scale_2, scale_3,
             size_j, BLOCK_M, BLOCK_N, BLOCK_d, INDEX, False, OPERAND, SIZE_d,
         )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         n, m, l, t2 = _step(
             n, m, l, t2, j0, k_ptr, label_ptr, q_ptr, i, in_i, k_d, k_j, label_j, mine, q_d, q_i, scale_2, scale_3,
             size_j, BLOCK_M, BLOCK_N, BLOCK_d, INDEX, True, OPERAND, SIZE_d,
@@ -181,15 +181,15 @@ def supcon_parts(
     t2 = tl.full([BLOCK_M], 0.0, tl.float32)
     lo = part * chunk
     hi = tl.minimum(size_j, (part + 1) * chunk)
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         n, m, l, t2 = _step(
             n, m, l, t2, j0, k_ptr, label_ptr, q_ptr, i, in_i, k_d, k_j, label_j, mine, q_d, q_i, scale_2, scale_3,
             size_j, BLOCK_M, BLOCK_N, BLOCK_d, INDEX, False, OPERAND, SIZE_d,
         )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         n, m, l, t2 = _step(
             n, m, l, t2, j0, k_ptr, label_ptr, q_ptr, i, in_i, k_d, k_j, label_j, mine, q_d, q_i, scale_2, scale_3,
             size_j, BLOCK_M, BLOCK_N, BLOCK_d, INDEX, True, OPERAND, SIZE_d,

@@ -45,22 +45,22 @@ TABLES = rt.Tables(
     outputs={"o": ("h", "i", "e",)},
     dtypes={"q": "float", "k": "float", "v": "float", "bucket": "int32", "weight": "float"},
     limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), dots=True,
-    boxes={"k": (1, 1, 1, "BLOCK_N", "BLOCK_d"), "q": (1, 1, 1, "BLOCK_M", "BLOCK_d"), "v": (1, 1, 1, "BLOCK_N", "BLOCK_e")},
+    descriptors={"k": (1, 1, 1, "BLOCK_N", "BLOCK_d"), "q": (1, 1, 1, "BLOCK_M", "BLOCK_d"), "v": (1, 1, 1, "BLOCK_N", "BLOCK_e")},
     tiles={"q": ("BLOCK_M", "BLOCK_d"), "k": ("BLOCK_N", "BLOCK_d"), "v": ("BLOCK_N", "BLOCK_e")},
 )
 
 
 @triton.jit
 def _step(
-    m, l, acc, j0, bucket_ptr, k_box, k_ptr, v_box, v_ptr, weight_ptr, bucket_i, bucket_j, d, e, h, i, in_d, in_e, in_i,
-    k_d, k_h, k_j, lead0, lead1, q, v_e, v_h, v_j, weight_b, weight_h, size_b, size_j, BLOCK_N: tl.constexpr,
-    BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr, MASKED: tl.constexpr,
+    m, l, acc, j0, bucket_ptr, k_desc, k_ptr, v_desc, v_ptr, weight_ptr, bucket_i, bucket_j, d, e, h, i, in_d, in_e,
+    in_i, k_d, k_h, k_j, lead0, lead1, q, v_e, v_h, v_j, weight_b, weight_h, size_b, size_j, BLOCK_N: tl.constexpr,
+    BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, DESC: tl.constexpr, INDEX: tl.constexpr, MASKED: tl.constexpr,
     OPERAND: tl.constexpr,
 ):
     # One tile: the state, corrected to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
-    k = k_box.load([lead0.to(tl.int32), lead1.to(tl.int32), h.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_d) if BOX else tl.load(k_ptr + h * k_h + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
+    k = k_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), h.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_d) if DESC else tl.load(k_ptr + h * k_h + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
     dot = tl.dot(q.to(OPERAND), tl.trans(k.to(OPERAND)), input_precision="ieee")
     bucket = tl.load(bucket_ptr + i[:, None] * bucket_i + j[None, :] * bucket_j, mask=in_i[:, None] & in_j[None, :], other=0)
     inside = (bucket >= 0) & (bucket < size_b)
@@ -73,7 +73,7 @@ def _step(
     alpha = tl.exp2(m - m_hat)
     p = tl.exp2(s - m_hat[:, None])
     l_new = l * alpha + tl.sum(p, 1)
-    v = v_box.load([lead0.to(tl.int32), lead1.to(tl.int32), h.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_e) if BOX else tl.load(v_ptr + h * v_h + j[:, None] * v_j + e[None, :] * v_e, mask=in_j[:, None] & in_e[None, :], other=0.0)
+    v = v_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), h.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_e) if DESC else tl.load(v_ptr + h * v_h + j[:, None] * v_j + e[None, :] * v_e, mask=in_j[:, None] & in_e[None, :], other=0.0)
     acc_new = tl.dot(p.to(OPERAND), v.to(OPERAND), acc * alpha[:, None], input_precision="ieee")
     return m_new, l_new, acc_new
 
@@ -92,11 +92,11 @@ def _merge(m, l, acc, m_part, l_part, acc_part):
 
 @triton.jit
 def t5_bias_rolling(
-    bucket_ptr, k_box, k_ptr, o_ptr, q_box, q_ptr, v_box, v_ptr, weight_ptr, bucket_i, bucket_j, bucket_lead0,
+    bucket_ptr, k_desc, k_ptr, o_ptr, q_desc, q_ptr, v_desc, v_ptr, weight_ptr, bucket_i, bucket_j, bucket_lead0,
     bucket_lead1, k_d, k_h, k_j, k_lead0, k_lead1, o_e, o_h, o_i, o_lead0, o_lead1, q_d, q_h, q_i, q_lead0, q_lead1,
     v_e, v_h, v_j, v_lead0, v_lead1, weight_b, weight_h, weight_lead0, weight_lead1, size_b, size_h, size_i, size_j,
     size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr,
-    BOX: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr, SIZE_d: tl.constexpr, SIZE_e: tl.constexpr,
+    DESC: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr, SIZE_d: tl.constexpr, SIZE_e: tl.constexpr,
 ):
     # One program holds its rows and goes over all of axis j.
     pid = tl.program_id(0)
@@ -120,26 +120,26 @@ def t5_bias_rolling(
     bucket_ptr += lead0 * bucket_lead0 + lead1 * bucket_lead1
     weight_ptr += lead0 * weight_lead0 + lead1 * weight_lead1
     o_ptr += lead0 * o_lead0 + lead1 * o_lead1
-    q = q_box.load([lead0.to(tl.int32), lead1.to(tl.int32), h.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + h * q_h + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
+    q = q_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), h.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if DESC else tl.load(q_ptr + h * q_h + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
     m = tl.full([BLOCK_M], -float("inf"), tl.float32)
     l = tl.full([BLOCK_M], 0.0, tl.float32)
     acc = tl.full([BLOCK_M, BLOCK_e], 0.0, tl.float32)
     lo = 0
     hi = size_j
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         m, l, acc = _step(
-            m, l, acc, j0, bucket_ptr, k_box, k_ptr, v_box, v_ptr, weight_ptr, bucket_i, bucket_j, d, e, h, i, in_d,
-            in_e, in_i, k_d, k_h, k_j, lead0, lead1, q, v_e, v_h, v_j, weight_b, weight_h, size_b, size_j, BLOCK_N,
-            BLOCK_d, BLOCK_e, BOX, INDEX, False, OPERAND,
+            m, l, acc, j0, bucket_ptr, k_desc, k_ptr, v_desc, v_ptr, weight_ptr, bucket_i, bucket_j, d, e, h, i,
+            in_d, in_e, in_i, k_d, k_h, k_j, lead0, lead1, q, v_e, v_h, v_j, weight_b, weight_h, size_b, size_j,
+            BLOCK_N, BLOCK_d, BLOCK_e, DESC, INDEX, False, OPERAND,
         )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         m, l, acc = _step(
-            m, l, acc, j0, bucket_ptr, k_box, k_ptr, v_box, v_ptr, weight_ptr, bucket_i, bucket_j, d, e, h, i, in_d,
-            in_e, in_i, k_d, k_h, k_j, lead0, lead1, q, v_e, v_h, v_j, weight_b, weight_h, size_b, size_j, BLOCK_N,
-            BLOCK_d, BLOCK_e, BOX, INDEX, True, OPERAND,
+            m, l, acc, j0, bucket_ptr, k_desc, k_ptr, v_desc, v_ptr, weight_ptr, bucket_i, bucket_j, d, e, h, i,
+            in_d, in_e, in_i, k_d, k_h, k_j, lead0, lead1, q, v_e, v_h, v_j, weight_b, weight_h, size_b, size_j,
+            BLOCK_N, BLOCK_d, BLOCK_e, DESC, INDEX, True, OPERAND,
         )
     l_safe = tl.where(l != 0.0, l, 1.0)
     o = tl.where((l != 0.0)[:, None], acc * (1.0 / l_safe)[:, None], float("nan"))
@@ -148,11 +148,11 @@ def t5_bias_rolling(
 
 @triton.jit
 def t5_bias_parts(
-    bucket_ptr, k_box, k_ptr, part_acc_ptr, part_l_ptr, part_m_ptr, q_box, q_ptr, v_box, v_ptr, weight_ptr, bucket_i,
+    bucket_ptr, k_desc, k_ptr, part_acc_ptr, part_l_ptr, part_m_ptr, q_desc, q_ptr, v_desc, v_ptr, weight_ptr, bucket_i,
     bucket_j, bucket_lead0, bucket_lead1, chunk, k_d, k_h, k_j, k_lead0, k_lead1, q_d, q_h, q_i, q_lead0, q_lead1, v_e,
     v_h, v_j, v_lead0, v_lead1, weight_b, weight_h, weight_lead0, weight_lead1, size_b, size_batch, size_h, size_i,
     size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr,
-    BOX: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr, OVERLAP: tl.constexpr, SIZE_d: tl.constexpr,
+    DESC: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr, OVERLAP: tl.constexpr, SIZE_d: tl.constexpr,
     SIZE_e: tl.constexpr,
 ):
     # One program leaves the state of one part of axis j.
@@ -176,7 +176,7 @@ def t5_bias_parts(
     v_ptr += lead0 * v_lead0 + lead1 * v_lead1
     bucket_ptr += lead0 * bucket_lead0 + lead1 * bucket_lead1
     weight_ptr += lead0 * weight_lead0 + lead1 * weight_lead1
-    q = q_box.load([lead0.to(tl.int32), lead1.to(tl.int32), h.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + h * q_h + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
+    q = q_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), h.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if DESC else tl.load(q_ptr + h * q_h + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
     part = tl.program_id(1)
     if OVERLAP:
         tl.extra.cuda.gdc_launch_dependents()
@@ -185,20 +185,20 @@ def t5_bias_parts(
     acc = tl.full([BLOCK_M, BLOCK_e], 0.0, tl.float32)
     lo = part * chunk
     hi = tl.minimum(size_j, (part + 1) * chunk)
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         m, l, acc = _step(
-            m, l, acc, j0, bucket_ptr, k_box, k_ptr, v_box, v_ptr, weight_ptr, bucket_i, bucket_j, d, e, h, i, in_d,
-            in_e, in_i, k_d, k_h, k_j, lead0, lead1, q, v_e, v_h, v_j, weight_b, weight_h, size_b, size_j, BLOCK_N,
-            BLOCK_d, BLOCK_e, BOX, INDEX, False, OPERAND,
+            m, l, acc, j0, bucket_ptr, k_desc, k_ptr, v_desc, v_ptr, weight_ptr, bucket_i, bucket_j, d, e, h, i,
+            in_d, in_e, in_i, k_d, k_h, k_j, lead0, lead1, q, v_e, v_h, v_j, weight_b, weight_h, size_b, size_j,
+            BLOCK_N, BLOCK_d, BLOCK_e, DESC, INDEX, False, OPERAND,
         )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         m, l, acc = _step(
-            m, l, acc, j0, bucket_ptr, k_box, k_ptr, v_box, v_ptr, weight_ptr, bucket_i, bucket_j, d, e, h, i, in_d,
-            in_e, in_i, k_d, k_h, k_j, lead0, lead1, q, v_e, v_h, v_j, weight_b, weight_h, size_b, size_j, BLOCK_N,
-            BLOCK_d, BLOCK_e, BOX, INDEX, True, OPERAND,
+            m, l, acc, j0, bucket_ptr, k_desc, k_ptr, v_desc, v_ptr, weight_ptr, bucket_i, bucket_j, d, e, h, i,
+            in_d, in_e, in_i, k_d, k_h, k_j, lead0, lead1, q, v_e, v_h, v_j, weight_b, weight_h, size_b, size_j,
+            BLOCK_N, BLOCK_d, BLOCK_e, DESC, INDEX, True, OPERAND,
         )
     tl.store(part_m_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), m, mask=in_i)
     tl.store(part_l_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), l, mask=in_i)
@@ -281,16 +281,16 @@ def _prepare(q, k, v, bucket, weight, given, schedule, splits, block_m, block_n,
         "OVERLAP": parts > 1 and rt.overlaps(device),
     }
     rt.strides(TABLES, args, views)
-    boxes = rt.boxes(TABLES, args, views)
+    descriptors = rt.descriptors(TABLES, args, views)
     hopper = None if pinned or parts > 1 else rt.hopper(
-        TABLES, t5_bias_hopper, args, boxes, size["i"], size["j"], device, layout, copied,
+        TABLES, t5_bias_hopper, args, descriptors, size["i"], size["j"], device, layout, copied,
     )
     if hopper is not None:
         return hopper
     options = rt.options(TABLES, num_warps, num_stages, block_m * block_n)
     if parts == 1:
         launches = [(t5_bias_rolling, (programs,), args, options)]
-        return rt.Call(TABLES, device, layout, launches, copied=copied, boxes=boxes)
+        return rt.Call(TABLES, device, layout, launches, copied=copied, descriptors=descriptors)
     work = {
         "part_m_ptr": ((parts, batch, size["i"]), torch.float32),
         "part_l_ptr": ((parts, batch, size["i"]), torch.float32),
@@ -302,7 +302,7 @@ def _prepare(q, k, v, bucket, weight, given, schedule, splits, block_m, block_n,
         (t5_bias_parts, (programs, parts), args, options),
         (t5_bias_finish, (batch * triton.cdiv(size["i"], few), 1), args | {"BLOCK_M": few}, options_2),
     ]
-    return rt.Call(TABLES, device, layout, launches, work, copied, boxes=boxes)
+    return rt.Call(TABLES, device, layout, launches, work, copied, descriptors=descriptors)
 
 
 _call = rt.Calls(TABLES, _prepare)

@@ -45,21 +45,21 @@ TABLES = rt.Tables(
     inputs={"q": ("i", "d",), "k": ("j", "d",), "v": ("j", "e",), "row": ("i",), "key": ("j",)},
     outputs={"o": ("i", "e",)}, dtypes={"q": "float", "k": "float", "v": "float", "row": "int32", "key": "int32"},
     limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), dots=True, masks=True,
-    boxes={"k": (1, 1, "BLOCK_N", "BLOCK_d"), "q": (1, 1, "BLOCK_M", "BLOCK_d"), "v": (1, 1, "BLOCK_N", "BLOCK_e")},
+    descriptors={"k": (1, 1, "BLOCK_N", "BLOCK_d"), "q": (1, 1, "BLOCK_M", "BLOCK_d"), "v": (1, 1, "BLOCK_N", "BLOCK_e")},
 )
 
 
 @triton.jit
 def _step(
-    m, l, acc, j0, k_box, k_ptr, key_ptr, v_box, v_ptr, d, e, i, in_d, in_e, k_d, k_j, key_j, lead0, lead1, q, row,
-    scale_2, v_e, v_j, size_j, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr,
+    m, l, acc, j0, k_desc, k_ptr, key_ptr, v_desc, v_ptr, d, e, i, in_d, in_e, k_d, k_j, key_j, lead0, lead1, q, row,
+    scale_2, v_e, v_j, size_j, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, DESC: tl.constexpr,
     INDEX: tl.constexpr, MASKED: tl.constexpr, OPERAND: tl.constexpr,
 ):
     # One tile: the state, corrected to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
     key = tl.load(key_ptr + j * key_j, mask=in_j, other=0)
-    k = k_box.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_d) if BOX else tl.load(k_ptr + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
+    k = k_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_d) if DESC else tl.load(k_ptr + j[:, None] * k_j + d[None, :] * k_d, mask=in_j[:, None] & in_d[None, :], other=0.0)
     dot = tl.dot(q.to(OPERAND), tl.trans(k.to(OPERAND)), input_precision="ieee")
     s = tl.where((row[:, None] == key[None, :]) & (row >= 0)[:, None] | (j[None, :] <= i[:, None]), dot * scale_2, -float("inf"))
     if MASKED:
@@ -69,7 +69,7 @@ def _step(
     alpha = tl.exp2(m - m_hat)
     p = tl.exp2(s - m_hat[:, None])
     l_new = l * alpha + tl.sum(p, 1)
-    v = v_box.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_e) if BOX else tl.load(v_ptr + j[:, None] * v_j + e[None, :] * v_e, mask=in_j[:, None] & in_e[None, :], other=0.0)
+    v = v_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_e) if DESC else tl.load(v_ptr + j[:, None] * v_j + e[None, :] * v_e, mask=in_j[:, None] & in_e[None, :], other=0.0)
     acc_new = tl.dot(p.to(OPERAND), v.to(OPERAND), acc * alpha[:, None], input_precision="ieee")
     return m_new, l_new, acc_new
 
@@ -97,10 +97,10 @@ def _live(j0, key_ptr, i, in_i, key_j, row, size_j, BLOCK_N: tl.constexpr, INDEX
 
 @triton.jit
 def transfusion_mask_rolling(
-    k_box, k_ptr, key_ptr, o_ptr, q_box, q_ptr, row_ptr, v_box, v_ptr, k_d, k_j, k_lead0, k_lead1, key_j, key_lead0,
+    k_desc, k_ptr, key_ptr, o_ptr, q_desc, q_ptr, row_ptr, v_desc, v_ptr, k_d, k_j, k_lead0, k_lead1, key_j, key_lead0,
     key_lead1, o_e, o_i, o_lead0, o_lead1, q_d, q_i, q_lead0, q_lead1, row_i, row_lead0, row_lead1, scale_2, v_e, v_j,
     v_lead0, v_lead1, size_i, size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr,
-    BLOCK_e: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr, SIZE_d: tl.constexpr,
+    BLOCK_e: tl.constexpr, DESC: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr, SIZE_d: tl.constexpr,
     SIZE_e: tl.constexpr,
 ):
     # One program holds its rows and goes over all of axis j.
@@ -124,28 +124,28 @@ def transfusion_mask_rolling(
     key_ptr += lead0 * key_lead0 + lead1 * key_lead1
     o_ptr += lead0 * o_lead0 + lead1 * o_lead1
     row = tl.load(row_ptr + i * row_i, mask=in_i, other=0)
-    q = q_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
+    q = q_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if DESC else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
     m = tl.full([BLOCK_M], -float("inf"), tl.float32)
     l = tl.full([BLOCK_M], 0.0, tl.float32)
     acc = tl.full([BLOCK_M, BLOCK_e], 0.0, tl.float32)
     lo = 0
     hi = size_j
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         live = _live(j0, key_ptr, i, in_i, key_j, row, size_j, BLOCK_N, INDEX)
         if live:
             m, l, acc = _step(
-                m, l, acc, j0, k_box, k_ptr, key_ptr, v_box, v_ptr, d, e, i, in_d, in_e, k_d, k_j, key_j, lead0, lead1,
-                q, row, scale_2, v_e, v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, False, OPERAND,
+                m, l, acc, j0, k_desc, k_ptr, key_ptr, v_desc, v_ptr, d, e, i, in_d, in_e, k_d, k_j, key_j, lead0,
+                lead1, q, row, scale_2, v_e, v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, DESC, INDEX, False, OPERAND,
             )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         live = _live(j0, key_ptr, i, in_i, key_j, row, size_j, BLOCK_N, INDEX)
         if live:
             m, l, acc = _step(
-                m, l, acc, j0, k_box, k_ptr, key_ptr, v_box, v_ptr, d, e, i, in_d, in_e, k_d, k_j, key_j, lead0, lead1,
-                q, row, scale_2, v_e, v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, True, OPERAND,
+                m, l, acc, j0, k_desc, k_ptr, key_ptr, v_desc, v_ptr, d, e, i, in_d, in_e, k_d, k_j, key_j, lead0,
+                lead1, q, row, scale_2, v_e, v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, DESC, INDEX, True, OPERAND,
             )
     l_safe = tl.where(l != 0.0, l, 1.0)
     o = tl.where((l != 0.0)[:, None], acc * (1.0 / l_safe)[:, None], 0.0)
@@ -154,11 +154,11 @@ def transfusion_mask_rolling(
 
 @triton.jit
 def transfusion_mask_parts(
-    k_box, k_ptr, key_ptr, part_acc_ptr, part_l_ptr, part_m_ptr, q_box, q_ptr, row_ptr, v_box, v_ptr, chunk, k_d, k_j,
-    k_lead0, k_lead1, key_j, key_lead0, key_lead1, q_d, q_i, q_lead0, q_lead1, row_i, row_lead0, row_lead1, scale_2,
-    v_e, v_j, v_lead0, v_lead1, size_batch, size_i, size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
-    BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr,
-    OVERLAP: tl.constexpr, SIZE_d: tl.constexpr, SIZE_e: tl.constexpr,
+    k_desc, k_ptr, key_ptr, part_acc_ptr, part_l_ptr, part_m_ptr, q_desc, q_ptr, row_ptr, v_desc, v_ptr, chunk, k_d,
+    k_j, k_lead0, k_lead1, key_j, key_lead0, key_lead1, q_d, q_i, q_lead0, q_lead1, row_i, row_lead0, row_lead1,
+    scale_2, v_e, v_j, v_lead0, v_lead1, size_batch, size_i, size_j, size_lead, BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BLOCK_e: tl.constexpr, DESC: tl.constexpr, INDEX: tl.constexpr,
+    OPERAND: tl.constexpr, OVERLAP: tl.constexpr, SIZE_d: tl.constexpr, SIZE_e: tl.constexpr,
 ):
     # One program leaves the state of one part of axis j.
     pid = tl.program_id(0)
@@ -180,7 +180,7 @@ def transfusion_mask_parts(
     row_ptr += lead0 * row_lead0 + lead1 * row_lead1
     key_ptr += lead0 * key_lead0 + lead1 * key_lead1
     row = tl.load(row_ptr + i * row_i, mask=in_i, other=0)
-    q = q_box.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
+    q = q_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, 0]).reshape(BLOCK_M, BLOCK_d) if DESC else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
     part = tl.program_id(1)
     if OVERLAP:
         tl.extra.cuda.gdc_launch_dependents()
@@ -189,22 +189,22 @@ def transfusion_mask_parts(
     acc = tl.full([BLOCK_M, BLOCK_e], 0.0, tl.float32)
     lo = part * chunk
     hi = tl.minimum(size_j, (part + 1) * chunk)
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         live = _live(j0, key_ptr, i, in_i, key_j, row, size_j, BLOCK_N, INDEX)
         if live:
             m, l, acc = _step(
-                m, l, acc, j0, k_box, k_ptr, key_ptr, v_box, v_ptr, d, e, i, in_d, in_e, k_d, k_j, key_j, lead0, lead1,
-                q, row, scale_2, v_e, v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, False, OPERAND,
+                m, l, acc, j0, k_desc, k_ptr, key_ptr, v_desc, v_ptr, d, e, i, in_d, in_e, k_d, k_j, key_j, lead0,
+                lead1, q, row, scale_2, v_e, v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, DESC, INDEX, False, OPERAND,
             )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         live = _live(j0, key_ptr, i, in_i, key_j, row, size_j, BLOCK_N, INDEX)
         if live:
             m, l, acc = _step(
-                m, l, acc, j0, k_box, k_ptr, key_ptr, v_box, v_ptr, d, e, i, in_d, in_e, k_d, k_j, key_j, lead0, lead1,
-                q, row, scale_2, v_e, v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, BOX, INDEX, True, OPERAND,
+                m, l, acc, j0, k_desc, k_ptr, key_ptr, v_desc, v_ptr, d, e, i, in_d, in_e, k_d, k_j, key_j, lead0,
+                lead1, q, row, scale_2, v_e, v_j, size_j, BLOCK_N, BLOCK_d, BLOCK_e, DESC, INDEX, True, OPERAND,
             )
     tl.store(part_m_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), m, mask=in_i)
     tl.store(part_l_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), l, mask=in_i)
@@ -283,11 +283,11 @@ def _prepare(q, k, v, row, key, given, schedule, splits, block_m, block_n, num_w
         "STAGES": num_stages or 3, "OVERLAP": parts > 1 and rt.overlaps(device),
     }
     rt.strides(TABLES, args, views)
-    boxes = rt.boxes(TABLES, args, views)
+    descriptors = rt.descriptors(TABLES, args, views)
     options = rt.options(TABLES, num_warps, num_stages, block_m * block_n)
     if parts == 1:
         launches = [(transfusion_mask_rolling, (programs,), args, options)]
-        return rt.Call(TABLES, device, layout, launches, copied=copied, boxes=boxes)
+        return rt.Call(TABLES, device, layout, launches, copied=copied, descriptors=descriptors)
     work = {
         "part_m_ptr": ((parts, batch, size["i"]), torch.float32),
         "part_l_ptr": ((parts, batch, size["i"]), torch.float32),
@@ -299,7 +299,7 @@ def _prepare(q, k, v, row, key, given, schedule, splits, block_m, block_n, num_w
         (transfusion_mask_parts, (programs, parts), args, options),
         (transfusion_mask_finish, (batch * triton.cdiv(size["i"], few), 1), args | {"BLOCK_M": few}, options_2),
     ]
-    return rt.Call(TABLES, device, layout, launches, work, copied, boxes=boxes)
+    return rt.Call(TABLES, device, layout, launches, work, copied, descriptors=descriptors)
 
 
 _call = rt.Calls(TABLES, _prepare)

@@ -140,16 +140,16 @@ def triplet_loss_parts(
     m = tl.full([BLOCK_M], -float("inf"), tl.float32)
     lo = part * chunk
     hi = tl.minimum(size_j, (part + 1) * chunk)
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         w, m = _step(
             w, m, j0, distance_ptr, label_ptr, distance_i, distance_j, i, in_i, label_j, mine, size_j, BLOCK_N,
             INDEX, False,
         )
     if RAGGED:
-        for j0 in range(full_hi, hi, BLOCK_N):
+        for j0 in range(free_hi, hi, BLOCK_N):
             w, m = _step(
                 w, m, j0, distance_ptr, label_ptr, distance_i, distance_j, i, in_i, label_j, mine, size_j, BLOCK_N,
                 INDEX, True,

@@ -146,16 +146,16 @@ def tropical_attention_parts(
     m = tl.full([BLOCK_M], -float("inf"), tl.float32)
     lo = part * chunk
     hi = tl.minimum(size_j, (part + 1) * chunk)
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in tl.range(lo, full_hi, BLOCK_N, num_stages=STAGES):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in tl.range(lo, free_hi, BLOCK_N, num_stages=STAGES):
         (m,) = _step(
             m, j0, k_ptr, q_ptr, v_ptr, e, i, in_e, k_d, k_j, q_d, q_i, v_e, v_j, size_j, BLOCK_N, BLOCK_d, INDEX,
             False, SIZE_d,
         )
     if RAGGED:
-        for j0 in tl.range(full_hi, hi, BLOCK_N, num_stages=STAGES):
+        for j0 in tl.range(free_hi, hi, BLOCK_N, num_stages=STAGES):
             (m,) = _step(
                 m, j0, k_ptr, q_ptr, v_ptr, e, i, in_e, k_d, k_j, q_d, q_i, v_e, v_j, size_j, BLOCK_N, BLOCK_d, INDEX,
                 True, SIZE_d,

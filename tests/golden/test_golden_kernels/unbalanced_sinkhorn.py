@@ -139,15 +139,15 @@ def unbalanced_sinkhorn_parts(
     l = tl.full([BLOCK_M], 0.0, tl.float32)
     lo = part * chunk
     hi = tl.minimum(size_j, (part + 1) * chunk)
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         m, l = _step(
             m, l, j0, b_ptr, c_ptr, g_ptr, b_j, c_i, c_j, g_j, i, in_i, scale_2, size_j, BLOCK_N, INDEX, False,
         )
     if RAGGED:
-        for j0 in range(full_hi, hi, BLOCK_N):
+        for j0 in range(free_hi, hi, BLOCK_N):
             m, l = _step(
                 m, l, j0, b_ptr, c_ptr, g_ptr, b_j, c_i, c_j, g_j, i, in_i, scale_2, size_j, BLOCK_N, INDEX, True,
             )

@@ -143,13 +143,13 @@ def vq_nearest_parts(
     at = tl.full([BLOCK_M], 2147483647, tl.int32)
     lo = part * chunk
     hi = tl.minimum(size_j, (part + 1) * chunk)
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in tl.range(lo, full_hi, BLOCK_N, num_stages=STAGES):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in tl.range(lo, free_hi, BLOCK_N, num_stages=STAGES):
         m, at = _step(m, at, j0, codebook_ptr, codebook_d, codebook_j, d, in_d, z, size_j, BLOCK_N, INDEX, False)
     if RAGGED:
-        for j0 in tl.range(full_hi, hi, BLOCK_N, num_stages=STAGES):
+        for j0 in tl.range(free_hi, hi, BLOCK_N, num_stages=STAGES):
             m, at = _step(m, at, j0, codebook_ptr, codebook_d, codebook_j, d, in_d, z, size_j, BLOCK_N, INDEX, True)
     tl.store(part_m_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), m, mask=in_i)
     tl.store(part_at_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), at, mask=in_i)

@@ -161,13 +161,13 @@ def weight_standardisation_parts(
     M2 = tl.full([BLOCK_M], 0.0, tl.float32)
     lo = part * chunk
     hi = tl.minimum(size_c, (part + 1) * chunk)
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         n, mean, M2 = _step(n, mean, M2, j0, w_ptr, in_o, o, w_c, w_o, size_c, BLOCK_N, "evict_last", INDEX, False)
     if RAGGED:
-        for j0 in range(full_hi, hi, BLOCK_N):
+        for j0 in range(free_hi, hi, BLOCK_N):
             n, mean, M2 = _step(n, mean, M2, j0, w_ptr, in_o, o, w_c, w_o, size_c, BLOCK_N, "evict_last", INDEX, True)
     tl.store(part_n_ptr + (part * size_batch + batch).to(tl.int64), n)
     tl.store(part_mean_ptr + ((part * size_batch + batch).to(tl.int64) * size_o + o), mean, mask=in_o)

@@ -39,21 +39,21 @@ TABLES = rt.Tables(
     name="latent_attention_1", inputs={"q": ("h", "i", "d",), "w_k": ("h", "d", "r",)},
     outputs={"pass1": ("h", "i", "r",)}, dtypes={"q": "float", "w_k": "float"},
     limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), exact=("pass1",), dots=True,
-    boxes={"q": (1, 1, 1, "BLOCK_M", "BLOCK_N"), "w_k": (1, 1, 1, "BLOCK_N", "BLOCK_r")},
+    descriptors={"q": (1, 1, 1, "BLOCK_M", "BLOCK_N"), "w_k": (1, 1, 1, "BLOCK_N", "BLOCK_r")},
 )
 
 
 @triton.jit
 def _step(
-    t, j0, q_ptr, w_k_ptr, h, i, i0, in_i, in_r, lead0, lead1, q_d, q_h, q_i, r, w_k_d, w_k_h, w_k_r, size_d,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_r: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
-    MASKED: tl.constexpr, OPERAND: tl.constexpr,
+    t, j0, q_desc, q_ptr, w_k_desc, w_k_ptr, h, i, i0, in_i, in_r, lead0, lead1, q_d, q_h, q_i, r, w_k_d, w_k_h, w_k_r,
+    size_d, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_r: tl.constexpr, DESC: tl.constexpr,
+    INDEX: tl.constexpr, MASKED: tl.constexpr, OPERAND: tl.constexpr,
 ):
     # One tile: the state, corrected to the new anchors, and what the tile adds.
     d = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_d = d < size_d if MASKED else tl.full([BLOCK_N], True, tl.int1)
-    q = q_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), h.to(tl.int32), i0, j0]).reshape(BLOCK_M, BLOCK_N) if BOX else tl.load(q_ptr + h * q_h + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
-    w_k = w_k_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), h.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_r) if BOX else tl.load(w_k_ptr + h * w_k_h + d[:, None] * w_k_d + r[None, :] * w_k_r, mask=in_d[:, None] & in_r[None, :], other=0.0)
+    q = q_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), h.to(tl.int32), i0, j0]).reshape(BLOCK_M, BLOCK_N) if DESC else tl.load(q_ptr + h * q_h + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)
+    w_k = w_k_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), h.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_r) if DESC else tl.load(w_k_ptr + h * w_k_h + d[:, None] * w_k_d + r[None, :] * w_k_r, mask=in_d[:, None] & in_r[None, :], other=0.0)
     t_new = tl.dot(q.to(OPERAND), w_k.to(OPERAND), t, input_precision="ieee")
     return t_new,
 
@@ -67,10 +67,10 @@ def _merge(t, t_part):
 
 @triton.jit
 def latent_attention_1_rolling(
-    pass1_ptr, q_ptr, w_k_ptr, pass1_h, pass1_i, pass1_lead0, pass1_lead1, pass1_r, q_d, q_h, q_i, q_lead0, q_lead1,
-    w_k_d, w_k_h, w_k_lead0, w_k_lead1, w_k_r, size_d, size_h, size_i, size_lead, BLOCK_M: tl.constexpr,
-    BLOCK_N: tl.constexpr, BLOCK_r: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr,
-    SIZE_r: tl.constexpr,
+    pass1_ptr, q_desc, q_ptr, w_k_desc, w_k_ptr, pass1_h, pass1_i, pass1_lead0, pass1_lead1, pass1_r, q_d, q_h, q_i,
+    q_lead0, q_lead1, w_k_d, w_k_h, w_k_lead0, w_k_lead1, w_k_r, size_d, size_h, size_i, size_lead,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_r: tl.constexpr, DESC: tl.constexpr, INDEX: tl.constexpr,
+    OPERAND: tl.constexpr, SIZE_r: tl.constexpr,
 ):
     # One program holds its rows and goes over all of axis d.
     pid = tl.program_id(0)
@@ -86,33 +86,34 @@ def latent_attention_1_rolling(
     lead1 = (lead % size_lead).to(tl.int64)
     r = tl.arange(0, BLOCK_r).to(INDEX)  # [BLOCK_r]
     in_r = r < SIZE_r
-    q_ptr = q_ptr if BOX else q_ptr + lead0 * q_lead0 + lead1 * q_lead1
-    w_k_ptr = w_k_ptr if BOX else w_k_ptr + lead0 * w_k_lead0 + lead1 * w_k_lead1
+    q_ptr += lead0 * q_lead0 + lead1 * q_lead1
+    w_k_ptr += lead0 * w_k_lead0 + lead1 * w_k_lead1
     pass1_ptr += lead0 * pass1_lead0 + lead1 * pass1_lead1
     t = tl.full([BLOCK_M, BLOCK_r], 0.0, tl.float32)
     lo = 0
     hi = size_d
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         (t,) = _step(
-            t, j0, q_ptr, w_k_ptr, h, i, i0, in_i, in_r, lead0, lead1, q_d, q_h, q_i, r, w_k_d, w_k_h, w_k_r,
-            size_d, BLOCK_M, BLOCK_N, BLOCK_r, BOX, INDEX, False, OPERAND,
+            t, j0, q_desc, q_ptr, w_k_desc, w_k_ptr, h, i, i0, in_i, in_r, lead0, lead1, q_d, q_h, q_i, r, w_k_d,
+            w_k_h, w_k_r, size_d, BLOCK_M, BLOCK_N, BLOCK_r, DESC, INDEX, False, OPERAND,
         )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         (t,) = _step(
-            t, j0, q_ptr, w_k_ptr, h, i, i0, in_i, in_r, lead0, lead1, q_d, q_h, q_i, r, w_k_d, w_k_h, w_k_r,
-            size_d, BLOCK_M, BLOCK_N, BLOCK_r, BOX, INDEX, True, OPERAND,
+            t, j0, q_desc, q_ptr, w_k_desc, w_k_ptr, h, i, i0, in_i, in_r, lead0, lead1, q_d, q_h, q_i, r, w_k_d,
+            w_k_h, w_k_r, size_d, BLOCK_M, BLOCK_N, BLOCK_r, DESC, INDEX, True, OPERAND,
         )
     tl.store(pass1_ptr + h * pass1_h + i[:, None] * pass1_i + r[None, :] * pass1_r, t.to(pass1_ptr.dtype.element_ty), mask=in_i[:, None] & in_r[None, :])
 
 
 @triton.jit
 def latent_attention_1_parts(
-    part_t_ptr, q_ptr, w_k_ptr, chunk, q_d, q_h, q_i, q_lead0, q_lead1, w_k_d, w_k_h, w_k_lead0, w_k_lead1, w_k_r,
-    size_batch, size_d, size_h, size_i, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_r: tl.constexpr,
-    BOX: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr, OVERLAP: tl.constexpr, SIZE_r: tl.constexpr,
+    part_t_ptr, q_desc, q_ptr, w_k_desc, w_k_ptr, chunk, q_d, q_h, q_i, q_lead0, q_lead1, w_k_d, w_k_h, w_k_lead0,
+    w_k_lead1, w_k_r, size_batch, size_d, size_h, size_i, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
+    BLOCK_r: tl.constexpr, DESC: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr, OVERLAP: tl.constexpr,
+    SIZE_r: tl.constexpr,
 ):
     # One program leaves the state of one part of axis d.
     pid = tl.program_id(0)
@@ -128,26 +129,26 @@ def latent_attention_1_parts(
     lead1 = (lead % size_lead).to(tl.int64)
     r = tl.arange(0, BLOCK_r).to(INDEX)  # [BLOCK_r]
     in_r = r < SIZE_r
-    q_ptr = q_ptr if BOX else q_ptr + lead0 * q_lead0 + lead1 * q_lead1
-    w_k_ptr = w_k_ptr if BOX else w_k_ptr + lead0 * w_k_lead0 + lead1 * w_k_lead1
+    q_ptr += lead0 * q_lead0 + lead1 * q_lead1
+    w_k_ptr += lead0 * w_k_lead0 + lead1 * w_k_lead1
     part = tl.program_id(1)
     if OVERLAP:
         tl.extra.cuda.gdc_launch_dependents()
     t = tl.full([BLOCK_M, BLOCK_r], 0.0, tl.float32)
     lo = part * chunk
     hi = tl.minimum(size_d, (part + 1) * chunk)
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         (t,) = _step(
-            t, j0, q_ptr, w_k_ptr, h, i, i0, in_i, in_r, lead0, lead1, q_d, q_h, q_i, r, w_k_d, w_k_h, w_k_r,
-            size_d, BLOCK_M, BLOCK_N, BLOCK_r, BOX, INDEX, False, OPERAND,
+            t, j0, q_desc, q_ptr, w_k_desc, w_k_ptr, h, i, i0, in_i, in_r, lead0, lead1, q_d, q_h, q_i, r, w_k_d,
+            w_k_h, w_k_r, size_d, BLOCK_M, BLOCK_N, BLOCK_r, DESC, INDEX, False, OPERAND,
         )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         (t,) = _step(
-            t, j0, q_ptr, w_k_ptr, h, i, i0, in_i, in_r, lead0, lead1, q_d, q_h, q_i, r, w_k_d, w_k_h, w_k_r,
-            size_d, BLOCK_M, BLOCK_N, BLOCK_r, BOX, INDEX, True, OPERAND,
+            t, j0, q_desc, q_ptr, w_k_desc, w_k_ptr, h, i, i0, in_i, in_r, lead0, lead1, q_d, q_h, q_i, r, w_k_d,
+            w_k_h, w_k_r, size_d, BLOCK_M, BLOCK_N, BLOCK_r, DESC, INDEX, True, OPERAND,
         )
     tl.store(part_t_ptr + (((part * size_batch + batch).to(tl.int64) * size_i + i)[:, None] * SIZE_r + r[None, :]), t, mask=in_i[:, None] & in_r[None, :])
 
@@ -221,11 +222,11 @@ def _prepare(q, w_k, given, schedule, splits, block_m, block_n, num_warps, num_s
         "OVERLAP": parts > 1 and rt.overlaps(device),
     }
     rt.strides(TABLES, args, views)
-    boxes = rt.boxes(TABLES, args, views)
+    descriptors = rt.descriptors(TABLES, args, views)
     options = rt.options(TABLES, num_warps, num_stages, block_m * block_n)
     if parts == 1:
         launches = [(latent_attention_1_rolling, (programs,), args, options)]
-        return rt.Call(TABLES, device, layout, launches, copied=copied, boxes=boxes)
+        return rt.Call(TABLES, device, layout, launches, copied=copied, descriptors=descriptors)
     work = {"part_t_ptr": ((parts, batch, size["i"], size["r"]), torch.float32)}
     options_2 = options | ({"launch_pdl": True} if args["OVERLAP"] else {})
     few, options_2 = rt.merging(size["i"] * batch, block_m, max(pads.values(), default=1), options_2, device)
@@ -233,7 +234,7 @@ def _prepare(q, w_k, given, schedule, splits, block_m, block_n, num_warps, num_s
         (latent_attention_1_parts, (programs, parts), args, options),
         (latent_attention_1_finish, (batch * triton.cdiv(size["i"], few), 1), args | {"BLOCK_M": few}, options_2),
     ]
-    return rt.Call(TABLES, device, layout, launches, work, copied, boxes=boxes)
+    return rt.Call(TABLES, device, layout, launches, work, copied, descriptors=descriptors)
 
 
 _call = rt.Calls(TABLES, _prepare)

@@ -47,23 +47,23 @@ TABLES = rt.Tables(
     dtypes={"q_rope": "float", "c": "float", "k_rope": "float", "pass1": "float32"},
     limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), exact=("pass1_2", "pass1_3"),
     dots=True,
-    boxes={"c": (1, 1, "BLOCK_N", "BLOCK_r"), "k_rope": (1, 1, "BLOCK_N", "BLOCK_x"), "pass1": (1, 1, "BLOCK_M", 1, "BLOCK_r"), "q_rope": (1, 1, "BLOCK_M", 1, "BLOCK_x")},
+    descriptors={"c": (1, 1, "BLOCK_N", "BLOCK_r"), "k_rope": (1, 1, "BLOCK_N", "BLOCK_x"), "pass1": (1, 1, "BLOCK_M", 1, "BLOCK_r"), "q_rope": (1, 1, "BLOCK_M", 1, "BLOCK_x")},
     words={"d_length": "int"},
 )
 
 
 @triton.jit
 def _step(
-    m, l, acc, j0, c_ptr, k_rope_ptr, c_j, c_r, in_r, in_x, k_rope_j, k_rope_x, lead0, lead1, pass1, q_rope, r, scale_2,
-    x, size_j, BLOCK_N: tl.constexpr, BLOCK_r: tl.constexpr, BLOCK_x: tl.constexpr, BOX: tl.constexpr,
-    INDEX: tl.constexpr, MASKED: tl.constexpr, OPERAND: tl.constexpr,
+    m, l, acc, j0, c_desc, c_ptr, k_rope_desc, k_rope_ptr, c_j, c_r, in_r, in_x, k_rope_j, k_rope_x, lead0, lead1,
+    pass1, q_rope, r, scale_2, x, size_j, BLOCK_N: tl.constexpr, BLOCK_r: tl.constexpr, BLOCK_x: tl.constexpr,
+    DESC: tl.constexpr, INDEX: tl.constexpr, MASKED: tl.constexpr, OPERAND: tl.constexpr,
 ):
     # One tile: the state, corrected to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_j = j < size_j if MASKED else tl.full([BLOCK_N], True, tl.int1)
-    c = c_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_r) if BOX else tl.load(c_ptr + j[:, None] * c_j + r[None, :] * c_r, mask=in_j[:, None] & in_r[None, :], other=0.0)
+    c = c_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_r) if DESC else tl.load(c_ptr + j[:, None] * c_j + r[None, :] * c_r, mask=in_j[:, None] & in_r[None, :], other=0.0)
     dot = tl.dot(pass1.to(OPERAND), tl.trans(c.to(OPERAND)), input_precision="ieee")
-    k_rope = k_rope_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_x) if BOX else tl.load(k_rope_ptr + j[:, None] * k_rope_j + x[None, :] * k_rope_x, mask=in_j[:, None] & in_x[None, :], other=0.0)
+    k_rope = k_rope_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_x) if DESC else tl.load(k_rope_ptr + j[:, None] * k_rope_j + x[None, :] * k_rope_x, mask=in_j[:, None] & in_x[None, :], other=0.0)
     dot_2 = tl.dot(q_rope.to(OPERAND), tl.trans(k_rope.to(OPERAND)), input_precision="ieee")
     s = dot + dot_2
     if MASKED:
@@ -91,12 +91,12 @@ def _merge(m, l, acc, m_part, l_part, acc_part):
 
 @triton.jit
 def latent_attention_2_rolling(
-    c_ptr, k_rope_ptr, pass1_2_ptr, pass1_3_ptr, pass1_ptr, q_rope_ptr, c_j, c_lead0, c_lead1, c_r, k_rope_j,
-    k_rope_lead0, k_rope_lead1, k_rope_x, pass1_2_h, pass1_2_i, pass1_2_lead0, pass1_2_lead1, pass1_3_h, pass1_3_i,
-    pass1_3_lead0, pass1_3_lead1, pass1_3_r, pass1_h, pass1_i, pass1_lead0, pass1_lead1, pass1_r, q_rope_h, q_rope_i,
-    q_rope_lead0, q_rope_lead1, q_rope_x, scale_2, size_h, size_i, size_j, size_lead, BLOCK_M: tl.constexpr,
-    BLOCK_N: tl.constexpr, BLOCK_r: tl.constexpr, BLOCK_x: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
-    OPERAND: tl.constexpr, SIZE_r: tl.constexpr, SIZE_x: tl.constexpr,
+    c_desc, c_ptr, k_rope_desc, k_rope_ptr, pass1_2_ptr, pass1_3_ptr, pass1_desc, pass1_ptr, q_rope_desc, q_rope_ptr,
+    c_j, c_lead0, c_lead1, c_r, k_rope_j, k_rope_lead0, k_rope_lead1, k_rope_x, pass1_2_h, pass1_2_i, pass1_2_lead0,
+    pass1_2_lead1, pass1_3_h, pass1_3_i, pass1_3_lead0, pass1_3_lead1, pass1_3_r, pass1_h, pass1_i, pass1_lead0,
+    pass1_lead1, pass1_r, q_rope_h, q_rope_i, q_rope_lead0, q_rope_lead1, q_rope_x, scale_2, size_h, size_i, size_j,
+    size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_r: tl.constexpr, BLOCK_x: tl.constexpr,
+    DESC: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr, SIZE_r: tl.constexpr, SIZE_x: tl.constexpr,
 ):
     # One program holds its rows and goes over all of axis j.
     pid = tl.program_id(0)
@@ -114,31 +114,31 @@ def latent_attention_2_rolling(
     in_x = x < SIZE_x
     r = tl.arange(0, BLOCK_r).to(INDEX)  # [BLOCK_r]
     in_r = r < SIZE_r
-    q_rope_ptr = q_rope_ptr if BOX else q_rope_ptr + lead0 * q_rope_lead0 + lead1 * q_rope_lead1
-    c_ptr = c_ptr if BOX else c_ptr + lead0 * c_lead0 + lead1 * c_lead1
-    k_rope_ptr = k_rope_ptr if BOX else k_rope_ptr + lead0 * k_rope_lead0 + lead1 * k_rope_lead1
-    pass1_ptr = pass1_ptr if BOX else pass1_ptr + lead0 * pass1_lead0 + lead1 * pass1_lead1
+    q_rope_ptr += lead0 * q_rope_lead0 + lead1 * q_rope_lead1
+    c_ptr += lead0 * c_lead0 + lead1 * c_lead1
+    k_rope_ptr += lead0 * k_rope_lead0 + lead1 * k_rope_lead1
+    pass1_ptr += lead0 * pass1_lead0 + lead1 * pass1_lead1
     pass1_2_ptr += lead0 * pass1_2_lead0 + lead1 * pass1_2_lead1
     pass1_3_ptr += lead0 * pass1_3_lead0 + lead1 * pass1_3_lead1
-    pass1 = pass1_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, i.to(tl.int32), 0]).reshape(BLOCK_M, BLOCK_r) if BOX else tl.load(pass1_ptr + h[:, None] * pass1_h + i * pass1_i + r[None, :] * pass1_r, mask=in_h[:, None] & in_r[None, :], other=0.0)
-    q_rope = q_rope_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, i.to(tl.int32), 0]).reshape(BLOCK_M, BLOCK_x) if BOX else tl.load(q_rope_ptr + h[:, None] * q_rope_h + i * q_rope_i + x[None, :] * q_rope_x, mask=in_h[:, None] & in_x[None, :], other=0.0)
+    pass1 = pass1_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, i.to(tl.int32), 0]).reshape(BLOCK_M, BLOCK_r) if DESC else tl.load(pass1_ptr + h[:, None] * pass1_h + i * pass1_i + r[None, :] * pass1_r, mask=in_h[:, None] & in_r[None, :], other=0.0)
+    q_rope = q_rope_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, i.to(tl.int32), 0]).reshape(BLOCK_M, BLOCK_x) if DESC else tl.load(q_rope_ptr + h[:, None] * q_rope_h + i * q_rope_i + x[None, :] * q_rope_x, mask=in_h[:, None] & in_x[None, :], other=0.0)
     m = tl.full([BLOCK_M], -float("inf"), tl.float32)
     l = tl.full([BLOCK_M], 0.0, tl.float32)
     acc = tl.full([BLOCK_M, BLOCK_r], 0.0, tl.float32)
     lo = 0
     hi = size_j
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         m, l, acc = _step(
-            m, l, acc, j0, c_ptr, k_rope_ptr, c_j, c_r, in_r, in_x, k_rope_j, k_rope_x, lead0, lead1, pass1, q_rope,
-            r, scale_2, x, size_j, BLOCK_N, BLOCK_r, BLOCK_x, BOX, INDEX, False, OPERAND,
+            m, l, acc, j0, c_desc, c_ptr, k_rope_desc, k_rope_ptr, c_j, c_r, in_r, in_x, k_rope_j, k_rope_x, lead0,
+            lead1, pass1, q_rope, r, scale_2, x, size_j, BLOCK_N, BLOCK_r, BLOCK_x, DESC, INDEX, False, OPERAND,
         )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         m, l, acc = _step(
-            m, l, acc, j0, c_ptr, k_rope_ptr, c_j, c_r, in_r, in_x, k_rope_j, k_rope_x, lead0, lead1, pass1, q_rope,
-            r, scale_2, x, size_j, BLOCK_N, BLOCK_r, BLOCK_x, BOX, INDEX, True, OPERAND,
+            m, l, acc, j0, c_desc, c_ptr, k_rope_desc, k_rope_ptr, c_j, c_r, in_r, in_x, k_rope_j, k_rope_x, lead0,
+            lead1, pass1, q_rope, r, scale_2, x, size_j, BLOCK_N, BLOCK_r, BLOCK_x, DESC, INDEX, True, OPERAND,
         )
     m_safe = tl.where(m != -float("inf"), m, 0.0)
     pass1_2 = tl.where(m != -float("inf"), 1.0 / l, float("nan"))
@@ -148,11 +148,12 @@ def latent_attention_2_rolling(
 
 @triton.jit
 def latent_attention_2_parts(
-    c_ptr, k_rope_ptr, part_acc_ptr, part_l_ptr, part_m_ptr, pass1_ptr, q_rope_ptr, c_j, c_lead0, c_lead1, c_r, chunk,
-    k_rope_j, k_rope_lead0, k_rope_lead1, k_rope_x, pass1_h, pass1_i, pass1_lead0, pass1_lead1, pass1_r, q_rope_h,
-    q_rope_i, q_rope_lead0, q_rope_lead1, q_rope_x, scale_2, size_batch, size_h, size_i, size_j, size_lead,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_r: tl.constexpr, BLOCK_x: tl.constexpr, BOX: tl.constexpr,
-    INDEX: tl.constexpr, OPERAND: tl.constexpr, OVERLAP: tl.constexpr, SIZE_r: tl.constexpr, SIZE_x: tl.constexpr,
+    c_desc, c_ptr, k_rope_desc, k_rope_ptr, part_acc_ptr, part_l_ptr, part_m_ptr, pass1_desc, pass1_ptr, q_rope_desc,
+    q_rope_ptr, c_j, c_lead0, c_lead1, c_r, chunk, k_rope_j, k_rope_lead0, k_rope_lead1, k_rope_x, pass1_h, pass1_i,
+    pass1_lead0, pass1_lead1, pass1_r, q_rope_h, q_rope_i, q_rope_lead0, q_rope_lead1, q_rope_x, scale_2, size_batch,
+    size_h, size_i, size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_r: tl.constexpr,
+    BLOCK_x: tl.constexpr, DESC: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr, OVERLAP: tl.constexpr,
+    SIZE_r: tl.constexpr, SIZE_x: tl.constexpr,
 ):
     # One program leaves the state of one part of axis j.
     pid = tl.program_id(0)
@@ -170,12 +171,12 @@ def latent_attention_2_parts(
     in_x = x < SIZE_x
     r = tl.arange(0, BLOCK_r).to(INDEX)  # [BLOCK_r]
     in_r = r < SIZE_r
-    q_rope_ptr = q_rope_ptr if BOX else q_rope_ptr + lead0 * q_rope_lead0 + lead1 * q_rope_lead1
-    c_ptr = c_ptr if BOX else c_ptr + lead0 * c_lead0 + lead1 * c_lead1
-    k_rope_ptr = k_rope_ptr if BOX else k_rope_ptr + lead0 * k_rope_lead0 + lead1 * k_rope_lead1
-    pass1_ptr = pass1_ptr if BOX else pass1_ptr + lead0 * pass1_lead0 + lead1 * pass1_lead1
-    pass1 = pass1_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, i.to(tl.int32), 0]).reshape(BLOCK_M, BLOCK_r) if BOX else tl.load(pass1_ptr + h[:, None] * pass1_h + i * pass1_i + r[None, :] * pass1_r, mask=in_h[:, None] & in_r[None, :], other=0.0)
-    q_rope = q_rope_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, i.to(tl.int32), 0]).reshape(BLOCK_M, BLOCK_x) if BOX else tl.load(q_rope_ptr + h[:, None] * q_rope_h + i * q_rope_i + x[None, :] * q_rope_x, mask=in_h[:, None] & in_x[None, :], other=0.0)
+    q_rope_ptr += lead0 * q_rope_lead0 + lead1 * q_rope_lead1
+    c_ptr += lead0 * c_lead0 + lead1 * c_lead1
+    k_rope_ptr += lead0 * k_rope_lead0 + lead1 * k_rope_lead1
+    pass1_ptr += lead0 * pass1_lead0 + lead1 * pass1_lead1
+    pass1 = pass1_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, i.to(tl.int32), 0]).reshape(BLOCK_M, BLOCK_r) if DESC else tl.load(pass1_ptr + h[:, None] * pass1_h + i * pass1_i + r[None, :] * pass1_r, mask=in_h[:, None] & in_r[None, :], other=0.0)
+    q_rope = q_rope_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, i.to(tl.int32), 0]).reshape(BLOCK_M, BLOCK_x) if DESC else tl.load(q_rope_ptr + h[:, None] * q_rope_h + i * q_rope_i + x[None, :] * q_rope_x, mask=in_h[:, None] & in_x[None, :], other=0.0)
     part = tl.program_id(1)
     if OVERLAP:
         tl.extra.cuda.gdc_launch_dependents()
@@ -184,18 +185,18 @@ def latent_attention_2_parts(
     acc = tl.full([BLOCK_M, BLOCK_r], 0.0, tl.float32)
     lo = part * chunk
     hi = tl.minimum(size_j, (part + 1) * chunk)
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         m, l, acc = _step(
-            m, l, acc, j0, c_ptr, k_rope_ptr, c_j, c_r, in_r, in_x, k_rope_j, k_rope_x, lead0, lead1, pass1, q_rope,
-            r, scale_2, x, size_j, BLOCK_N, BLOCK_r, BLOCK_x, BOX, INDEX, False, OPERAND,
+            m, l, acc, j0, c_desc, c_ptr, k_rope_desc, k_rope_ptr, c_j, c_r, in_r, in_x, k_rope_j, k_rope_x, lead0,
+            lead1, pass1, q_rope, r, scale_2, x, size_j, BLOCK_N, BLOCK_r, BLOCK_x, DESC, INDEX, False, OPERAND,
         )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         m, l, acc = _step(
-            m, l, acc, j0, c_ptr, k_rope_ptr, c_j, c_r, in_r, in_x, k_rope_j, k_rope_x, lead0, lead1, pass1, q_rope,
-            r, scale_2, x, size_j, BLOCK_N, BLOCK_r, BLOCK_x, BOX, INDEX, True, OPERAND,
+            m, l, acc, j0, c_desc, c_ptr, k_rope_desc, k_rope_ptr, c_j, c_r, in_r, in_x, k_rope_j, k_rope_x, lead0,
+            lead1, pass1, q_rope, r, scale_2, x, size_j, BLOCK_N, BLOCK_r, BLOCK_x, DESC, INDEX, True, OPERAND,
         )
     tl.store(part_m_ptr + ((part * size_batch + batch).to(tl.int64) * size_h + h), m, mask=in_h)
     tl.store(part_l_ptr + ((part * size_batch + batch).to(tl.int64) * size_h + h), l, mask=in_h)
@@ -282,11 +283,11 @@ def _prepare(q_rope, c, k_rope, pass1, given, d_length, schedule, splits, block_
         "OVERLAP": parts > 1 and rt.overlaps(device),
     }
     rt.strides(TABLES, args, views)
-    boxes = rt.boxes(TABLES, args, views)
+    descriptors = rt.descriptors(TABLES, args, views)
     options = rt.options(TABLES, num_warps, num_stages, block_m * block_n)
     if parts == 1:
         launches = [(latent_attention_2_rolling, (programs,), args, options)]
-        return rt.Call(TABLES, device, layout, launches, copied=copied, boxes=boxes)
+        return rt.Call(TABLES, device, layout, launches, copied=copied, descriptors=descriptors)
     work = {
         "part_m_ptr": ((parts, batch, size["h"]), torch.float32),
         "part_l_ptr": ((parts, batch, size["h"]), torch.float32),
@@ -298,7 +299,7 @@ def _prepare(q_rope, c, k_rope, pass1, given, d_length, schedule, splits, block_
         (latent_attention_2_parts, (programs, parts), args, options),
         (latent_attention_2_finish, (batch * triton.cdiv(size["h"], few), 1), args | {"BLOCK_M": few}, options_2),
     ]
-    return rt.Call(TABLES, device, layout, launches, work, copied, boxes=boxes)
+    return rt.Call(TABLES, device, layout, launches, work, copied, descriptors=descriptors)
 
 
 _call = rt.Calls(TABLES, _prepare)

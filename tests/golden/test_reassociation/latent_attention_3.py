@@ -39,20 +39,20 @@ TABLES = rt.Tables(
     name="latent_attention_3", inputs={"w_v": ("h", "e", "r",), "pass1_3": ("h", "i", "r",), "pass1_2": ("h", "i",)},
     outputs={"o": ("h", "i", "e",)}, dtypes={"w_v": "float", "pass1_3": "float32", "pass1_2": "float32"},
     limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), dots=True,
-    boxes={"pass1_3": (1, 1, 1, "BLOCK_M", "BLOCK_N")},
+    descriptors={"pass1_3": (1, 1, 1, "BLOCK_M", "BLOCK_N")},
 )
 
 
 @triton.jit
 def _step(
-    t, j0, pass1_3_ptr, w_v_ptr, e, h, i, i0, in_e, in_i, lead0, lead1, pass1_3_h, pass1_3_i, pass1_3_r, w_v_e, w_v_h,
-    w_v_r, size_r, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
+    t, j0, pass1_3_desc, pass1_3_ptr, w_v_ptr, e, h, i, i0, in_e, in_i, lead0, lead1, pass1_3_h, pass1_3_i, pass1_3_r,
+    w_v_e, w_v_h, w_v_r, size_r, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, DESC: tl.constexpr, INDEX: tl.constexpr,
     MASKED: tl.constexpr, OPERAND: tl.constexpr,
 ):
     # One tile: the state, corrected to the new anchors, and what the tile adds.
     r = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_r = r < size_r if MASKED else tl.full([BLOCK_N], True, tl.int1)
-    pass1_3 = pass1_3_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), h.to(tl.int32), i0, j0]).reshape(BLOCK_M, BLOCK_N) if BOX else tl.load(pass1_3_ptr + h * pass1_3_h + i[:, None] * pass1_3_i + r[None, :] * pass1_3_r, mask=in_i[:, None] & in_r[None, :], other=0.0)
+    pass1_3 = pass1_3_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), h.to(tl.int32), i0, j0]).reshape(BLOCK_M, BLOCK_N) if DESC else tl.load(pass1_3_ptr + h * pass1_3_h + i[:, None] * pass1_3_i + r[None, :] * pass1_3_r, mask=in_i[:, None] & in_r[None, :], other=0.0)
     w_v = tl.load(w_v_ptr + h * w_v_h + e[None, :] * w_v_e + r[:, None] * w_v_r, mask=in_e[None, :] & in_r[:, None], other=0.0)
     t_new = tl.dot(pass1_3.to(OPERAND), w_v.to(OPERAND), t, input_precision="ieee")
     return t_new,
@@ -67,10 +67,10 @@ def _merge(t, t_part):
 
 @triton.jit
 def latent_attention_3_rolling(
-    o_ptr, pass1_2_ptr, pass1_3_ptr, w_v_ptr, o_e, o_h, o_i, o_lead0, o_lead1, pass1_2_h, pass1_2_i, pass1_2_lead0,
-    pass1_2_lead1, pass1_3_h, pass1_3_i, pass1_3_lead0, pass1_3_lead1, pass1_3_r, w_v_e, w_v_h, w_v_lead0, w_v_lead1,
-    w_v_r, size_h, size_i, size_lead, size_r, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_e: tl.constexpr,
-    BOX: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr, SIZE_e: tl.constexpr,
+    o_ptr, pass1_2_ptr, pass1_3_desc, pass1_3_ptr, w_v_ptr, o_e, o_h, o_i, o_lead0, o_lead1, pass1_2_h, pass1_2_i,
+    pass1_2_lead0, pass1_2_lead1, pass1_3_h, pass1_3_i, pass1_3_lead0, pass1_3_lead1, pass1_3_r, w_v_e, w_v_h,
+    w_v_lead0, w_v_lead1, w_v_r, size_h, size_i, size_lead, size_r, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
+    BLOCK_e: tl.constexpr, DESC: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr, SIZE_e: tl.constexpr,
 ):
     # One program holds its rows and goes over all of axis r.
     pid = tl.program_id(0)
@@ -87,25 +87,25 @@ def latent_attention_3_rolling(
     e = tl.arange(0, BLOCK_e).to(INDEX)  # [BLOCK_e]
     in_e = e < SIZE_e
     w_v_ptr += lead0 * w_v_lead0 + lead1 * w_v_lead1
-    pass1_3_ptr = pass1_3_ptr if BOX else pass1_3_ptr + lead0 * pass1_3_lead0 + lead1 * pass1_3_lead1
+    pass1_3_ptr += lead0 * pass1_3_lead0 + lead1 * pass1_3_lead1
     pass1_2_ptr += lead0 * pass1_2_lead0 + lead1 * pass1_2_lead1
     o_ptr += lead0 * o_lead0 + lead1 * o_lead1
     pass1_2 = tl.load(pass1_2_ptr + h * pass1_2_h + i * pass1_2_i, mask=in_i, other=0.0).to(tl.float32)
     t = tl.full([BLOCK_M, BLOCK_e], 0.0, tl.float32)
     lo = 0
     hi = size_r
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         (t,) = _step(
-            t, j0, pass1_3_ptr, w_v_ptr, e, h, i, i0, in_e, in_i, lead0, lead1, pass1_3_h, pass1_3_i, pass1_3_r,
-            w_v_e, w_v_h, w_v_r, size_r, BLOCK_M, BLOCK_N, BOX, INDEX, False, OPERAND,
+            t, j0, pass1_3_desc, pass1_3_ptr, w_v_ptr, e, h, i, i0, in_e, in_i, lead0, lead1, pass1_3_h, pass1_3_i,
+            pass1_3_r, w_v_e, w_v_h, w_v_r, size_r, BLOCK_M, BLOCK_N, DESC, INDEX, False, OPERAND,
         )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         (t,) = _step(
-            t, j0, pass1_3_ptr, w_v_ptr, e, h, i, i0, in_e, in_i, lead0, lead1, pass1_3_h, pass1_3_i, pass1_3_r,
-            w_v_e, w_v_h, w_v_r, size_r, BLOCK_M, BLOCK_N, BOX, INDEX, True, OPERAND,
+            t, j0, pass1_3_desc, pass1_3_ptr, w_v_ptr, e, h, i, i0, in_e, in_i, lead0, lead1, pass1_3_h, pass1_3_i,
+            pass1_3_r, w_v_e, w_v_h, w_v_r, size_r, BLOCK_M, BLOCK_N, DESC, INDEX, True, OPERAND,
         )
     o = t * pass1_2[:, None]
     tl.store(o_ptr + h * o_h + i[:, None] * o_i + e[None, :] * o_e, o.to(o_ptr.dtype.element_ty), mask=in_i[:, None] & in_e[None, :])
@@ -113,10 +113,10 @@ def latent_attention_3_rolling(
 
 @triton.jit
 def latent_attention_3_parts(
-    part_t_ptr, pass1_3_ptr, w_v_ptr, chunk, pass1_3_h, pass1_3_i, pass1_3_lead0, pass1_3_lead1, pass1_3_r, w_v_e,
-    w_v_h, w_v_lead0, w_v_lead1, w_v_r, size_batch, size_h, size_i, size_lead, size_r, BLOCK_M: tl.constexpr,
-    BLOCK_N: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr,
-    OVERLAP: tl.constexpr, SIZE_e: tl.constexpr,
+    part_t_ptr, pass1_3_desc, pass1_3_ptr, w_v_ptr, chunk, pass1_3_h, pass1_3_i, pass1_3_lead0, pass1_3_lead1,
+    pass1_3_r, w_v_e, w_v_h, w_v_lead0, w_v_lead1, w_v_r, size_batch, size_h, size_i, size_lead, size_r,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_e: tl.constexpr, DESC: tl.constexpr, INDEX: tl.constexpr,
+    OPERAND: tl.constexpr, OVERLAP: tl.constexpr, SIZE_e: tl.constexpr,
 ):
     # One program leaves the state of one part of axis r.
     pid = tl.program_id(0)
@@ -133,25 +133,25 @@ def latent_attention_3_parts(
     e = tl.arange(0, BLOCK_e).to(INDEX)  # [BLOCK_e]
     in_e = e < SIZE_e
     w_v_ptr += lead0 * w_v_lead0 + lead1 * w_v_lead1
-    pass1_3_ptr = pass1_3_ptr if BOX else pass1_3_ptr + lead0 * pass1_3_lead0 + lead1 * pass1_3_lead1
+    pass1_3_ptr += lead0 * pass1_3_lead0 + lead1 * pass1_3_lead1
     part = tl.program_id(1)
     if OVERLAP:
         tl.extra.cuda.gdc_launch_dependents()
     t = tl.full([BLOCK_M, BLOCK_e], 0.0, tl.float32)
     lo = part * chunk
     hi = tl.minimum(size_r, (part + 1) * chunk)
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         (t,) = _step(
-            t, j0, pass1_3_ptr, w_v_ptr, e, h, i, i0, in_e, in_i, lead0, lead1, pass1_3_h, pass1_3_i, pass1_3_r,
-            w_v_e, w_v_h, w_v_r, size_r, BLOCK_M, BLOCK_N, BOX, INDEX, False, OPERAND,
+            t, j0, pass1_3_desc, pass1_3_ptr, w_v_ptr, e, h, i, i0, in_e, in_i, lead0, lead1, pass1_3_h, pass1_3_i,
+            pass1_3_r, w_v_e, w_v_h, w_v_r, size_r, BLOCK_M, BLOCK_N, DESC, INDEX, False, OPERAND,
         )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         (t,) = _step(
-            t, j0, pass1_3_ptr, w_v_ptr, e, h, i, i0, in_e, in_i, lead0, lead1, pass1_3_h, pass1_3_i, pass1_3_r,
-            w_v_e, w_v_h, w_v_r, size_r, BLOCK_M, BLOCK_N, BOX, INDEX, True, OPERAND,
+            t, j0, pass1_3_desc, pass1_3_ptr, w_v_ptr, e, h, i, i0, in_e, in_i, lead0, lead1, pass1_3_h, pass1_3_i,
+            pass1_3_r, w_v_e, w_v_h, w_v_r, size_r, BLOCK_M, BLOCK_N, DESC, INDEX, True, OPERAND,
         )
     tl.store(part_t_ptr + (((part * size_batch + batch).to(tl.int64) * size_i + i)[:, None] * SIZE_e + e[None, :]), t, mask=in_i[:, None] & in_e[None, :])
 
@@ -228,11 +228,11 @@ def _prepare(w_v, pass1_3, pass1_2, given, schedule, splits, block_m, block_n, n
         "OVERLAP": parts > 1 and rt.overlaps(device),
     }
     rt.strides(TABLES, args, views)
-    boxes = rt.boxes(TABLES, args, views)
+    descriptors = rt.descriptors(TABLES, args, views)
     options = rt.options(TABLES, num_warps, num_stages, block_m * block_n)
     if parts == 1:
         launches = [(latent_attention_3_rolling, (programs,), args, options)]
-        return rt.Call(TABLES, device, layout, launches, copied=copied, boxes=boxes)
+        return rt.Call(TABLES, device, layout, launches, copied=copied, descriptors=descriptors)
     work = {"part_t_ptr": ((parts, batch, size["i"], size["e"]), torch.float32)}
     options_2 = options | ({"launch_pdl": True} if args["OVERLAP"] else {})
     few, options_2 = rt.merging(size["i"] * batch, block_m, max(pads.values(), default=1), options_2, device)
@@ -240,7 +240,7 @@ def _prepare(w_v, pass1_3, pass1_2, given, schedule, splits, block_m, block_n, n
         (latent_attention_3_parts, (programs, parts), args, options),
         (latent_attention_3_finish, (batch * triton.cdiv(size["i"], few), 1), args | {"BLOCK_M": few}, options_2),
     ]
-    return rt.Call(TABLES, device, layout, launches, work, copied, boxes=boxes)
+    return rt.Call(TABLES, device, layout, launches, work, copied, descriptors=descriptors)
 
 
 _call = rt.Calls(TABLES, _prepare)

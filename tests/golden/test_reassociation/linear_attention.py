@@ -52,7 +52,7 @@ TABLES = rt.Tables(
 )
 _STAGES = (
     rt.Stage(load_beside("linear_attention_1.py", "of that file").linear_attention_1, ("k", "v"), {}, ("pass1", "pass1_2")),
-    rt.Stage(load_beside("linear_attention_2.py", "of that file").linear_attention_2, ("pass1", "q", "pass1_2"), {}, ("o",)),
+    rt.Stage(load_beside("linear_attention_2.py", "of that file").linear_attention_2, ("q", "pass1", "pass1_2"), {}, ("o",)),
 )
 _FLATS = ()
 

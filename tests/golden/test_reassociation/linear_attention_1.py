@@ -41,14 +41,14 @@ TABLES = rt.Tables(
     name="linear_attention_1", inputs={"k": ("j", "d",), "v": ("j", "e",)},
     outputs={"pass1": ("d",), "pass1_2": ("d", "e",)}, dtypes={"k": "float", "v": "float"},
     limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), exact=("pass1", "pass1_2"),
-    dots=True, boxes={"v": (1, 1, "BLOCK_N", "BLOCK_e")},
+    dots=True, descriptors={"v": (1, 1, "BLOCK_N", "BLOCK_e")},
 )
 
 
 @triton.jit
 def _step(
-    t, t2, j0, k_ptr, v_ptr, d, e, in_d, in_e, k_d, k_j, lead0, lead1, v_e, v_j, size_j, BLOCK_N: tl.constexpr,
-    BLOCK_e: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr, MASKED: tl.constexpr, OPERAND: tl.constexpr,
+    t, t2, j0, k_ptr, v_desc, v_ptr, d, e, in_d, in_e, k_d, k_j, lead0, lead1, v_e, v_j, size_j, BLOCK_N: tl.constexpr,
+    BLOCK_e: tl.constexpr, DESC: tl.constexpr, INDEX: tl.constexpr, MASKED: tl.constexpr, OPERAND: tl.constexpr,
 ):
     # One tile: the state, corrected to the new anchors, and what the tile adds.
     j = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
@@ -61,7 +61,7 @@ def _step(
     t_new = t + tl.sum(c_2, 1)
     if MASKED:
         c = tl.where(in_j[None, :], c, 0.0)
-    v = v_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_e) if BOX else tl.load(v_ptr + j[:, None] * v_j + e[None, :] * v_e, mask=in_j[:, None] & in_e[None, :], other=0.0)
+    v = v_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_e) if DESC else tl.load(v_ptr + j[:, None] * v_j + e[None, :] * v_e, mask=in_j[:, None] & in_e[None, :], other=0.0)
     t2_new = tl.dot(c.to(OPERAND), v.to(OPERAND), t2, input_precision="ieee")
     return t_new, t2_new
 
@@ -76,9 +76,9 @@ def _merge(t, t2, t_part, t2_part):
 
 @triton.jit
 def linear_attention_1_rolling(
-    k_ptr, pass1_2_ptr, pass1_ptr, v_ptr, k_d, k_j, k_lead0, k_lead1, pass1_2_d, pass1_2_e, pass1_2_lead0,
+    k_ptr, pass1_2_ptr, pass1_ptr, v_desc, v_ptr, k_d, k_j, k_lead0, k_lead1, pass1_2_d, pass1_2_e, pass1_2_lead0,
     pass1_2_lead1, pass1_d, pass1_lead0, pass1_lead1, v_e, v_j, v_lead0, v_lead1, size_d, size_j, size_lead,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_e: tl.constexpr, DESC: tl.constexpr, INDEX: tl.constexpr,
     OPERAND: tl.constexpr, SIZE_e: tl.constexpr,
 ):
     # One program holds its rows and goes over all of axis j.
@@ -94,25 +94,25 @@ def linear_attention_1_rolling(
     e = tl.arange(0, BLOCK_e).to(INDEX)  # [BLOCK_e]
     in_e = e < SIZE_e
     k_ptr += lead0 * k_lead0 + lead1 * k_lead1
-    v_ptr = v_ptr if BOX else v_ptr + lead0 * v_lead0 + lead1 * v_lead1
+    v_ptr += lead0 * v_lead0 + lead1 * v_lead1
     pass1_ptr += lead0 * pass1_lead0 + lead1 * pass1_lead1
     pass1_2_ptr += lead0 * pass1_2_lead0 + lead1 * pass1_2_lead1
     t = tl.full([BLOCK_M], 0.0, tl.float32)
     t2 = tl.full([BLOCK_M, BLOCK_e], 0.0, tl.float32)
     lo = 0
     hi = size_j
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         t, t2 = _step(
-            t, t2, j0, k_ptr, v_ptr, d, e, in_d, in_e, k_d, k_j, lead0, lead1, v_e, v_j, size_j, BLOCK_N, BLOCK_e,
-            BOX, INDEX, False, OPERAND,
+            t, t2, j0, k_ptr, v_desc, v_ptr, d, e, in_d, in_e, k_d, k_j, lead0, lead1, v_e, v_j, size_j, BLOCK_N,
+            BLOCK_e, DESC, INDEX, False, OPERAND,
         )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         t, t2 = _step(
-            t, t2, j0, k_ptr, v_ptr, d, e, in_d, in_e, k_d, k_j, lead0, lead1, v_e, v_j, size_j, BLOCK_N, BLOCK_e,
-            BOX, INDEX, True, OPERAND,
+            t, t2, j0, k_ptr, v_desc, v_ptr, d, e, in_d, in_e, k_d, k_j, lead0, lead1, v_e, v_j, size_j, BLOCK_N,
+            BLOCK_e, DESC, INDEX, True, OPERAND,
         )
     tl.store(pass1_ptr + d * pass1_d, t.to(pass1_ptr.dtype.element_ty), mask=in_d)
     tl.store(pass1_2_ptr + d[:, None] * pass1_2_d + e[None, :] * pass1_2_e, t2.to(pass1_2_ptr.dtype.element_ty), mask=in_d[:, None] & in_e[None, :])
@@ -120,9 +120,9 @@ def linear_attention_1_rolling(
 
 @triton.jit
 def linear_attention_1_parts(
-    k_ptr, part_t2_ptr, part_t_ptr, v_ptr, chunk, k_d, k_j, k_lead0, k_lead1, v_e, v_j, v_lead0, v_lead1, size_batch,
-    size_d, size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr,
-    INDEX: tl.constexpr, OPERAND: tl.constexpr, OVERLAP: tl.constexpr, SIZE_e: tl.constexpr,
+    k_ptr, part_t2_ptr, part_t_ptr, v_desc, v_ptr, chunk, k_d, k_j, k_lead0, k_lead1, v_e, v_j, v_lead0, v_lead1,
+    size_batch, size_d, size_j, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_e: tl.constexpr,
+    DESC: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr, OVERLAP: tl.constexpr, SIZE_e: tl.constexpr,
 ):
     # One program leaves the state of one part of axis j.
     pid = tl.program_id(0)
@@ -137,7 +137,7 @@ def linear_attention_1_parts(
     e = tl.arange(0, BLOCK_e).to(INDEX)  # [BLOCK_e]
     in_e = e < SIZE_e
     k_ptr += lead0 * k_lead0 + lead1 * k_lead1
-    v_ptr = v_ptr if BOX else v_ptr + lead0 * v_lead0 + lead1 * v_lead1
+    v_ptr += lead0 * v_lead0 + lead1 * v_lead1
     part = tl.program_id(1)
     if OVERLAP:
         tl.extra.cuda.gdc_launch_dependents()
@@ -145,18 +145,18 @@ def linear_attention_1_parts(
     t2 = tl.full([BLOCK_M, BLOCK_e], 0.0, tl.float32)
     lo = part * chunk
     hi = tl.minimum(size_j, (part + 1) * chunk)
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         t, t2 = _step(
-            t, t2, j0, k_ptr, v_ptr, d, e, in_d, in_e, k_d, k_j, lead0, lead1, v_e, v_j, size_j, BLOCK_N, BLOCK_e,
-            BOX, INDEX, False, OPERAND,
+            t, t2, j0, k_ptr, v_desc, v_ptr, d, e, in_d, in_e, k_d, k_j, lead0, lead1, v_e, v_j, size_j, BLOCK_N,
+            BLOCK_e, DESC, INDEX, False, OPERAND,
         )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         t, t2 = _step(
-            t, t2, j0, k_ptr, v_ptr, d, e, in_d, in_e, k_d, k_j, lead0, lead1, v_e, v_j, size_j, BLOCK_N, BLOCK_e,
-            BOX, INDEX, True, OPERAND,
+            t, t2, j0, k_ptr, v_desc, v_ptr, d, e, in_d, in_e, k_d, k_j, lead0, lead1, v_e, v_j, size_j, BLOCK_N,
+            BLOCK_e, DESC, INDEX, True, OPERAND,
         )
     tl.store(part_t_ptr + ((part * size_batch + batch).to(tl.int64) * size_d + d), t, mask=in_d)
     tl.store(part_t2_ptr + (((part * size_batch + batch).to(tl.int64) * size_d + d)[:, None] * SIZE_e + e[None, :]), t2, mask=in_d[:, None] & in_e[None, :])
@@ -234,11 +234,11 @@ def _prepare(k, v, given, schedule, splits, block_m, block_n, num_warps, num_sta
         "OVERLAP": parts > 1 and rt.overlaps(device),
     }
     rt.strides(TABLES, args, views)
-    boxes = rt.boxes(TABLES, args, views)
+    descriptors = rt.descriptors(TABLES, args, views)
     options = rt.options(TABLES, num_warps, num_stages, block_m * block_n)
     if parts == 1:
         launches = [(linear_attention_1_rolling, (programs,), args, options)]
-        return rt.Call(TABLES, device, layout, launches, copied=copied, boxes=boxes)
+        return rt.Call(TABLES, device, layout, launches, copied=copied, descriptors=descriptors)
     work = {
         "part_t_ptr": ((parts, batch, size["d"]), torch.float32),
         "part_t2_ptr": ((parts, batch, size["d"], size["e"]), torch.float32),
@@ -249,7 +249,7 @@ def _prepare(k, v, given, schedule, splits, block_m, block_n, num_warps, num_sta
         (linear_attention_1_parts, (programs, parts), args, options),
         (linear_attention_1_finish, (batch * triton.cdiv(size["d"], few), 1), args | {"BLOCK_M": few}, options_2),
     ]
-    return rt.Call(TABLES, device, layout, launches, work, copied, boxes=boxes)
+    return rt.Call(TABLES, device, layout, launches, work, copied, descriptors=descriptors)
 
 
 _call = rt.Calls(TABLES, _prepare)

@@ -37,23 +37,23 @@ def load_beside(file: str, content: str) -> ModuleType:
 rt = load_beside("refold_runtime.py", "of that file")
 _larger = rt._larger
 TABLES = rt.Tables(
-    name="linear_attention_2", inputs={"pass1": ("d",), "q": ("i", "d",), "pass1_2": ("d", "e",)},
-    outputs={"o": ("i", "e",)}, dtypes={"pass1": "float32", "q": "float", "pass1_2": "float32"},
+    name="linear_attention_2", inputs={"q": ("i", "d",), "pass1": ("d",), "pass1_2": ("d", "e",)},
+    outputs={"o": ("i", "e",)}, dtypes={"q": "float", "pass1": "float32", "pass1_2": "float32"},
     limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), dots=True,
-    boxes={"pass1_2": (1, 1, "BLOCK_N", "BLOCK_e"), "q": (1, 1, "BLOCK_M", "BLOCK_N")},
+    descriptors={"pass1_2": (1, 1, "BLOCK_N", "BLOCK_e"), "q": (1, 1, "BLOCK_M", "BLOCK_N")},
 )
 
 
 @triton.jit
 def _step(
-    t, t2, j0, pass1_2_ptr, pass1_ptr, q_ptr, e, i, i0, in_e, in_i, lead0, lead1, pass1_2_d, pass1_2_e, pass1_d, q_d,
-    q_i, size_d, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr,
-    INDEX: tl.constexpr, MASKED: tl.constexpr, OPERAND: tl.constexpr,
+    t, t2, j0, pass1_2_desc, pass1_2_ptr, pass1_ptr, q_desc, q_ptr, e, i, i0, in_e, in_i, lead0, lead1, pass1_2_d,
+    pass1_2_e, pass1_d, q_d, q_i, size_d, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_e: tl.constexpr,
+    DESC: tl.constexpr, INDEX: tl.constexpr, MASKED: tl.constexpr, OPERAND: tl.constexpr,
 ):
     # One tile: the state, corrected to the new anchors, and what the tile adds.
     d = (j0 + tl.arange(0, BLOCK_N)).to(INDEX)
     in_d = d < size_d if MASKED else tl.full([BLOCK_N], True, tl.int1)
-    q = (q_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, j0]).reshape(BLOCK_M, BLOCK_N) if BOX else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)).to(tl.float32)
+    q = (q_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, j0]).reshape(BLOCK_M, BLOCK_N) if DESC else tl.load(q_ptr + i[:, None] * q_i + d[None, :] * q_d, mask=in_i[:, None] & in_d[None, :], other=0.0)).to(tl.float32)
     pass1 = tl.load(pass1_ptr + d * pass1_d, mask=in_d, other=0.0).to(tl.float32)
     c = (_larger(0.0, q) + 1.0) * pass1[None, :]
     c_2 = c
@@ -63,7 +63,7 @@ def _step(
     a = _larger(0.0, q) + 1.0
     if MASKED:
         a = tl.where(in_d[None, :], a, 0.0)
-    pass1_2 = pass1_2_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_e) if BOX else tl.load(pass1_2_ptr + d[:, None] * pass1_2_d + e[None, :] * pass1_2_e, mask=in_d[:, None] & in_e[None, :], other=0.0)
+    pass1_2 = pass1_2_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), j0, 0]).reshape(BLOCK_N, BLOCK_e) if DESC else tl.load(pass1_2_ptr + d[:, None] * pass1_2_d + e[None, :] * pass1_2_e, mask=in_d[:, None] & in_e[None, :], other=0.0)
     t2_new = tl.dot(a.to(OPERAND), pass1_2.to(OPERAND), t2, input_precision="ieee")
     return t_new, t2_new
 
@@ -78,10 +78,10 @@ def _merge(t, t2, t_part, t2_part):
 
 @triton.jit
 def linear_attention_2_rolling(
-    o_ptr, pass1_2_ptr, pass1_ptr, q_ptr, o_e, o_i, o_lead0, o_lead1, pass1_2_d, pass1_2_e, pass1_2_lead0,
-    pass1_2_lead1, pass1_d, pass1_lead0, pass1_lead1, q_d, q_i, q_lead0, q_lead1, size_d, size_i, size_lead,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
-    OPERAND: tl.constexpr, SIZE_e: tl.constexpr,
+    o_ptr, pass1_2_desc, pass1_2_ptr, pass1_ptr, q_desc, q_ptr, o_e, o_i, o_lead0, o_lead1, pass1_2_d, pass1_2_e,
+    pass1_2_lead0, pass1_2_lead1, pass1_d, pass1_lead0, pass1_lead1, q_d, q_i, q_lead0, q_lead1, size_d, size_i,
+    size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_e: tl.constexpr, DESC: tl.constexpr,
+    INDEX: tl.constexpr, OPERAND: tl.constexpr, SIZE_e: tl.constexpr,
 ):
     # One program holds its rows and goes over all of axis d.
     pid = tl.program_id(0)
@@ -95,26 +95,26 @@ def linear_attention_2_rolling(
     lead1 = (lead % size_lead).to(tl.int64)
     e = tl.arange(0, BLOCK_e).to(INDEX)  # [BLOCK_e]
     in_e = e < SIZE_e
+    q_ptr += lead0 * q_lead0 + lead1 * q_lead1
     pass1_ptr += lead0 * pass1_lead0 + lead1 * pass1_lead1
-    q_ptr = q_ptr if BOX else q_ptr + lead0 * q_lead0 + lead1 * q_lead1
-    pass1_2_ptr = pass1_2_ptr if BOX else pass1_2_ptr + lead0 * pass1_2_lead0 + lead1 * pass1_2_lead1
+    pass1_2_ptr += lead0 * pass1_2_lead0 + lead1 * pass1_2_lead1
     o_ptr += lead0 * o_lead0 + lead1 * o_lead1
     t = tl.full([BLOCK_M], 0.0, tl.float32)
     t2 = tl.full([BLOCK_M, BLOCK_e], 0.0, tl.float32)
     lo = 0
     hi = size_d
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         t, t2 = _step(
-            t, t2, j0, pass1_2_ptr, pass1_ptr, q_ptr, e, i, i0, in_e, in_i, lead0, lead1, pass1_2_d, pass1_2_e,
-            pass1_d, q_d, q_i, size_d, BLOCK_M, BLOCK_N, BLOCK_e, BOX, INDEX, False, OPERAND,
+            t, t2, j0, pass1_2_desc, pass1_2_ptr, pass1_ptr, q_desc, q_ptr, e, i, i0, in_e, in_i, lead0, lead1,
+            pass1_2_d, pass1_2_e, pass1_d, q_d, q_i, size_d, BLOCK_M, BLOCK_N, BLOCK_e, DESC, INDEX, False, OPERAND,
         )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         t, t2 = _step(
-            t, t2, j0, pass1_2_ptr, pass1_ptr, q_ptr, e, i, i0, in_e, in_i, lead0, lead1, pass1_2_d, pass1_2_e,
-            pass1_d, q_d, q_i, size_d, BLOCK_M, BLOCK_N, BLOCK_e, BOX, INDEX, True, OPERAND,
+            t, t2, j0, pass1_2_desc, pass1_2_ptr, pass1_ptr, q_desc, q_ptr, e, i, i0, in_e, in_i, lead0, lead1,
+            pass1_2_d, pass1_2_e, pass1_d, q_d, q_i, size_d, BLOCK_M, BLOCK_N, BLOCK_e, DESC, INDEX, True, OPERAND,
         )
     o = t2 * (1.0 / t)[:, None]
     tl.store(o_ptr + i[:, None] * o_i + e[None, :] * o_e, o.to(o_ptr.dtype.element_ty), mask=in_i[:, None] & in_e[None, :])
@@ -122,10 +122,10 @@ def linear_attention_2_rolling(
 
 @triton.jit
 def linear_attention_2_parts(
-    part_t2_ptr, part_t_ptr, pass1_2_ptr, pass1_ptr, q_ptr, chunk, pass1_2_d, pass1_2_e, pass1_2_lead0, pass1_2_lead1,
-    pass1_d, pass1_lead0, pass1_lead1, q_d, q_i, q_lead0, q_lead1, size_batch, size_d, size_i, size_lead,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_e: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
-    OPERAND: tl.constexpr, OVERLAP: tl.constexpr, SIZE_e: tl.constexpr,
+    part_t2_ptr, part_t_ptr, pass1_2_desc, pass1_2_ptr, pass1_ptr, q_desc, q_ptr, chunk, pass1_2_d, pass1_2_e,
+    pass1_2_lead0, pass1_2_lead1, pass1_d, pass1_lead0, pass1_lead1, q_d, q_i, q_lead0, q_lead1, size_batch, size_d,
+    size_i, size_lead, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_e: tl.constexpr, DESC: tl.constexpr,
+    INDEX: tl.constexpr, OPERAND: tl.constexpr, OVERLAP: tl.constexpr, SIZE_e: tl.constexpr,
 ):
     # One program leaves the state of one part of axis d.
     pid = tl.program_id(0)
@@ -139,9 +139,9 @@ def linear_attention_2_parts(
     lead1 = (lead % size_lead).to(tl.int64)
     e = tl.arange(0, BLOCK_e).to(INDEX)  # [BLOCK_e]
     in_e = e < SIZE_e
+    q_ptr += lead0 * q_lead0 + lead1 * q_lead1
     pass1_ptr += lead0 * pass1_lead0 + lead1 * pass1_lead1
-    q_ptr = q_ptr if BOX else q_ptr + lead0 * q_lead0 + lead1 * q_lead1
-    pass1_2_ptr = pass1_2_ptr if BOX else pass1_2_ptr + lead0 * pass1_2_lead0 + lead1 * pass1_2_lead1
+    pass1_2_ptr += lead0 * pass1_2_lead0 + lead1 * pass1_2_lead1
     part = tl.program_id(1)
     if OVERLAP:
         tl.extra.cuda.gdc_launch_dependents()
@@ -149,18 +149,18 @@ def linear_attention_2_parts(
     t2 = tl.full([BLOCK_M, BLOCK_e], 0.0, tl.float32)
     lo = part * chunk
     hi = tl.minimum(size_d, (part + 1) * chunk)
-    full_hi = hi
+    free_hi = hi
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         t, t2 = _step(
-            t, t2, j0, pass1_2_ptr, pass1_ptr, q_ptr, e, i, i0, in_e, in_i, lead0, lead1, pass1_2_d, pass1_2_e,
-            pass1_d, q_d, q_i, size_d, BLOCK_M, BLOCK_N, BLOCK_e, BOX, INDEX, False, OPERAND,
+            t, t2, j0, pass1_2_desc, pass1_2_ptr, pass1_ptr, q_desc, q_ptr, e, i, i0, in_e, in_i, lead0, lead1,
+            pass1_2_d, pass1_2_e, pass1_d, q_d, q_i, size_d, BLOCK_M, BLOCK_N, BLOCK_e, DESC, INDEX, False, OPERAND,
         )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         t, t2 = _step(
-            t, t2, j0, pass1_2_ptr, pass1_ptr, q_ptr, e, i, i0, in_e, in_i, lead0, lead1, pass1_2_d, pass1_2_e,
-            pass1_d, q_d, q_i, size_d, BLOCK_M, BLOCK_N, BLOCK_e, BOX, INDEX, True, OPERAND,
+            t, t2, j0, pass1_2_desc, pass1_2_ptr, pass1_ptr, q_desc, q_ptr, e, i, i0, in_e, in_i, lead0, lead1,
+            pass1_2_d, pass1_2_e, pass1_d, q_d, q_i, size_d, BLOCK_M, BLOCK_N, BLOCK_e, DESC, INDEX, True, OPERAND,
         )
     tl.store(part_t_ptr + ((part * size_batch + batch).to(tl.int64) * size_i + i), t, mask=in_i)
     tl.store(part_t2_ptr + (((part * size_batch + batch).to(tl.int64) * size_i + i)[:, None] * SIZE_e + e[None, :]), t2, mask=in_i[:, None] & in_e[None, :])
@@ -196,24 +196,24 @@ def linear_attention_2_finish(
     tl.store(o_ptr + i[:, None] * o_i + e[None, :] * o_e, o.to(o_ptr.dtype.element_ty), mask=in_i[:, None] & in_e[None, :])
 
 
-def linear_attention_2(pass1, q, pass1_2, *, out=None, schedule="auto",
+def linear_attention_2(q, pass1, pass1_2, *, out=None, schedule="auto",
                        splits=None, block_m=None, block_n=None, num_warps=None, num_stages=None):
-    """pass1 [..., d]; q [..., i, d]; pass1_2 [..., d, e] -> o [..., i, e].
+    """q [..., i, d]; pass1 [..., d]; pass1_2 [..., d, e] -> o [..., i, e].
 
     Leading dimensions broadcast, strides are free. `schedule` is auto, rolling or split; `splits` are parts
     of the axis; `block_m` and `block_n` are powers of two. Raises ValueError or TypeError for other inputs.
     """
     if torch.compiler.is_compiling() and out is None:
-        return _OPERATOR(pass1, q, pass1_2, schedule, splits, block_m, block_n, num_warps, num_stages)
-    return _call((pass1, q, pass1_2), out, (schedule, splits, block_m, block_n, num_warps, num_stages))
+        return _OPERATOR(q, pass1, pass1_2, schedule, splits, block_m, block_n, num_warps, num_stages)
+    return _call((q, pass1, pass1_2), out, (schedule, splits, block_m, block_n, num_warps, num_stages))
 
 
-def _prepare(pass1, q, pass1_2, given, schedule, splits, block_m, block_n, num_warps, num_stages):
+def _prepare(q, pass1, pass1_2, given, schedule, splits, block_m, block_n, num_warps, num_stages):
     """Checks what is given and lays out the call."""
-    inputs = {"pass1": pass1, "q": q, "pass1_2": pass1_2}
+    inputs = {"q": q, "pass1": pass1, "pass1_2": pass1_2}
     size = rt.sizes(TABLES, inputs)
     rt.check_positive(TABLES, size, "e")
-    device = pass1.device
+    device = q.device
     lead, views, copied = rt.leading(TABLES, inputs)
     layout, outputs = rt.outputs(TABLES, given, inputs, lead, size)
     if not any(o.numel() for o in outputs.values()):
@@ -236,11 +236,11 @@ def _prepare(pass1, q, pass1_2, given, schedule, splits, block_m, block_n, num_w
         "OVERLAP": parts > 1 and rt.overlaps(device),
     }
     rt.strides(TABLES, args, views)
-    boxes = rt.boxes(TABLES, args, views)
+    descriptors = rt.descriptors(TABLES, args, views)
     options = rt.options(TABLES, num_warps, num_stages, block_m * block_n)
     if parts == 1:
         launches = [(linear_attention_2_rolling, (programs,), args, options)]
-        return rt.Call(TABLES, device, layout, launches, copied=copied, boxes=boxes)
+        return rt.Call(TABLES, device, layout, launches, copied=copied, descriptors=descriptors)
     work = {
         "part_t_ptr": ((parts, batch, size["i"]), torch.float32),
         "part_t2_ptr": ((parts, batch, size["i"], size["e"]), torch.float32),
@@ -251,16 +251,16 @@ def _prepare(pass1, q, pass1_2, given, schedule, splits, block_m, block_n, num_w
         (linear_attention_2_parts, (programs, parts), args, options),
         (linear_attention_2_finish, (batch * triton.cdiv(size["i"], few), 1), args | {"BLOCK_M": few}, options_2),
     ]
-    return rt.Call(TABLES, device, layout, launches, work, copied, boxes=boxes)
+    return rt.Call(TABLES, device, layout, launches, work, copied, descriptors=descriptors)
 
 
 _call = rt.Calls(TABLES, _prepare)
 _OPERATOR = rt.operator(TABLES, __file__, _call)
 
 
-def reference(pass1, q, pass1_2):
+def reference(q, pass1, pass1_2):
     """The pipeline as it is written, in eager torch, in the dtype of the inputs: the oracle in float64."""
-    inputs = {"pass1": pass1, "q": q, "pass1_2": pass1_2}
+    inputs = {"q": q, "pass1": pass1, "pass1_2": pass1_2}
     size = rt.sizes(TABLES, inputs, check=False)
     dtype, device = q.dtype, q.device
     lead = rt.broadcast(TABLES, inputs)

@@ -59,7 +59,7 @@ TABLES = rt.Tables(
     limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62),
 )
 _STAGES = (
-    rt.Stage(load_beside("point_attention_1.py", "of that file").point_attention_1, ("k", "b", "q_points", "k_points", "w", "v", "pairs", "points", "q"), {}, ("o", "o_pairs", "o_points")),
+    rt.Stage(load_beside("point_attention_1.py", "of that file").point_attention_1, ("q", "k", "b", "q_points", "k_points", "w", "v", "pairs", "points"), {}, ("o", "o_pairs", "o_points")),
 )
 _FLATS = ()
 

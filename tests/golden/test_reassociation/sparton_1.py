@@ -40,14 +40,14 @@ TABLES = rt.Tables(
     name="sparton_1", inputs={"length": ("b",), "h": ("b", "t", "d",), "e": ("v", "d",)}, outputs={"w": ("b", "v",)},
     dtypes={"length": "int32", "h": "float", "e": "float"},
     limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), dots=True, pieces=True, masks=True,
-    boxes={"e": (1, 1, "BLOCK_M", "BLOCK_d"), "h": (1, 1, 1, "BLOCK_N", "BLOCK_d")},
+    descriptors={"e": (1, 1, "BLOCK_M", "BLOCK_d"), "h": (1, 1, 1, "BLOCK_N", "BLOCK_d")},
 )
 
 
 @triton.jit
 def _step(
-    any, m, j0, e_ptr, h_ptr, b, e_d, e_v, h_b, h_d, h_t, i0, in_v, lead0, lead1, length, v, size_t,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr,
+    any, m, j0, e_desc, e_ptr, h_desc, h_ptr, b, e_d, e_v, h_b, h_d, h_t, i0, in_v, lead0, lead1, length, v, size_t,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, DESC: tl.constexpr, INDEX: tl.constexpr,
     MASKED: tl.constexpr, OPERAND: tl.constexpr, SIZE_d: tl.constexpr,
 ):
     # One tile: the state, corrected to the new anchors, and what the tile adds.
@@ -62,8 +62,8 @@ def _step(
     for d0 in range(0, SIZE_d, BLOCK_d):
         d = (d0 + tl.arange(0, BLOCK_d)).to(INDEX)
         in_d = d < SIZE_d
-        e = e_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, d0]).reshape(BLOCK_M, BLOCK_d) if BOX else tl.load(e_ptr + v[:, None] * e_v + d[None, :] * e_d, mask=in_v[:, None] & in_d[None, :], other=0.0)
-        h = h_ptr.load([lead0.to(tl.int32), lead1.to(tl.int32), b.to(tl.int32), j0, d0]).reshape(BLOCK_N, BLOCK_d) if BOX else tl.load(h_ptr + b * h_b + t[:, None] * h_t + d[None, :] * h_d, mask=in_t[:, None] & in_d[None, :], other=0.0)
+        e = e_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), i0, d0]).reshape(BLOCK_M, BLOCK_d) if DESC else tl.load(e_ptr + v[:, None] * e_v + d[None, :] * e_d, mask=in_v[:, None] & in_d[None, :], other=0.0)
+        h = h_desc.load([lead0.to(tl.int32), lead1.to(tl.int32), b.to(tl.int32), j0, d0]).reshape(BLOCK_N, BLOCK_d) if DESC else tl.load(h_ptr + b * h_b + t[:, None] * h_t + d[None, :] * h_d, mask=in_t[:, None] & in_d[None, :], other=0.0)
         dot = tl.dot(e.to(OPERAND), tl.trans(h.to(OPERAND)), dot, input_precision="ieee")
     s2 = dot
     if MASKED:
@@ -82,10 +82,10 @@ def _merge(any, m, any_part, m_part):
 
 @triton.jit
 def sparton_1_rolling(
-    e_ptr, h_ptr, length_ptr, w_ptr, e_d, e_lead0, e_lead1, e_v, h_b, h_d, h_lead0, h_lead1, h_t, length_b,
-    length_lead0, length_lead1, w_b, w_lead0, w_lead1, w_v, size_b, size_lead, size_t, size_v, BLOCK_M: tl.constexpr,
-    BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr,
-    SIZE_d: tl.constexpr,
+    e_desc, e_ptr, h_desc, h_ptr, length_ptr, w_ptr, e_d, e_lead0, e_lead1, e_v, h_b, h_d, h_lead0, h_lead1, h_t,
+    length_b, length_lead0, length_lead1, w_b, w_lead0, w_lead1, w_v, size_b, size_lead, size_t, size_v,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, DESC: tl.constexpr, INDEX: tl.constexpr,
+    OPERAND: tl.constexpr, SIZE_d: tl.constexpr,
 ):
     # One program holds its rows and goes over all of axis t.
     pid = tl.program_id(0)
@@ -100,27 +100,27 @@ def sparton_1_rolling(
     lead0 = (lead // size_lead).to(tl.int64)
     lead1 = (lead % size_lead).to(tl.int64)
     length_ptr += lead0 * length_lead0 + lead1 * length_lead1
-    h_ptr = h_ptr if BOX else h_ptr + lead0 * h_lead0 + lead1 * h_lead1
-    e_ptr = e_ptr if BOX else e_ptr + lead0 * e_lead0 + lead1 * e_lead1
+    h_ptr += lead0 * h_lead0 + lead1 * h_lead1
+    e_ptr += lead0 * e_lead0 + lead1 * e_lead1
     w_ptr += lead0 * w_lead0 + lead1 * w_lead1
     length = tl.load(length_ptr + b * length_b)
     any = tl.full([], 0.0, tl.float32)
     m = tl.full([BLOCK_M], -float("inf"), tl.float32)
     lo = 0
     hi = size_t
-    full_hi = hi
-    full_hi = tl.minimum(full_hi, _position(length))
+    free_hi = hi
+    free_hi = tl.minimum(free_hi, _position(length))
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         any, m = _step(
-            any, m, j0, e_ptr, h_ptr, b, e_d, e_v, h_b, h_d, h_t, i0, in_v, lead0, lead1, length, v, size_t,
-            BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, False, OPERAND, SIZE_d,
+            any, m, j0, e_desc, e_ptr, h_desc, h_ptr, b, e_d, e_v, h_b, h_d, h_t, i0, in_v, lead0, lead1, length, v,
+            size_t, BLOCK_M, BLOCK_N, BLOCK_d, DESC, INDEX, False, OPERAND, SIZE_d,
         )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         any, m = _step(
-            any, m, j0, e_ptr, h_ptr, b, e_d, e_v, h_b, h_d, h_t, i0, in_v, lead0, lead1, length, v, size_t,
-            BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, True, OPERAND, SIZE_d,
+            any, m, j0, e_desc, e_ptr, h_desc, h_ptr, b, e_d, e_v, h_b, h_d, h_t, i0, in_v, lead0, lead1, length, v,
+            size_t, BLOCK_M, BLOCK_N, BLOCK_d, DESC, INDEX, True, OPERAND, SIZE_d,
         )
     f = tl.log(_larger(0.0, m) + 1.0)
     w = tl.where(any > 0.0, f, -float("inf"))
@@ -129,10 +129,10 @@ def sparton_1_rolling(
 
 @triton.jit
 def sparton_1_parts(
-    e_ptr, h_ptr, length_ptr, part_any_ptr, part_m_ptr, chunk, e_d, e_lead0, e_lead1, e_v, h_b, h_d, h_lead0, h_lead1,
-    h_t, length_b, length_lead0, length_lead1, size_b, size_batch, size_lead, size_t, size_v, BLOCK_M: tl.constexpr,
-    BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, BOX: tl.constexpr, INDEX: tl.constexpr, OPERAND: tl.constexpr,
-    OVERLAP: tl.constexpr, SIZE_d: tl.constexpr,
+    e_desc, e_ptr, h_desc, h_ptr, length_ptr, part_any_ptr, part_m_ptr, chunk, e_d, e_lead0, e_lead1, e_v, h_b, h_d,
+    h_lead0, h_lead1, h_t, length_b, length_lead0, length_lead1, size_b, size_batch, size_lead, size_t, size_v,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_d: tl.constexpr, DESC: tl.constexpr, INDEX: tl.constexpr,
+    OPERAND: tl.constexpr, OVERLAP: tl.constexpr, SIZE_d: tl.constexpr,
 ):
     # One program leaves the state of one part of axis t.
     pid = tl.program_id(0)
@@ -147,8 +147,8 @@ def sparton_1_parts(
     lead0 = (lead // size_lead).to(tl.int64)
     lead1 = (lead % size_lead).to(tl.int64)
     length_ptr += lead0 * length_lead0 + lead1 * length_lead1
-    h_ptr = h_ptr if BOX else h_ptr + lead0 * h_lead0 + lead1 * h_lead1
-    e_ptr = e_ptr if BOX else e_ptr + lead0 * e_lead0 + lead1 * e_lead1
+    h_ptr += lead0 * h_lead0 + lead1 * h_lead1
+    e_ptr += lead0 * e_lead0 + lead1 * e_lead1
     length = tl.load(length_ptr + b * length_b)
     part = tl.program_id(1)
     if OVERLAP:
@@ -157,19 +157,19 @@ def sparton_1_parts(
     m = tl.full([BLOCK_M], -float("inf"), tl.float32)
     lo = part * chunk
     hi = tl.minimum(size_t, (part + 1) * chunk)
-    full_hi = hi
-    full_hi = tl.minimum(full_hi, _position(length))
+    free_hi = hi
+    free_hi = tl.minimum(free_hi, _position(length))
     hi = tl.maximum(tl.cdiv(hi, BLOCK_N) * BLOCK_N, lo)
-    full_hi = tl.minimum(tl.maximum(full_hi // BLOCK_N * BLOCK_N, lo), hi)
-    for j0 in range(lo, full_hi, BLOCK_N):
+    free_hi = tl.minimum(tl.maximum(free_hi // BLOCK_N * BLOCK_N, lo), hi)
+    for j0 in range(lo, free_hi, BLOCK_N):
         any, m = _step(
-            any, m, j0, e_ptr, h_ptr, b, e_d, e_v, h_b, h_d, h_t, i0, in_v, lead0, lead1, length, v, size_t,
-            BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, False, OPERAND, SIZE_d,
+            any, m, j0, e_desc, e_ptr, h_desc, h_ptr, b, e_d, e_v, h_b, h_d, h_t, i0, in_v, lead0, lead1, length, v,
+            size_t, BLOCK_M, BLOCK_N, BLOCK_d, DESC, INDEX, False, OPERAND, SIZE_d,
         )
-    for j0 in range(full_hi, hi, BLOCK_N):
+    for j0 in range(free_hi, hi, BLOCK_N):
         any, m = _step(
-            any, m, j0, e_ptr, h_ptr, b, e_d, e_v, h_b, h_d, h_t, i0, in_v, lead0, lead1, length, v, size_t,
-            BLOCK_M, BLOCK_N, BLOCK_d, BOX, INDEX, True, OPERAND, SIZE_d,
+            any, m, j0, e_desc, e_ptr, h_desc, h_ptr, b, e_d, e_v, h_b, h_d, h_t, i0, in_v, lead0, lead1, length, v,
+            size_t, BLOCK_M, BLOCK_N, BLOCK_d, DESC, INDEX, True, OPERAND, SIZE_d,
         )
     tl.store(part_any_ptr + (part * size_batch + batch).to(tl.int64), any)
     tl.store(part_m_ptr + ((part * size_batch + batch).to(tl.int64) * size_v + v), m, mask=in_v)
@@ -245,11 +245,11 @@ def _prepare(length, h, e, given, schedule, splits, block_m, block_n, num_warps,
         "OVERLAP": parts > 1 and rt.overlaps(device),
     }
     rt.strides(TABLES, args, views)
-    boxes = rt.boxes(TABLES, args, views)
+    descriptors = rt.descriptors(TABLES, args, views)
     options = rt.options(TABLES, num_warps, num_stages, block_m * block_n)
     if parts == 1:
         launches = [(sparton_1_rolling, (programs,), args, options)]
-        return rt.Call(TABLES, device, layout, launches, copied=copied, boxes=boxes)
+        return rt.Call(TABLES, device, layout, launches, copied=copied, descriptors=descriptors)
     work = {"part_any_ptr": ((parts, batch), torch.float32), "part_m_ptr": ((parts, batch, size["v"]), torch.float32)}
     options_2 = options | ({"launch_pdl": True} if args["OVERLAP"] else {})
     few, options_2 = rt.merging(size["v"] * batch, block_m, max(pads.values(), default=1), options_2, device)
@@ -257,7 +257,7 @@ def _prepare(length, h, e, given, schedule, splits, block_m, block_n, num_warps,
         (sparton_1_parts, (programs, parts), args, options),
         (sparton_1_finish, (batch * triton.cdiv(size["v"], few), 1), args | {"BLOCK_M": few}, options_2),
     ]
-    return rt.Call(TABLES, device, layout, launches, work, copied, boxes=boxes)
+    return rt.Call(TABLES, device, layout, launches, work, copied, descriptors=descriptors)
 
 
 _call = rt.Calls(TABLES, _prepare)
