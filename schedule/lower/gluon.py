@@ -230,9 +230,11 @@ def _states_but_one(step: Step, form: Monoid, apart: Apart) -> tuple[Component, 
 
 
 def _columns(values: Product, roles: Roles) -> Index:
-    """The axis of the columns of the second product."""
-    (axis,) = (a for a in roles.inner if a in axes_of(values.right))
-    return axis
+    """The axis of the columns of the second product: one, where the values are rows of numbers and not of matrices."""
+    axes = [a for a in roles.inner if a in axes_of(values.right)]
+    if len(axes) != 1:
+        raise Unfit
+    return axes[0]
 
 
 def _states(plan: Plan, roles: Roles) -> tuple[tuple[ir.Name, ir.Value, bool], ...]:
