@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import sympy as sp
+
 from refold.algebra.cuts import dtype_of
 from refold.algebra.derive import derive, plan_of
 from refold.algebra.flatten import Flat
@@ -83,6 +85,14 @@ class Staged:
 
 
 @within_depth()
+def _advised(spec: Spec, outcome: Plan | Refusal) -> Plan | Refusal:
+    """What one pass gives; a refusal says so where it is `empty` alone that stands against stages."""
+    if isinstance(outcome, Plan) or spec.empty is sp.nan or not isinstance(stages(replace(spec, empty=sp.nan)), Staged):
+        return outcome
+    said = f"write it without empty={spec.empty}: stages compute it then, but say no value over nothing"
+    return replace(outcome, advice=said)
+
+
 def stages(spec: Spec) -> Plan | Staged | Refusal:
     """The plan of a pipeline; else those of its stages, as few as are found; else why it is refused.
 
@@ -98,7 +108,7 @@ def stages(spec: Spec) -> Plan | Staged | Refusal:
         if pieces is not None and search.worth(pieces.cost) < GAIN * least:
             found, form = pieces, replace(other, saved=(before, pieces.cost))
     if found is None:
-        return derive(spec)
+        return _advised(spec, derive(spec))
     if form is None and not found.flats and len(found.plans) == 1:
         return found.plans[0]
     taken = {param for plan in found.plans for param in plan.spec.params}

@@ -274,6 +274,15 @@ def test_what_folds_lanes_of_a_state_is_a_stage_of_its_own() -> None:
     assert isinstance(found, refold.Plan) or len(found.plans) == 1
 
 
+def test_a_refusal_says_that_a_value_over_nothing_stands_against_stages() -> None:
+    mean = fold.sum(x[i, j], over=j) / j.size
+    spread = fold.sum(abs(x[i, j] - mean), over=j)[i]
+    refused = refold.stages(pipeline(y=spread, empty=0))
+    assert isinstance(refused, refold.Refusal) and refused.advice.startswith("write it without empty=0: stages")
+    assert len(staged(pipeline(y=spread)).plans) == 2
+    assert refold.derive(pipeline(y=spread, empty=0)).advice.startswith("keep two passes")
+
+
 def test_a_pipeline_without_a_fold_is_refused_as_before() -> None:
     with pytest.raises(UnsupportedSpec, match="no fold"):
         refold.stages(pipeline(t=(x[i, j] + 1)[i, j]))
