@@ -93,7 +93,10 @@ def tables_text(name: str, spec: Spec, users: dict[str, str], **choices: str) ->
     fields |= ({"whole": whole} if whole != "()" else {}) | choices
     same, _, lengths = sized_by(spec)
     words = operator_words(spec, [a.name for a in lengths])
-    found = {"words": words, "equal": {b.name: a.name for b, a in same.items()}}
+    axes = [a.name for shape in (*(t.axes for t in spec.tensors), *(o.axes for o in spec.outputs)) for a in shape]
+    given = dict.fromkeys([*(t.name for t in spec.tensors), *axes, *words])
+    theirs = {n: users[n] for n in given if n in users}
+    found = {"words": words, "equal": {b.name: a.name for b, a in same.items()}, "users": theirs}
     fields |= {n: mapping_text(d) for n, d in found.items() if d}
     return wrap("TABLES = rt.Tables(", [f"name={quoted(name)}", *(f"{n}={text}" for n, text in fields.items())], ")")
 

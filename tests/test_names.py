@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import keyword
 import os
+import re
 import subprocess
 import sys
 from dataclasses import fields, is_dataclass, replace
@@ -265,6 +266,64 @@ def test_outputs_of_several_stages_have_them_too(tmp_path: Path) -> None:
     report = Composed(cut, tuple(Proof(plan, STAND_IN, ()) for plan in cut.plans), STAND_IN)
     wanted = {"len": [-1.0, 8.0], "out": [6.0, 1.0]}
     run_by_name(emit(report, "f"), wanted, tmp_path)
+
+
+# Wrong calls of a pipeline whose names are given: what is said of each, a line each.
+WRONG = """
+import torch, f
+{rows}, {scalar} = torch.ones(3, 5), 1.0
+{table} = torch.ones(5, 4)
+wrong = [
+    ((torch.ones(3), {table}), {{}}),
+    (({rows}, torch.ones(6, 4)), {{}}),
+    (({rows}, None), {{}}),
+    (({rows}.long(), {table}), {{}}),
+    (({rows}, {table}.half()), {{}}),
+    (({rows}, {table}), {{"{scalar}": "many"}}),
+    (({rows}.clone().requires_grad_(), {table}), {{}}),
+    ((torch.ones(2, 3, 5), torch.ones(3, 5, 4)), {{}}),
+    ((torch.ones(3, 5), {table}), {{"out": {table}}}),
+    ((torch.ones(5, 5), torch.ones(5, 4)), {{"out": "shared"}}),
+]
+for tensors, words in wrong:
+    if words.get("out") == "shared":
+        words = {{"out": tensors[1]}}
+    try:
+        f.f(*tensors, **({{"{scalar}": 1.0}} | words))
+    except (TypeError, ValueError) as error:
+        print(error)
+    else:
+        print("taken")
+"""
+
+
+def messages_of(folder: Path, rows: str, table: str, scalar: str, named: tuple[str, str, str]) -> list[str]:
+    """What wrong calls are told, of a pipeline with these names."""
+    i, j, e = axes(" ".join(named))
+    s = Tensor(rows, i, j)[i, j] * Scalar(scalar)
+    p = exp(s - fold.max(s, over=j))
+    o = fold.sum(p * Tensor(table, j, e)[j, e], over=j) / fold.sum(p, over=j)
+    kernel = emit(Proof(planned(pipeline(o=o[i, e])), STAND_IN, ()), "f")
+    folder.mkdir()
+    for file, text in kernel.code.items():
+        (folder / file).write_text(text, encoding="utf-8")
+    program = WRONG.format(rows=rows, table=table, scalar=scalar)
+    command = [sys.executable, "-W", "ignore", "-c", program]
+    env = os.environ | {"TRITON_INTERPRET": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout.splitlines()
+
+
+def test_messages_have_the_names_that_their_user_gave(tmp_path: Path) -> None:
+    """Also of inputs, scalars and axes that the kernels have to call otherwise."""
+    words = {"xray": "chunk", "yoke": "scale", "zeal": "batch", "ivory": "size", "jade": "tl", "echo": "group"}
+    plain = messages_of(tmp_path / "plain", "xray", "yoke", "zeal", ("ivory", "jade", "echo"))
+    named = messages_of(tmp_path / "named", "chunk", "scale", "batch", ("size", "tl", "group"))
+    assert "taken" not in plain and len(plain) == 10 and len({*plain}) > 8
+    for old, new in words.items():
+        plain = [re.sub(rf"\b{old}\b", new, line) for line in plain]
+    assert named == plain
 
 
 @pytest.mark.slow

@@ -55,7 +55,8 @@ class Tables:
     """What a kernel file says of itself, and the limits of its launches.
 
     `inputs` and `outputs`: the axes of every tensor; any dimensions before them are leading ones, which broadcast.
-    `called`: what the kernels call an output whose own name means something else to them.
+    `called`: what the kernels call an output whose own name means something else to them; `users`: the user's name of
+    an input, a scalar or an axis that they call otherwise.
     `dtypes`: "float" is float32, float16 or bfloat16, the same for all. `whole`: the outputs that are integers;
     `exact`: those that are float32 whatever is given, since another kernel goes on with them.
     `dots`: whether tiles are multiplied. `pieces`: whether all inner axes are folded by pieces. `masks`: whether
@@ -93,44 +94,55 @@ class Tables:
     rises: bool = False
     words: dict[str, str] = field(default_factory=dict)
     equal: dict[str, str] = field(default_factory=dict)
+    users: dict[str, str] = field(default_factory=dict)
+
+    def said(self, name: str) -> str:
+        """The user's name of what the kernels have a name for."""
+        return self.users.get(name, name)
 
 
 def sizes(tables: Tables, inputs: Tensors, *, check: bool = True) -> Sizes:
     """The length of every axis; ValueError or TypeError names the tensor and the axis that do not fit."""
-    name, size = tables.name, Sizes()
+    name, said, size = tables.name, tables.said, Sizes()
     owner: dict[str, str] = {}
     first: tuple[str, torch.Tensor] | None = None
     for n, tensor in inputs.items():
         axes = tables.inputs[n]
         if not isinstance(tensor, torch.Tensor):
-            raise TypeError(f"{name}: {n} is a {type(tensor).__name__}: give a torch.Tensor")
+            raise TypeError(f"{name}: {said(n)} is a {type(tensor).__name__}: give a torch.Tensor")
         if tensor.dim() < len(axes):
-            raise ValueError(f"{name}: {n} has {tensor.dim()} dimensions: give [..., {', '.join(axes)}]")
+            shape = ", ".join(["...", *map(said, axes)])
+            raise ValueError(f"{name}: {said(n)} has {tensor.dim()} dimensions: give [{shape}]")
         for axis, length in zip(axes, tensor.shape[tensor.dim() - len(axes) :], strict=True):
             if size.setdefault(axis, length) != length:
                 raise ValueError(
-                    f"{name}: axis {axis} is {size[axis]} long in {owner[axis]} and {length} in {n}: make them equal"
+                    f"{name}: axis {said(axis)} is {size[axis]} long in {said(owner[axis])} and {length} in {said(n)}: "
+                    "make them equal"
                 )
             if length >= tables.limits.axis:
-                raise ValueError(f"{name}: axis {axis} is {length} long in {n}: give fewer than {tables.limits.axis}")
+                raise ValueError(
+                    f"{name}: axis {said(axis)} is {length} long in {said(n)}: give fewer than {tables.limits.axis}"
+                )
             owner.setdefault(axis, n)
         if check:
             _check_dtype(tables, n, tensor, first)
-            _check_place(name, n, tensor, next(iter(inputs.values())).device)
+            _check_place(name, said(n), tensor, next(iter(inputs.values())).device)
             first = first or ((n, tensor) if tables.dtypes[n] == "float" else None)
     size.update((axis, size[other]) for axis, other in tables.equal.items())
     return size
 
 
 def _check_dtype(tables: Tables, n: str, tensor: torch.Tensor, first: tuple[str, torch.Tensor] | None) -> None:
-    name, wanted = tables.name, tables.dtypes[n]
+    name, wanted, said = tables.name, tables.dtypes[n], tables.said(n)
     if wanted != "float":
         if tensor.dtype != getattr(torch, wanted):
-            raise TypeError(f"{name}: {n} is {tensor.dtype}: give {wanted}")
+            raise TypeError(f"{name}: {said} is {tensor.dtype}: give {wanted}")
     elif tensor.dtype not in FLOATS:
-        raise TypeError(f"{name}: {n} is {tensor.dtype}: give float32, float16 or bfloat16")
+        raise TypeError(f"{name}: {said} is {tensor.dtype}: give float32, float16 or bfloat16")
     elif first is not None and tensor.dtype != first[1].dtype:
-        raise TypeError(f"{name}: {n} is {tensor.dtype} and {first[0]} {first[1].dtype}: convert one of them")
+        raise TypeError(
+            f"{name}: {said} is {tensor.dtype} and {tables.said(first[0])} {first[1].dtype}: convert one of them"
+        )
 
 
 def _check_place(name: str, n: str, tensor: torch.Tensor, device: torch.device) -> None:
@@ -148,15 +160,17 @@ def length(tables: Tables, axis: str, value: int) -> int:
     """The length of an axis that no tensor has."""
     most = tables.limits.axis
     if not isinstance(value, int) or not 0 <= value < most:
-        raise TypeError(f"{tables.name}: {axis} is {value!r}: give the length of axis {axis} as an int below {most}")
+        said = tables.said(axis)
+        raise TypeError(f"{tables.name}: {said} is {value!r}: give the length of axis {said} as an int below {most}")
     return value
 
 
 def check_equal(tables: Tables, size: Sizes, axis: str, index: str, tensor: str) -> None:
     """Refuses a tensor whose axis is not as long as the axis along which it is read."""
+    said = tables.said
     if size[axis] != size[index]:
         raise ValueError(
-            f"{tables.name}: {tensor} is read along axis {axis}, {size[axis]} long, at every {index} "
+            f"{tables.name}: {said(tensor)} is read along axis {said(axis)}, {size[axis]} long, at every {said(index)} "
             f"of {size[index]}: make them equal"
         )
 
@@ -165,7 +179,7 @@ def check_positive(tables: Tables, size: Sizes, *axes: str) -> None:
     """Refuses an axis that has no position."""
     for axis in axes:
         if size[axis] == 0:
-            raise ValueError(f"{tables.name}: axis {axis} is 0 long: give it at least one position")
+            raise ValueError(f"{tables.name}: axis {tables.said(axis)} is 0 long: give it at least one position")
 
 
 def check_within(tables: Tables, tensor: str, axis: str, size: Sizes, values: Callable[[], Iterable[int]]) -> None:
@@ -176,8 +190,8 @@ def check_within(tables: Tables, tensor: str, axis: str, size: Sizes, values: Ca
         ok = False
     if not ok:
         raise ValueError(
-            f"{tables.name}: {tensor} is read outside of its axis {axis}, {size[axis]} long, at sizes "
-            f"{size}: make the sizes fit the index"
+            f"{tables.name}: {tables.said(tensor)} is read outside of its axis {tables.said(axis)}, {size[axis]} long, "
+            f"at sizes { {tables.said(a): n for a, n in size.items()} }: make the sizes fit the index"
         )
 
 
@@ -185,9 +199,9 @@ def scalar(tables: Tables, n: str, value: Any, *, integer: bool, positive: bool)
     """A scalar as the kernels take it."""
     kinds = (int,) if integer else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds):
-        raise TypeError(f"{tables.name}: {n} is {value!r}: give {'an int' if integer else 'a number'}")
+        raise TypeError(f"{tables.name}: {tables.said(n)} is {value!r}: give {'an int' if integer else 'a number'}")
     if positive and not value > 0:
-        raise ValueError(f"{tables.name}: {n} is {value!r}: give a positive number")
+        raise ValueError(f"{tables.name}: {tables.said(n)} is {value!r}: give a positive number")
     return value if integer else float(value)
 
 
@@ -215,7 +229,7 @@ def limited(value: int, rest: int) -> int:
 
 def broadcast(tables: Tables, inputs: Tensors) -> tuple[int, ...]:
     """The leading dimensions of all inputs together."""
-    leads = {n: tuple(t.shape[: t.dim() - len(tables.inputs[n])]) for n, t in inputs.items()}
+    leads = {tables.said(n): tuple(t.shape[: t.dim() - len(tables.inputs[n])]) for n, t in inputs.items()}
     try:
         return tuple(torch.broadcast_shapes(*leads.values()))
     except RuntimeError:
@@ -258,7 +272,8 @@ def outputs(
                     f"{tables.name}: out is not contiguous for {n}: with more than two leading dimensions "
                     "give a contiguous tensor"
                 )
-            _check_apart(tables.name, n, t, inputs | {m: given[m] for m in layout if given.get(m) is not None})
+            others = {tables.said(m): x for m, x in inputs.items()}
+            _check_apart(tables.name, n, t, others | {m: given[m] for m in layout if given.get(m) is not None})
         layout[n], views[n] = (shape, kind), two(t, lead, len(axes))
     return layout, views
 

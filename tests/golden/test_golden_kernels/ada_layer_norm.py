@@ -41,7 +41,7 @@ TABLES = rt.Tables(
     name="ada_layer_norm", inputs={"x": ("b", "i", "j",), "scale_1": ("b", "j",), "shift": ("b", "j",)},
     outputs={"y": ("b", "i", "j",)}, dtypes={"x": "float", "scale_1": "float", "shift": "float"},
     limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), streams=3, rereads=True, shared=0,
-    words={"eps": "float"},
+    words={"eps": "float"}, users={"scale_1": "scale"},
 )
 
 

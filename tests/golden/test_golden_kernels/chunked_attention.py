@@ -47,7 +47,7 @@ TABLES = rt.Tables(
     limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), dots=True, masks=True, rises=True,
     descriptors={"k": (1, 1, "BLOCK_N", "BLOCK_d"), "q": (1, 1, "BLOCK_M", "BLOCK_d"), "v": (1, 1, "BLOCK_N", "BLOCK_e")},
     tiles={"q": ("BLOCK_M", "BLOCK_d"), "k": ("BLOCK_N", "BLOCK_d"), "v": ("BLOCK_N", "BLOCK_e")},
-    words={"chunk_1": "int"},
+    words={"chunk_1": "int"}, users={"chunk_1": "chunk"},
 )
 
 

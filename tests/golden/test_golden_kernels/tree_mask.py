@@ -47,6 +47,7 @@ TABLES = rt.Tables(
     dtypes={"q": "float", "k": "float", "v": "float", "enter": "int32", "first_1": "int32", "last_1": "int32"},
     limits=rt.Limits(axis=2**30, block=2**20, count=2**31, index=2**31, mask=2**62), dots=True, masks=True,
     descriptors={"k": (1, 1, "BLOCK_N", "BLOCK_d"), "q": (1, 1, "BLOCK_M", "BLOCK_d"), "v": (1, 1, "BLOCK_N", "BLOCK_e")},
+    users={"first_1": "first", "last_1": "last"},
 )
 
 
