@@ -139,6 +139,10 @@ def infinities(expr: sp.Basic) -> frozenset[int]:
                 return frozenset((1 if rest.is_positive else -1) * n for n in infinities(unbounded[0]))
         case sp.exp():
             return infinities(expr.args[0]) - {-1}
+        case sp.Pow() if expr.exp.is_negative:
+            return frozenset()  # 1 by an infinity is 0; that nothing else divides by 0 is a condition
+        case sp.log():
+            return infinities(expr.args[0]) & {1}
         case sp.Abs() | sp.Pow() if isinstance(expr, sp.Abs) or (expr.exp.is_even and expr.exp.is_positive):
             return frozenset({1}) if infinities(expr.args[0]) else frozenset()
         case sp.tanh() | sp.erf() | sigmoid():

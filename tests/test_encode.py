@@ -54,6 +54,10 @@ PROVED = {
     "-oo is below": (le(sp.exp(x), 1), le(x, 0)),
     "absolute values of -oo": (eq(sp.Abs(x), sp.oo), eq(x, -sp.oo)),
     "absolute values are no 0 at -oo": (sp.Ne(sp.Abs(x), 0, evaluate=False), eq(x, -sp.oo)),
+    "1 by -oo squared": (eq(1 / (x**2 + 1), 0), eq(x, -sp.oo)),
+    "1 by -oo and a number": (eq(1 / (x - u) ** 3, 0), eq(x, -sp.oo)),
+    "1 by a number": (sp.Gt(1 / (x**2 + 1), 0, evaluate=False), sp.Gt(x, -sp.oo, evaluate=False)),
+    "the logarithm of oo": (eq(sp.log(x**2 + 1), sp.oo), eq(x, -sp.oo)),
     "exp is monotone": (le(sp.exp(x), sp.exp(y)), le(x, y)),
     "exp is monotone for what falls to +oo": (sp.Ge(sp.exp(-u), sp.exp(-w), evaluate=False), le(u, w)),
     "maximum": (eq(sp.Max(x, y), sp.Max(y, x)),),
@@ -84,6 +88,8 @@ NOT = {
     "exp may be 0": (sp.Gt(sp.exp(x), 0, evaluate=False),),
     "a finite one is not -oo": (eq(u, -sp.oo),),
     "halves are no wholes": (eq(sp.exp(u / 2), sp.exp(u)),),
+    "1 by -oo is not above 0": (sp.Gt(1 / (x**2 + 1), 0, evaluate=False),),
+    "a logarithm may be oo": (sp.Lt(sp.log(x**2 + 1), sp.oo, evaluate=False),),
     "exp falls to +oo": (le(sp.exp(-u), sp.exp(-w)), le(u, w)),
     "maximum is not the first": (eq(sp.Max(x, y), x),),
     "minimum is not the first": (eq(sp.Min(w, u), w),),
@@ -119,6 +125,7 @@ def needs(expr: sp.Expr) -> str:
     [
         sp.exp(x - sp.Max(x, y)),
         1 / u,
+        1 / (x - w),
         sp.exp(-2 * sp.log(u, evaluate=False), evaluate=False),
         u * x,
         sp.sqrt(u),
@@ -137,7 +144,18 @@ def test_may_be_undefined(expr: sp.Expr) -> None:
 
 @pytest.mark.parametrize(
     "expr",
-    [sp.exp(x - u), sp.exp(u - w), sp.Max(x, y), sigmoid(x), sp.sqrt(p), 1 / p, sp.log(p), x + y, sp.exp(x / 2)],
+    [
+        sp.exp(x - u),
+        sp.exp(u - w),
+        sp.Max(x, y),
+        sigmoid(x),
+        sp.sqrt(p),
+        1 / p,
+        1 / (x**2 + 1),
+        sp.log(p),
+        x + y,
+        sp.exp(x / 2),
+    ],
     ids=str,
 )
 def test_is_defined(expr: sp.Expr) -> None:
@@ -163,6 +181,8 @@ def test_names_are_one_to_one() -> None:
         (Where(sp.Symbol("b") > 0, c, -sp.oo) ** 2, {1}),
         (sp.Abs(Where(sp.Symbol("b") > 0, c, -sp.oo)), {1}),
         (sp.tanh(Where(sp.Symbol("b") > 0, c, -sp.oo)), set()),
+        (1 / (Where(sp.Symbol("b") > 0, c, -sp.oo) ** 2 + 1), set()),
+        (sp.log(Where(sp.Symbol("b") > 0, c, -sp.oo) ** 2 + 1), {1}),
     ],
     ids=str,
 )

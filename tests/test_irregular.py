@@ -22,8 +22,13 @@ from refold.examples import (
 from refold.spec.evaluate import evaluate
 from refold.verify import Proof
 from refold.verify.laws.guards import guards
+from refold.verify.laws.irregular import outputs
+from refold.verify.laws.reach import Reach
+from refold.verify.laws.structure import faults
+from refold.verify.obligation import discharge
 from refold.verify.refute.replay import differs
 from refold.verify.rounding.overflow import compare
+from refold.verify.smt.query import answered
 
 i, j, e = axes("i j e")
 a, b, v = Tensor("a", i, j), Tensor("b", i, j), Tensor("v", j, e)
@@ -92,6 +97,23 @@ def test_a_row_that_is_all_masked(name: str, order: Any) -> None:
         assert {n: x.tolist() for n, x in evaluate(spec, {**given, **sizes}).items()} == wanted
     got = run(plan_of(spec), {**given, **sizes}, order)
     assert {n: x.tolist() for n, x in got.items()} == wanted
+
+
+def test_a_choice_around_what_nothing_makes_infinite_is_taken_by_cases() -> None:
+    """Of no position of e both are -oo. It was said to be no infinity, as a choice between two is none itself."""
+    c = Tensor("c", i, j, e)[i, j, e]
+    plan = plan_of(pipeline(x=where(j < i, fold.max(c, over=e), -oo)[i, j]))
+    other = changed(plan, expr=plan.finish[0].expr.xreplace({-sp.oo: sp.oo}))
+    ask = lambda o: answered(o.name, o.claim, discharge(o, plan))  # noqa: E731
+    assert {r.verdict for r in outputs(plan, Reach.of(plan), ask)} == {"proved"}
+    assert "refuted" in {r.verdict for r in outputs(other, Reach.of(other), ask)}
+
+
+def test_reciprocals_of_what_a_mask_makes_infinite_are_numbers() -> None:
+    """Such a sum was unknown, since its element was marked infinite: as that which both infinities are in reach of."""
+    r = Tensor("r", i)[i]
+    plan = plan_of(pipeline(y=fold.sum(1 / ((low - r) ** 2 + 1), over=j)[i]))
+    assert [x.infinite for x in plan.elements] == [0] and faults(plan) == []
 
 
 def changed(plan: Plan, **values: Any) -> Plan:

@@ -174,6 +174,13 @@ def _cases(wanted: sp.Basic) -> Iterator[tuple[tuple[sp.Basic, ...], sp.Basic]]:
             yield (case, *assumed), found
 
 
+def _taken(value: sp.Basic, case: tuple[sp.Basic, ...]) -> sp.Basic:
+    """The branch of a choice that is taken in a case."""
+    while isinstance(value, Where) and {value.args[0], sp.Not(value.args[0])} & {*case}:
+        value = value.args[1 if value.args[0] in case else 2]
+    return value
+
+
 def _output(
     situation: Situation,
     f: Finish,
@@ -186,6 +193,7 @@ def _output(
 ) -> Result:
     """One output in one situation, on one side of its guard; `stated` is NaN where nothing is."""
     where = f" where {text(sp.And(*case))}" if case else ""
+    got = _taken(got, case)
     name = _name(situation, f)
     if has_no_value(wanted):
         if stated is not sp.nan:

@@ -80,9 +80,13 @@ def is_infinite(e: Encoder, expr: sp.Expr, sign: int) -> Any:
             return z3.Or(*(e.is_infinite(a, sign) for a in expr.args))
         case sp.Mul() if expr.args[0].is_number and len(expr.args) == 2:
             return e.is_infinite(expr.args[1], sign if expr.args[0].is_positive else -sign)
-        case sp.Abs():
+        case sp.Abs() | sp.Pow() if isinstance(expr, sp.Abs) or (expr.exp.is_even and expr.exp > 0):
             there = [e.is_infinite(expr.args[0], side) for side in (1, -1)]
             return z3.Or(*there) if sign > 0 else z3.BoolVal(False)
+        case sp.Pow() if expr.exp.is_Integer and expr.exp > 0:
+            return e.is_infinite(expr.base, sign)
+        case sp.log() if sign > 0:
+            return e.is_infinite(expr.args[0], sign)
         case sp.Mul() if len(rest := [a for a in expr.args if not isinstance(a, sp.exp)]) == 1:
             # An exponential is positive, or 0: then the product of the two is no number.
             weights = [e.real(a) for a in expr.args if a is not rest[0]]
@@ -149,6 +153,10 @@ def define(e: Encoder, expr: sp.Expr) -> None:
         case sp.Mul() if expr.args[0].is_number and len(expr.args) == 2:
             define(e, expr.args[1])
         case sp.Abs():
+            define(e, expr.args[0])
+        case sp.Pow() if expr.exp.is_Integer and expr.exp > 0:
+            define(e, expr.base)
+        case sp.log() if e.rank(expr.args[0]) > 0:
             define(e, expr.args[0])
         case sp.log():
             e.expo(expr)

@@ -34,6 +34,9 @@ def real(e: Encoder, expr: sp.Basic) -> Fraction:
             return reduce(Fraction.__add__, [e.real(a) for a in expr.args])
         case sp.Mul():
             return reduce(Fraction.__mul__, [e.real(a) for a in expr.args])
+        case sp.Pow() if expr.exp.is_Integer and expr.exp < 0 and e.rank(expr.base):
+            e.define(expr.base)
+            return number(0)
         case sp.Pow() if expr.exp.is_Integer:
             return e.raised(e.real(expr.base), int(expr.exp))
         case sp.Pow() if expr.exp.is_Rational and expr.exp.q <= LARGEST_POWER:
