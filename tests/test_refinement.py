@@ -60,6 +60,16 @@ def test_two_streams_of_values_are_both_the_plan() -> None:
     assert not [*open_of(prover.made, prover)]
 
 
+def test_a_number_that_an_earlier_stage_has_left_is_read_by_an_output() -> None:
+    """It is a tensor of no axes: no symbol is free in it, and it was taken for a number of the plan's."""
+    (j,) = axes("j")
+    w, top = Tensor("w", j)[j], Tensor("top")[()]
+    plan = derive(pipeline(margin=top - fold.max(w, over=j)))
+    assert isinstance(plan, Plan)
+    prover = Prover(kernels(plan, "f"), invariants_of(plan))
+    assert not [*open_of(prover.made, prover)]
+
+
 def pieces_left_out(made: Kernels) -> Iterator[tuple[str, Kernels]]:
     """The kernels without one of their stores, or without what their loops do.
 

@@ -110,7 +110,8 @@ def _finish(subject: Subject, finish: Finish, both: Definition, where: At) -> An
         if isinstance(expr, Read) and any(map(is_selected, expr.indices)):
             return both.selected(expr, [put(i) for i in expr.indices], where)
         if not expr.args or not expr.free_symbols & {*subject.prover.laws.symbols, *elements}:
-            return expr if isinstance(expr, State) or not expr.free_symbols else both.value(expr, where)
+            still = isinstance(expr, State) or not (expr.free_symbols or expr.has(Read))
+            return expr if still else both.value(expr, where)
         if isinstance(expr, sp.Mul):  # the launcher passes what several factors are together
             scalar, factors = both.scalars.split(expr)
             return subject.data.product(scalar, *map(put, factors))
