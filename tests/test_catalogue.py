@@ -42,12 +42,15 @@ ROWS = {
         log_cosh_loss info_nce nt_xent clip_loss siglip hinge_loss crammer_singer triplet_loss dice_loss
         distillation poly_loss supcon""",
     "circular mean": "circular_mean",
-    "L2 norm with running scale, quantisation": "nrm2 absmax_quant",
+    "L2 norm with running scale, quantisation": "nrm2 absmax_quant tensor_quant",
+    "DoRA's norm": "dora_norm dora_factored",
     "means": "weighted_mean power_mean geometric_mean harmonic_mean masked_mean attention_pooling",
     "SwiGLU epilogue": "swiglu_rms_norm",
     "retention over pairs": "retention",
     "Monarch attention": "monarch",
     "selected keys": "selected_keys",
+    "padded batches": "padded_batch padding_mask",
+    "the k largest": "k_max_pooling",
     "Sinkhorn": "sinkhorn",
     "backward of attention, by the queries": "attention_backward_q",
 }

@@ -34,6 +34,7 @@ AXES = {
     "cauchy_mean": ["j", "j"],
     "clip_loss": ["j", "i"],
     "colbert": ["j", "i"],
+    "dora_factored": ["i", "i", "r"],
     "group_norm": ["cp"],
     "inverse_distance_attention": ["j"],
     "latent_attention": ["d", "j", "r"],
@@ -45,6 +46,7 @@ AXES = {
     "sinkhorn": ["j", "i"],
     "soft_moe": ["i", "j"],
     "sparton": ["t"],
+    "tensor_quant": ["ij"],
 }
 i, j = axes("i j")
 x, y = Tensor("x", i, j), Tensor("y", i, j)

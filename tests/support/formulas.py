@@ -236,6 +236,22 @@ def decoded(a: Arrays) -> Any:
     return attend(k @ a["q"] / math.sqrt(len(a["q"])), v)
 
 
+def kept(a: Arrays, keep: Callable[[int, int], bool]) -> Any:
+    """Causal attention, one sequence and head after the other."""
+    return np.array([
+        [attend(scores({"q": q, "k": k}, lambda i, j, b=b: j <= i and keep(b, j)), v)
+         for q, k, v in zip(a["q"][b], a["k"][b], a["v"][b], strict=True)] for b in range(len(a["q"]))
+    ])  # fmt: skip
+
+
+def largest(x: Any, k: int) -> tuple[Any, Any]:
+    """The k largest of every row and where they stand; -oo and 0 in the place of those that a shorter row lacks."""
+    x = np.concatenate([x, np.full((*x.shape[:-1], k), -np.inf)], -1)
+    at = np.argsort(-x, -1, kind="stable")[..., :k]
+    values = np.take_along_axis(x, at, -1)
+    return values, np.where(np.isfinite(values), at, 0)
+
+
 def block_products(a: Arrays) -> Any:
     inner = np.array([[softmax(a["r"][b, i]) @ a["v"][b] for i in range(a["r"].shape[1])] for b in range(len(a["r"]))])
     return np.array([[softmax(a["l"][i, n]) @ inner[:, i] for i in range(len(a["l"]))] for n in range(a["l"].shape[1])])
@@ -486,4 +502,12 @@ HAND |= {
         sum((max((q @ u for u in k[:max(n, 0)]), default=-np.inf) for q in a["q"]), 0.0)
         for k, n in zip(a["k"], a["length"], strict=True)
     ]),
+    "tensor_quant": lambda a: {
+        "scale": (s := max(np.abs(a["x"]).max(), 1e-5) / 127), "q": np.clip(np.rint(a["x"] / s), -128, 127),
+    },
+    "dora_norm": lambda a: np.linalg.norm(a["w"] + a["s"] * a["b"] @ a["a"], axis=-1),
+    "dora_factored": lambda a: np.linalg.norm(a["w"] + a["s"] * a["b"] @ a["a"], axis=-1),
+    "padded_batch": lambda a: kept(a, lambda b, j: j < a["length"][b]),
+    "padding_mask": lambda a: kept(a, lambda b, j: a["keep"][b, j] > 0),
+    "k_max_pooling": lambda a: largest(a["x"], 3)[0].mean(-1),
 }  # fmt: skip
