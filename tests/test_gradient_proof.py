@@ -31,7 +31,7 @@ def verdicts(found: Gradient) -> dict[str, str]:
 @pytest.mark.parametrize(
     "name",
     ["attention", "alibi", "attention_sink", "softcap", "gqa", "sigmoid_attention", "layer_norm", "rms_norm", "softmax",
-     "cross_entropy", "linear_cross_entropy", "stages.group_norm"],
+     "cross_entropy", "soft_cross_entropy", "linear_cross_entropy", "stages.group_norm"],
 )  # fmt: skip
 def test_what_is_derived_is_proved(name: str) -> None:
     found = verdicts(derived(name))
@@ -83,6 +83,20 @@ def outside_of_exponents(change: Change) -> Change:
     return visit
 
 
+def at_another(name: str) -> Change:
+    """What is read outside of exponents at the query's position, read at the key's, or the reverse."""
+
+    def change(expr: sp.Expr) -> sp.Expr:
+        axes = {r.indices[0] for r in (*reads(expr, "q"), *reads(expr, "k"))}
+        swapped = {}
+        for read in reads(expr, name):
+            (other,) = axes - {read.indices[0]}
+            swapped[read] = Read(read.tensor, other, *read.indices[1:])
+        return outside_of_exponents(lambda e: e.xreplace(swapped))(expr)
+
+    return change
+
+
 def unsummed(expr: sp.Expr) -> sp.Expr:
     """The body of the outermost sum: one position for all."""
     fold = next(n for n in sp.preorder_traversal(expr) if isinstance(n, Fold))
@@ -113,6 +127,10 @@ MUTANTS: dict[str, tuple[str, str, Change]] = {
                                                                   if isinstance(p.base, Read) and p.exp == 2})),
     "no weight": ("rms_norm", "dx", without("weight", 1)),
     "softmax without its sum": ("softmax", "dx", lambda e: e.xreplace(dict.fromkeys(e.atoms(Fold), sp.S.Zero))),
+    "sum of p taken for 1": ("soft_cross_entropy", "dx", lambda e: e.xreplace(dict.fromkeys(e.atoms(Fold), sp.S.One))),
+    "key of the query's position": ("attention", "dq", at_another("k")),
+    "query of the key's position": ("attention", "dk", at_another("q")),
+    "delta of the key's position": ("attention", "dk", at_another("delta")),
     "target forgotten": ("linear_cross_entropy", "dw", lambda e: e.replace(
         lambda n: type(n).__name__ == "Where", lambda n: sp.S.Zero)),
 }  # fmt: skip

@@ -41,7 +41,7 @@ def gradients(gradient: Gradient) -> Iterator[Result]:
     yield from _rows(gradient)
     for spec in gradient.pipelines:
         for output in spec.outputs:
-            yield _pipeline(gradient, output.name, output.expr, {t.name for t in spec.tensors})
+            yield _pipeline(gradient, output.name, output.expr)
 
 
 def _linked(gradient: Gradient) -> Result:
@@ -160,8 +160,9 @@ def _rows(gradient: Gradient) -> Iterator[Result]:
             yield of_numbers(Obligation(f"{NAME}: {row.name}", claim, (sp.Gt(whole, 0, evaluate=False),), (goal,)))
 
 
-def _pipeline(gradient: Gradient, name: str, expr: sp.Expr, tensors: set[str]) -> Result:
-    """That a pipeline computes the cotangent that the last identity has left."""
+def _pipeline(gradient: Gradient, name: str, expr: sp.Expr) -> Result:
+    """That an output of a pipeline is the cotangent that the last identity has left."""
+    tensors = {r.name for r in expr.atoms(Read)}
     wanted = dict(gradient.cotangents)[name.removeprefix("d")]
     rows = {n.name: n for n in gradient.rows}
     whole = {r.args[0].name for n in gradient.rows if n.name in tensors for r in n.value.atoms(sp.log)}
