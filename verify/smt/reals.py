@@ -60,6 +60,9 @@ def real(e: Encoder, expr: sp.Basic) -> Fraction:
             return value if positive else -value
         case Where():
             return e.real(e.branch(expr))
+        case sigmoid() | sp.tanh() if e.decide(e.is_infinite(expr.args[0], 1)):
+            e.define(expr.args[0])
+            return number(1)
         case sigmoid():
             # In this form it is 0 at -oo.
             grown = e.expo(expr.args[0])
