@@ -44,6 +44,17 @@ def causal(s: Any) -> Any:
     return s.masked_fill(torch.arange(m)[None, :] > torch.arange(n)[:, None], -torch.inf)
 
 
+def behind(s: Any) -> Any:
+    return s.masked_fill(distances(s) < 2, -torch.inf)
+
+
+def behind_or_0(q: Any, k: Any, v: Any) -> Any:
+    """Attention to positions two behind and more: 0 in the first two rows, which have none."""
+    s = behind(q @ k.mT / q.shape[-1] ** 0.5)
+    none = torch.isinf(s).all(-1, keepdim=True)
+    return torch.softmax(s.masked_fill(none, 0), -1).masked_fill(none, 0) @ v
+
+
 def distances(s: Any) -> Any:
     return torch.arange(s.shape[-2])[:, None] - torch.arange(s.shape[-1])[None, :]
 
@@ -70,6 +81,7 @@ LSE = fold.logsumexp(LOGIT, over=j)
 TORCH: dict[str, tuple[Spec, Callable[..., Any], dict[str, tuple[int, ...]], dict[str, Any]]] = {
     "attention": (attention(SCORE), eager, ATTENTION, {}),
     "causal": (attention(where(j <= i, SCORE, -oo)), lambda q, k, v: eager(q, k, v, causal), ATTENTION, {}),
+    "masked rows": (attention(where(j <= i - 2, SCORE, -oo)), behind_or_0, ATTENTION, {}),
     "softcap": (
         attention(CAP * (1 - 2 / (exp(2 * SCORE / CAP) + 1))),
         lambda q, k, v, cap: eager(q, k, v, lambda s: cap * torch.tanh(s / cap)), ATTENTION, {"cap": 1.5},

@@ -108,7 +108,8 @@ def test_the_kernels_give_what_autograd_gives(name: str) -> None:
     done = subprocess.run([sys.executable, str(program), name], capture_output=True, text=True, check=True)
     errors = json.loads(done.stdout)[name]
     assert {f"d{n}" for n in TORCH[name][2]} == {*errors}
-    assert max(errors.values()) < 1e-5, errors
+    # One by one: a maximum may pass over NaN.
+    assert all(e < 1e-5 for e in errors.values()), errors
 
 
 def test_a_sum_over_the_heads_of_a_group_and_over_rows_has_no_kernel_yet() -> None:

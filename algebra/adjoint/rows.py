@@ -18,7 +18,7 @@ from refold.algebra.adjoint.simplify import Terms
 from refold.algebra.adjoint.terms import Term, collected
 from refold.algebra.names import Names
 from refold.algebra.roles import axes_of
-from refold.spec import Fold, Index, Read, TensorName
+from refold.spec import Fold, Index, Read, TensorName, Where
 from refold.spec.abbreviate import fresh
 from refold.spec.pipeline import rename
 
@@ -148,7 +148,7 @@ class Rows:
         Rows are handed on in float32, whatever the inputs are.
         """
         rows = {n.name for n in (*self.saved, *self.hoisted)}
-        found: Any = self.expanded(expr, rows | self.kept())
+        found: Any = hidden_inside(self.expanded(expr, rows | self.kept()), {n.name for n in self.added})
         wide = {r: Read(TensorName(r.name, r.tensor.axes, "float32"), *r.indices) for r in found.atoms(Read)}
         return found.xreplace({r: w for r, w in wide.items() if r.name in rows})
 
@@ -166,3 +166,16 @@ class Rows:
             return expr
         args = [self.expanded(a, available) for a in expr.args]
         return expr if all(a is b for a, b in zip(args, expr.args, strict=True)) else expr.func(*args)
+
+
+def hidden_inside(expr: Any, rows: set[str]) -> Any:
+    """`exp((s where c, else -oo) - L) -> exp(s - L where c, else -oo)`: L is -oo in a row without a position."""
+    if isinstance(expr, Read) or not expr.args:
+        return expr
+    expr = expr.func(*(hidden_inside(a, rows) for a in expr.args))
+    parts = sp.Add.make_args(expr.args[0]) if isinstance(expr, sp.exp) else ()
+    masks = [p for p in parts if isinstance(p, Where) and p.args[2] == -sp.oo]
+    if len(masks) != 1 or not any(isinstance(-p, Read) and (-p).name in rows for p in parts):
+        return expr
+    condition, score, hidden = masks[0].args
+    return sp.exp(Where(condition, score + sp.Add(*(p for p in parts if p != masks[0])), hidden))

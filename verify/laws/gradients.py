@@ -197,7 +197,7 @@ def _put(expr: Any, nodes: dict[str, Node]) -> Any:
 def _shares(expr: Any, rows: dict[str, Node], known: dict[str, Node]) -> Any:
     """`exp(a - L) -> exp(a - m) / l` for a saved row `L = m + log l`."""
     if isinstance(expr, sp.exp):
-        exponent = expr.args[0]
+        exponent = _hidden_outside(expr.args[0], rows)
         for read in (r for r in sp.Add.make_args(-exponent) if isinstance(r, Read) and r.name in rows):
             value = rows[read.name].at(read)
             (log,) = (a for a in sp.Add.make_args(value) if isinstance(a, sp.log))
@@ -205,3 +205,12 @@ def _shares(expr: Any, rows: dict[str, Node], known: dict[str, Node]) -> Any:
     return (
         expr.func(*(_shares(a, rows, known) for a in expr.args)) if expr.args and not isinstance(expr, Read) else expr
     )
+
+
+def _hidden_outside(exponent: Any, rows: dict[str, Node]) -> Any:
+    """`s - L where c, else -oo  ->  (s where c, else -oo) - L`, of rows in which L is a number."""
+    if isinstance(exponent, Where) and exponent.args[2] == -sp.oo:
+        condition, score, hidden = exponent.args
+        shift = sp.Add(*(p for p in sp.Add.make_args(score) if isinstance(-p, Read) and (-p).name in rows))
+        return Where(condition, score - shift, hidden) + shift
+    return exponent
