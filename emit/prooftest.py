@@ -129,14 +129,8 @@ def _conditions(spec: Spec) -> list[Any]:
 
 def marks_of(spec: Spec) -> set[Param]:
     """The scalars that integer data is compared with for equality."""
-    return {
-        p
-        for c in _conditions(spec)
-        if isinstance(c, sp.Eq | sp.Ne) and c.has(Read)
-        for side in c.args
-        for p in outside_folds(side)
-        if isinstance(p, Param)
-    }
+    compared = [c.args for c in _conditions(spec) if isinstance(c, sp.Eq | sp.Ne) and c.has(Read)]
+    return {side for sides in compared for side in sides if isinstance(side, Param) and side.is_integer}
 
 
 def scalars_of(spec: Spec) -> dict[str, float | int]:
@@ -162,8 +156,8 @@ def integers_of(spec: Spec, fold: Index) -> dict[str, tuple[str, str]]:
                 found[inner.name] = (axis.name, found[inner.name][1])
     for cond in _conditions(spec):
         compared = [n for side in cond.args for n in outside_folds(side)]
-        for read in [n for n in compared if isinstance(n, Read)]:
-            marks = [n.name for n in compared if isinstance(n, Param)]
+        marks = [side.name for side in cond.args if isinstance(side, Param) and side.is_integer]
+        for read in [n for n in compared if isinstance(n, Read) and n.tensor.is_integer]:
             if marks and isinstance(cond, sp.Eq | sp.Ne):
                 found[read.name] = (found[read.name][0], marks[0])
             elif fold in cond.free_symbols and not isinstance(cond, sp.Eq | sp.Ne):

@@ -11,6 +11,7 @@ import pytest
 from emit_cases import BOXED, CASES, FAR, LAYOUTS, MUTANTS, SCHEDULES
 
 HERE = Path(__file__).parent
+GRADIENT = "q requires a gradient and this kernel has none: emit it with --backward, or call it under torch.no_grad()"
 
 
 def answers(mode: str, *names: str) -> Any:
@@ -109,7 +110,7 @@ def test_a_call_is_repeated_by_all_that_it_depends_on() -> None:
     assert found["said"] == {
         "a float that is equal": "k_attention: splits is 2.0: give a positive int",
         "no hash": "k_attention: splits is [2]: give a positive int",
-        "a gradient": "k_attention: q requires a gradient and this kernel has none: call it under torch.no_grad()",
+        "a gradient": f"k_attention: {GRADIENT}",
         "out": "k_attention: out is a list for o: give a torch.Tensor",
     }
     assert found["keys"] == 2  # with gradients and without
@@ -126,7 +127,7 @@ def test_a_call_is_repeated_by_all_that_it_depends_on() -> None:
         ("dtype", "TypeError: k_attention: k is torch.float16 and q torch.float32: convert one of them"),
         ("kind", "TypeError: k_attention: q is torch.float64: give float32, float16 or bfloat16"),
         ("lead", "do not broadcast: make them equal or 1"),
-        ("grad", "q requires a gradient and this kernel has none: call it under torch.no_grad()"),
+        ("grad", GRADIENT),
         ("out", "out has [3, 3] torch.float32 on cpu for o: give [3, 2] torch.float32 on cpu"),
         ("schedule", "schedule is 'fast': give 'auto', 'rolling' or 'split'"),
         ("splits", "splits is 0: give a positive int"),

@@ -15,6 +15,7 @@ from refold.algebra.names import Names
 from refold.spec import Fold, Index, Param, Read, Spec, TensorName, Where
 from refold.spec.abbreviate import fresh as fresh_name
 from refold.spec.derivatives import partials
+from refold.spec.heads import is_integral
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,8 @@ class Step:
 class Reverse:
     """The cotangents of all that a pipeline computes, by those of its outputs, in terms over its nodes.
 
-    `given` are the names of the cotangents of the outputs; `shifts` are the maxima whose cotangents are 0.
+    `given` are the names of the cotangents of the outputs that are no integers; `shifts` are the maxima whose
+    cotangents are 0.
     """
 
     spec: Spec
@@ -47,13 +49,15 @@ class Reverse:
         self.nodes = nodes(self.spec)
         taken = {n.name for n in self.nodes} | Names(self.spec).taken
         for output in self.spec.outputs:
-            self.given[output.name] = fresh_name(f"d{output.name}", taken)
+            if not is_integral(output.expr):
+                self.given[output.name] = fresh_name(f"d{output.name}", taken)
         self.run()
 
     def run(self) -> None:
         identities = Identities(self.nodes, frozenset(o.name for o in self.spec.outputs))
         for output in self.spec.outputs:
-            self.cotangents[output.name] = opened(named(self.given[output.name], output.axes))
+            if output.name in self.given:
+                self.cotangents[output.name] = opened(named(self.given[output.name], output.axes))
         for node in reversed(self.nodes):
             if node.name not in self.cotangents:
                 continue

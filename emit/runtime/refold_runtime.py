@@ -149,7 +149,10 @@ def _check_place(name: str, n: str, tensor: torch.Tensor, device: torch.device) 
     if tensor.device != device:
         raise ValueError(f"{name}: {n} is on {tensor.device} and the first tensor on {device}: move one of them")
     if tensor.requires_grad and torch.is_grad_enabled():
-        raise ValueError(f"{name}: {n} requires a gradient and this kernel has none: call it under torch.no_grad()")
+        raise ValueError(
+            f"{name}: {n} requires a gradient and this kernel has none: emit it with --backward, or call it under "
+            "torch.no_grad()"
+        )
     if not INTERPRETED and tensor.device.type == "cpu":
         raise ValueError(
             f"{name}: {n} is on the CPU: move it to a GPU, or set TRITON_INTERPRET=1 before triton is imported"
@@ -951,13 +954,13 @@ def kept(x: torch.Tensor, hidden: torch.Tensor, unit: float) -> torch.Tensor:
 
 
 def largest(x: torch.Tensor, dim: int) -> torch.Tensor:
-    """The maximum over a dimension; of no positions -infinity."""
-    return x.amax(dim) if x.shape[dim] else x.sum(dim) - math.inf
+    """The maximum over a dimension; of no positions -infinity. Its gradient is that of the first place of it."""
+    return x.max(dim).values if x.shape[dim] else x.sum(dim) - math.inf
 
 
 def smallest(x: torch.Tensor, dim: int) -> torch.Tensor:
-    """The minimum over a dimension; of no positions infinity."""
-    return x.amin(dim) if x.shape[dim] else x.sum(dim) + math.inf
+    """The minimum over a dimension; of no positions infinity. Its gradient is that of the first place of it."""
+    return x.min(dim).values if x.shape[dim] else x.sum(dim) + math.inf
 
 
 def any_of(x: torch.Tensor, dim: int) -> torch.Tensor:
