@@ -84,7 +84,6 @@ class Staged:
         return "in float32, positions as integers" if whole else "in float32"
 
 
-@within_depth()
 def _advised(spec: Spec, outcome: Plan | Refusal) -> Plan | Refusal:
     """What one pass gives; a refusal says so where it is `empty` alone that stands against stages."""
     if isinstance(outcome, Plan) or spec.empty is sp.nan or not isinstance(stages(replace(spec, empty=sp.nan)), Staged):
@@ -93,6 +92,7 @@ def _advised(spec: Spec, outcome: Plan | Refusal) -> Plan | Refusal:
     return replace(outcome, advice=said)
 
 
+@within_depth()
 def stages(spec: Spec) -> Plan | Staged | Refusal:
     """The plan of a pipeline; else those of its stages, as few as are found; else why it is refused.
 
