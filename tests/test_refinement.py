@@ -14,7 +14,7 @@ from support.examples import NAMES
 from support.pipelines import draw
 from support.written import spec_of
 
-from refold import Plan, Scalar, Tensor, axes, derive, exp, fold, pipeline
+from refold import Plan, Scalar, Tensor, axes, derive, exp, fold, log, pipeline, relu
 from refold.algebra import State
 from refold.schedule import ir
 from refold.schedule.lower.kernels import Kernels, kernels
@@ -347,3 +347,26 @@ def test_sizes_that_a_result_is_divided_by_are_one_number_of_the_launcher() -> N
     assert isinstance(plan, Plan)
     prover = Prover(kernels(plan, "k"), invariants_of(plan))
     assert not [*open_of(prover.made, prover)]
+
+
+n = Scalar("n", positive=True)
+SUMS = {
+    "it passes 1 + n and n - 1, where the plan multiplies out what they are a part of": fold.logsumexp(
+        -n * relu(1 + n - S) * (S - (1 - n)), over=j
+    ),
+    "it passes log |i| + n, where the plan subtracts each": fold.logsumexp(S, over=j) - log(i.size) - n,
+}
+
+
+@pytest.mark.parametrize("what", SUMS)
+def test_a_sum_of_scalars_is_one_number_of_the_launcher(what: str) -> None:
+    plan = derive(pipeline(y=SUMS[what][i]))
+    assert isinstance(plan, Plan)
+    made, known = kernels(plan, "k"), invariants_of(plan)
+    assert not [*open_of(made, Prover(made, known))]
+    # A launcher that passes another sum, of which nothing else tells.
+    sums = [e for e in made.host if isinstance(e, sp.Add)]
+    assert sums
+    for total in sums:
+        wrong = replace(made, host={e + 1 if e == total else e: name for e, name in made.host.items()})
+        assert next(open_of(wrong, Prover(wrong, known)), None) is not None

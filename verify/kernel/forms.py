@@ -46,8 +46,8 @@ class Data:
 
     atoms: dict[Term, Any] = field(default_factory=dict)
     names: dict[Any, Datum] = field(default_factory=dict)
-    meaning: dict[Datum, Any] = field(default_factory=dict)
-    sums: dict[Datum, Any] = field(default_factory=dict)
+    meaning: dict[Any, Any] = field(default_factory=dict)
+    sums: dict[Any, Any] = field(default_factory=dict)
     known: dict[tuple[Any, ...], Any] = field(default_factory=dict)
 
     def datum(self, t: Term) -> Any:
@@ -66,6 +66,12 @@ class Data:
     def _next(self) -> int:
         return len(self.atoms) + len(self.names)
 
+    def define(self, name: Any, expr: Any) -> None:
+        """Takes in what a name stands for."""
+        self.meaning[name] = expr
+        if isinstance(expr, sp.Add):
+            self.sums[name] = expr
+
     def short(self, expr: Any) -> Any:
         """An expression with a name for the terms of it that are data alone.
 
@@ -82,10 +88,8 @@ class Data:
 
     def _arithmetic(self, expr: Any) -> Any:
         """Data with names for what no law of arithmetic is about, and none for sums."""
-        if isinstance(expr, Datum):
-            return self.sums.get(expr, expr)
         if not expr.args:
-            return expr
+            return self.sums.get(expr, expr)
         if isinstance(expr, sp.Add | sp.Mul) or (isinstance(expr, sp.Pow) and expr.exp.is_Integer):
             return expr.func(*map(self._arithmetic, expr.args))
         return self._name(expr)

@@ -47,6 +47,10 @@ class Scalars:
         positive = expr is not None and at_an_element(expr).is_positive
         return sp.Symbol(name, real=True, positive=True if positive else None)
 
+    def computed(self) -> Iterator[tuple[sp.Symbol, Any]]:
+        """Those scalars that the launcher makes of others, with what they are."""
+        yield from ((self.symbol(name), expr) for expr, name in self.host.items() if expr.args)
+
     def of_launcher(self, expr: Any) -> Any:
         """The number that an expression of the plan is passed as, if it is; what is passed as an integer is none."""
         if isinstance(expr, Param) and expr.is_integer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from refold.schedule.lower.kernels import Kernels
 from refold.schedule.outcome import Loop
 from refold.schedule.terms import Term, below, make, symbol
 from refold.schedule.tiles import filled, terms
-from refold.spec import Fold, Index, Read
+from refold.spec import Fold, Index, Param, Read
 from refold.verify.kernel.case import Case, conditions
 from refold.verify.kernel.cases import Unread
 from refold.verify.kernel.definition import Definition, of_positions
@@ -48,6 +48,7 @@ class Subject:
 
     def __post_init__(self) -> None:
         self.places = Places(self.made, self.small)
+        define_scalars(self)
 
     @property
     def function(self) -> ir.Function:
@@ -235,6 +236,22 @@ class Subject:
                 new = dict(zip(laws.symbols, operation.results, strict=True))[component.symbol]
                 known[let.symbol] = known[new] = named(component, known[new])
         return dict(zip(laws.symbols, (known[r] for r in operation.results), strict=True))
+
+
+def define_scalars(subject: Subject) -> None:
+    """Takes in what the scalars that the launcher computes are made of."""
+    for name, expr in subject.prover.scalars.computed():
+        subject.data.define(name, expr.xreplace(dict(leaves(subject, expr))))
+
+
+def leaves(subject: Subject, expr: Any) -> Iterator[tuple[Any, Any]]:
+    """The scalars and lengths of an expression, as a kernel has them."""
+    scalars = subject.prover.scalars
+    for leaf in expr.free_symbols:
+        if leaf in scalars.lengths.values() or (isinstance(leaf, Param) and leaf.is_integer):
+            yield leaf, subject.data.integer(subject.places.integer(leaf, {}))
+        elif isinstance(leaf, Param):
+            yield leaf, scalars.symbol(leaf.name)
 
 
 def naming(
