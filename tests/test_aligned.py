@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from emit_cases import emitted
 
 from refold import Plan, Scalar, Tensor, axes, derive, fold, pipeline
@@ -140,3 +141,14 @@ def test_tiles_of_columns_are_of_rows_that_lie_side_by_side() -> None:
     assert not rt.across(tables, {"x": x[..., ::2]}, "j", "i"), "neither lies side by side"
     block_m, block_n = rt.row_blocks(tables, None, None, 512, 64, 1, 2, 132, across=True)
     assert block_m >= 16 and block_m * block_n <= 8192
+
+
+def test_a_call_may_have_descriptors_of_some_inputs_alone() -> None:
+    """The kernel for Hopper has none of a gate, which the plain kernel reads by one: each call ended in a KeyError."""
+    axes = {"q": ("i", "d"), "gate": ("i", "d")}
+    blocks = dict.fromkeys(axes, (1, 1, "BLOCK_M", "BLOCK_d"))
+    tables = rt.Tables(
+        "f", axes, {"o": ("i", "d")}, dict.fromkeys(axes, "float"), rt.Limits(8, 8, 8, 8, 8), descriptors=blocks
+    )
+    call = rt.Call(tables, torch.device("cpu"), {}, descriptors={"gate": (lambda t, *rest: (t, rest), "shape")})
+    assert call.described(["of q", "of gate"]) == [None, ("of gate", ("shape",))]

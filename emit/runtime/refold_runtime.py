@@ -729,10 +729,10 @@ class Call:
         self.index = device.index if device.type == "cuda" and not INTERPRETED else None
         names = [f"{tables.called.get(n, n)}_ptr" for n in (*tables.inputs, *tables.outputs)]
         self.copied = [(names.index(n), layout) for n, layout in (copied or {}).items()]
-        # A kernel has a place for the descriptor of each of these, and None stands there where there is none.
-        self.descriptors = [
-            (names.index(f"{n}_ptr"), *descriptors[n]) if descriptors else None for n in tables.descriptors
-        ]
+        # A kernel has a place for the descriptor of each of these, and None stands there where there is none: the
+        # kernel for Hopper reads by pointers what others read by descriptors.
+        there = descriptors or {}
+        self.descriptors = [(names.index(f"{n}_ptr"), *there[n]) if n in there else None for n in tables.descriptors]
         # The parts of the workspace begin at multiples of 128 bytes, of elements of 4.
         self.starts, self.room = [], 0
         for shape, _ in self.work.values():
