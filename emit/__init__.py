@@ -2,10 +2,9 @@
 
 from refold.emit.bundle import Kernel, need_kernel
 from refold.emit.callable import Operator, compile, load
-from refold.emit.door import emit
+from refold.emit.door import emit, tried
 from refold.emit.staged import StagedKernel
 from refold.emit.trainable import TrainableKernel
-from refold.emit.trial import tried
 
 __all__ = [
     "Kernel",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import overload
 
+from refold.emit import trial
 from refold.emit.bundle import Kernel, emit_plan
 from refold.emit.staged import StagedKernel, emit_stages
 from refold.emit.trainable import TrainableKernel, emit_trainable
@@ -49,3 +50,8 @@ def emit(
     if isinstance(proof, Differentiated):
         return emit_trainable(proof, name, plain)
     return emit_stages(proof, name) if isinstance(proof, Composed) else emit_plan(proof, name, single_file=single_file)
+
+
+def tried(kernel: Kernel | StagedKernel | TrainableKernel) -> Kernel | StagedKernel | TrainableKernel:
+    """The same, after each of its kernels has run once."""
+    return kernel.tried() if isinstance(kernel, StagedKernel | TrainableKernel) else trial.tried(kernel)

@@ -297,13 +297,12 @@ def is_claim(loaded: Loaded) -> bool:
 
 def emit_loaded(proof: Any, loaded: Loaded, folder: Path, **options: Any) -> tuple[tuple[Path, ...], str]:
     """Writes the bundle, with the options of `refold.emit`; its files, and whether its kernel has run."""
-    from refold.emit import Kernel, tried
     from refold.emit import emit as run
+    from refold.emit import tried
 
     with pretty.progress(f"emitting {loaded.name}"):
         with placed(loaded):
-            kernel: Any = run(proof, loaded.name, **options)
-            kernel = tried(kernel) if isinstance(kernel, Kernel) else kernel.tried()
+            kernel: Any = tried(run(proof, loaded.name, **options))
         return bundle.write_bundle(kernel, folder), kernel.note
 
 
